@@ -1,0 +1,51 @@
+"""Errors whose message says what is wrong, in which file, and what to do about it."""
+
+from __future__ import annotations
+
+
+class GliomaGradingError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        problem: what is wrong, without a full stop.
+        where: the file, folder or array it is wrong in; empty where there is none.
+        remedy: what the user can do about it, without a full stop.
+
+    ``str(error)`` is one line: ``PROBLEM, in WHERE: REMEDY``.
+    """
+
+    exit_status = 1
+
+    def __init__(self, problem: str, where: object = "", remedy: str = "") -> None:
+        self.problem = problem
+        self.where = str(where)
+        self.remedy = remedy
+        place = f", in {self.where}" if self.where else ""
+        advice = f": {remedy}" if remedy else ""
+        super().__init__(_one_line(f"{problem}{place}{advice}"))
+
+    def __reduce__(self) -> tuple[type[GliomaGradingError], tuple[str, str, str]]:
+        return type(self), (self.problem, self.where, self.remedy)
+
+
+class UsageError(GliomaGradingError):
+    """The command, an option or an argument is wrong."""
+
+    exit_status = 2
+
+
+class CaseError(GliomaGradingError):
+    """A volume, a mask or a case cannot be graded as it is."""
+
+    exit_status = 2
+
+
+class BundleError(GliomaGradingError):
+    """A model bundle is missing, damaged or made for another version."""
+
+    exit_status = 3
+
+
+def _one_line(text: str) -> str:
+    """A message is one line whatever a file name or a library's text contains."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,116 @@
+"""What a grading gives: votes, the grade, the decision, and where they came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from .words import DISCLAIMER, GRADE_MEANING
+
+RESULT_SCHEMA = "glioma-grading/result/1"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the reader of a result has to know; ``code`` is stable, ``message`` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One sequence's vote.
+
+    ``probability_hgg`` is the calibrated probability of HGG from the mean logit of the slices;
+    ``slice_probabilities`` are the calibrated probabilities of the slices, from foot to head.
+    """
+
+    sequence: str
+    grade: str
+    probability_hgg: float
+    slice_probabilities: tuple[float, ...]
+    slices_hgg: int
+
+    def toDict(self) -> dict[str, Any]:
+        return {
+            "sequence": self.sequence,
+            "grade": self.grade,
+            "probability_hgg": self.probability_hgg,
+            "slices_hgg": self.slices_hgg,
+            "slices": len(self.slice_probabilities),
+            "slice_probabilities": list(self.slice_probabilities),
+        }
+
+
+@dataclass(frozen=True)
+class SliceInfo:
+    """Which slices were graded: indices on the case's axial grid, positions along patient S in mm."""
+
+    indices: tuple[int, ...]
+    positions_mm: tuple[float, ...]
+    spacing_mm: float
+    largest_index: int
+    largest_area_mm2: float
+
+    def toDict(self) -> dict[str, Any]:
+        return {
+            "indices": list(self.indices),
+            "positions_mm": list(self.positions_mm),
+            "spacing_mm": self.spacing_mm,
+            "largest_index": self.largest_index,
+            "largest_area_mm2": self.largest_area_mm2,
+        }
+
+
+@dataclass(frozen=True)
+class GradeResult:
+    """The grade of one case, with everything needed to show, store and question it.
+
+    ``grade`` is the vote (LGG or HGG). ``decision`` is what the product stands for: the same, or
+    ``indeterminate`` where the evidence is too thin, with the reason among ``warnings``.
+    """
+
+    case: str
+    grade: str
+    decision: str
+    probability_hgg: float
+    votes: tuple[Vote, ...]
+    slices: SliceInfo
+    tumour_ml: float
+    warnings: tuple[Notice, ...]
+    model: dict[str, str]
+    software: dict[str, str]
+    seconds: dict[str, float]
+    registration: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def agreement(self) -> tuple[int, int]:
+        """How many of the votes are for the grade, and how many votes there are."""
+        return sum(vote.grade == self.grade for vote in self.votes), len(self.votes)
+
+    def toDict(self) -> dict[str, Any]:
+        """The content of result.json (schema ``glioma-grading/result/1``)."""
+        votes_for, votes_of = self.agreement
+        return {
+            "schema": RESULT_SCHEMA,
+            "case": self.case,
+            "grade": self.grade,
+            "decision": self.decision,
+            "probability_hgg": self.probability_hgg,
+            "agreement": {"for": votes_for, "of": votes_of},
+            "votes": [vote.toDict() for vote in self.votes],
+            "slices": self.slices.toDict(),
+            "tumour": {"volume_ml": self.tumour_ml},
+            "registration": self.registration,
+            "warnings": [{"code": w.code, "message": w.message} for w in self.warnings],
+            "model": self.model,
+            "software": self.software,
+            "seconds": self.seconds,
+            "meaning": GRADE_MEANING,
+            "disclaimer": DISCLAIMER,
+        }
+
+    def toJson(self) -> str:
+        return json.dumps(self.toDict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,29 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real patients, where there is one; it is never part of the project."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not (folder / "tumour_crops.npz").is_file():
+        pytest.skip(f"needs real patients in {folder}, which are not part of the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_cases(shared_data: Path) -> list[Path]:
+    """Folders of the real patients at full resolution, in a fixed order."""
+    cases = sorted(path for path in (shared_data / "cases").glob("*/*") if path.is_dir())
+    if not cases:
+        pytest.skip(f"needs full-resolution patients in {shared_data / 'cases'}")
+    return cases

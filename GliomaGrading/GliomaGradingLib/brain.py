@@ -1,0 +1,402 @@
+"""Where the brain is, and the z-scores over it.
+
+The training crops are skull-stripped and z-scored over the voxels that are not background. Stripped input
+gets just that. Where the skull is still there the brain is estimated from the three sequences together, and
+the z-scores are taken over it. What is background follows from the image (the constant value around the
+head), so that a sequence may be scaled, shifted or stored in another type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import CaseError
+from .grid import FieldOfView, Lattice, canonical, cut_around, cut_to_content
+from .imaging import Volume
+from .result import Notice
+from .words import SEQUENCES
+
+COARSE_MM, ROUGH_MM = 2.0, 4.0
+"""The brain is looked for on a coarse grid, and the head on a rough one."""
+
+LARGEST_BRAIN_LITRES = 2.1
+
+STATISTICS_MM = 1.5
+"""Where the brain is an estimate, every nth voxel is enough for mean and deviation: the nearest to this."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What makes z-scores of a sequence; ``background`` is the value around a stripped brain."""
+
+    mean: float
+    deviation: float
+    background: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """The brain of a case.
+
+    Args:
+        scales: by sequence.
+        centre: LPS mm, of the bounding box.
+        mask: uint8 on a coarse LPS grid; None for stripped input, where every sequence has its own.
+        warnings: what was estimated.
+    """
+
+    scales: Mapping[str, Scale]
+    centre: tuple[float, float, float]
+    mask: Volume | None = None
+    warnings: tuple[Notice, ...] = ()
+
+    @property
+    def stripped(self) -> bool:
+        return self.mask is None
+
+    def normalised(self, sequence: str, voxels: Volume) -> np.ndarray:
+        """Voxels of a sequence as float32 z-scores, 0 outside the brain (KJI)."""
+        scale = self.scales[sequence]
+        inside = foreground(voxels.array, scale.background)
+        if self.mask is not None:
+            inside = inside & within(self.mask, voxels)
+        values = np.where(inside, voxels.array, scale.mean).astype(np.float64)
+        return ((values - scale.mean) / scale.deviation).astype(np.float32)
+
+
+def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume | None = None) -> Brain:
+    """The brain in canonical volumes; ``reference`` is the image whose field of view counts.
+
+    Raises:
+        CaseError: a sequence is constant.
+    """
+    fov = FieldOfView.of(reference or tumour)
+    backgrounds = {name: background_value(images[name].array) for name in SEQUENCES}
+    rough = _Rough.of(images, backgrounds, fov)
+    if rough.is_stripped():
+        scales = {name: _scale_of_stripped(images[name], backgrounds[name]) for name in SEQUENCES}
+        return Brain(scales, _centre(rough.lattice.volume(rough.any_signal)))
+    mask, doubt = _estimate(images, tumour, rough)
+    scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
+    return Brain(scales, _centre(mask), mask, _notices(doubt))
+
+
+def brain_mask(images: Mapping[str, Volume], tumour: Volume) -> Volume:
+    """The brain as uint8 on a coarse LPS grid, estimated as if the skull were still there."""
+    images = {name: canonical(images[name]) for name in SEQUENCES}
+    mask = canonical(tumour)
+    backgrounds = {name: background_value(images[name].array) for name in SEQUENCES}
+    return _estimate(images, mask, _Rough.of(images, backgrounds, FieldOfView.of(mask)))[0]
+
+
+def background_value(array: np.ndarray) -> float | None:
+    """The constant value around the head (NaN is one); None where there is noise instead."""
+    sample = array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape[:2])]
+    faces = [sample[[0, -1]].ravel(), sample[:, [0, -1]].ravel(), sample[:, :, [0, -1]].ravel()]
+    values, counts = np.unique(np.concatenate(faces), return_counts=True)
+    value = values[counts.argmax()]
+    if value != value:
+        return float("nan")
+    here = sample == value
+    pairs = np.count_nonzero(here[..., 1:] & here[..., :-1])
+    constant = pairs >= 0.9 * np.count_nonzero(here[..., :-1]) and here.mean() >= 0.02
+    return float(value) if constant else None
+
+
+def foreground(array: np.ndarray, background: float | None) -> np.ndarray:
+    """Voxels that are finite and not background."""
+    found = np.ones(array.shape, bool) if background is None else array != background
+    return found & np.isfinite(array) if array.dtype.kind == "f" else found
+
+
+def within(mask: Volume, voxels: Volume) -> np.ndarray:
+    """A coarse mask at the voxels of a volume (bool KJI); its surface is interpolated."""
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(voxels.array.shape[::-1])
+    resampler.SetOutputSpacing(tuple(map(float, voxels.spacing)))
+    resampler.SetOutputOrigin(tuple(map(float, voxels.origin)))
+    resampler.SetOutputDirection(tuple(map(float, np.asarray(voxels.direction).ravel())))
+    image = replace(mask, array=mask.array.astype(np.float32)).toImage()
+    return sitk.GetArrayFromImage(resampler.Execute(image)) > 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class _Rough:
+    """A quick look at a whole head: every nth voxel of the sequences on one rough LPS lattice.
+
+    Args:
+        lattice: where the points lie.
+        levels: (3, K, J, I) intensities; 0 outside a sequence.
+        signal: (3, K, J, I) bool, not background.
+        backgrounds: the constant value around the head, where there is one.
+    """
+
+    lattice: Lattice
+    levels: np.ndarray
+    signal: np.ndarray
+    backgrounds: tuple[float | None, ...]
+
+    @classmethod
+    def of(
+        cls, images: Mapping[str, Volume], backgrounds: Mapping[str, float | None], fov: FieldOfView
+    ) -> _Rough:
+        lattice = fov.lattice((ROUGH_MM,) * 3)
+        pairs = [_rough_look(images[name], backgrounds[name], lattice) for name in SEQUENCES]
+        values = tuple(backgrounds[name] for name in SEQUENCES)
+        return cls(lattice, np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]), values)
+
+    @property
+    def any_signal(self) -> np.ndarray:
+        return self.signal.any(axis=0)
+
+    def is_stripped(self) -> bool:
+        """Whether there is constant background in all sequences, and no scalp within.
+
+        Fat under the skin makes the outer millimetres of a head brighter on T1 than what is deeper (1.4 times
+        and more); those of a brain hold fluid and are darker (0.9 times at most in the patients seen). And no
+        brain is as large as a head. Input that was z-scored before has values on both sides of its
+        background, which only stripped images have.
+        """
+        if None in self.backgrounds:
+            return False
+        if any((v[s] < 0).mean() > 0.02 for v, s in zip(self.levels, self.signal, strict=True) if s.any()):
+            return True
+        head = _filled(close(self.any_signal, 10, ROUGH_MM))
+        if np.count_nonzero(head) * ROUGH_MM**3 / 1e6 > LARGEST_BRAIN_LITRES:
+            return False
+        depth = distance(~head, ROUGH_MM)
+        t1 = self.levels[SEQUENCES.index("T1")]
+        rim, inner = t1[head & (depth <= 8)], t1[head & (depth >= 16) & (depth < 30)]
+        return not (inner.size and rim.mean() > 1.15 * inner.mean())
+
+    def core(self, tumour: Volume) -> np.ndarray:
+        """Points that are deep in the head and not far from the tumour: nearly all of them brain."""
+        brightness = sum(v / max(float(v.mean()), 1e-9) for v in self.levels)
+        bright = brightness > 0.6 * _otsu(brightness)
+        head = _filled(_largest(close(bright, 8, ROUGH_MM)))
+        near = self._distance_from(tumour) < 60
+        for deep in (20, 12, 4):
+            core = head & near & bright & (distance(~head, ROUGH_MM) > deep)
+            if np.count_nonzero(core) > 500:
+                return core
+        return near & bright
+
+    def _distance_from(self, tumour: Volume) -> np.ndarray:
+        x, y, z = _centre(tumour)
+        points = [self.lattice.position(a, np.arange(n)) for a, n in enumerate(self.lattice.size)]
+        return np.sqrt(
+            (points[2][:, None, None] - z) ** 2 + (points[1][:, None] - y) ** 2 + (points[0] - x) ** 2
+        )
+
+
+def _rough_look(volume: Volume, background: float | None, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
+    thin = _every_nth(volume, ROUGH_MM / 2)
+    signal = foreground(thin.array, background)
+    base = _darkest(thin.array, background)
+    levels = (np.where(signal, thin.array, base) - base).astype(np.float32)
+    image = replace(thin, array=levels).toImage()
+    inside = replace(thin, array=signal.astype(np.uint8)).toImage()
+    return lattice.sample(image), lattice.sample(inside, sitk.sitkNearestNeighbor) > 0
+
+
+def _estimate(images: Mapping[str, Volume], tumour: Volume, rough: _Rough) -> tuple[Volume, bool]:
+    """The brain's mask on a coarse lattice, and whether it is to be doubted.
+
+    What is not dark in all three sequences and not as bright as fat on T1 is brain, fluid, scalp or muscle.
+    Erosion parts these where skull lies between them; what is left around the core, grown back, is the
+    brain. Sulci and ventricles are closed.
+    """
+    core = rough.core(tumour)
+    lattice = _around_core(rough, core)
+    seed = lattice.sample(_binary(core, rough.lattice), sitk.sitkNearestNeighbor) > 0
+    relative = [
+        _relative(images[name], base, lattice, seed)
+        for name, base in zip(SEQUENCES, rough.backgrounds, strict=True)
+    ]
+    drawn = lattice.sample(_binary_image(tumour), sitk.sitkNearestNeighbor) > 0
+    inside, litres = _inside_skull(relative, seed, drawn)
+    brain = _without_rim(relative, inside, seed, drawn)
+    return lattice.volume(brain.astype(np.uint8)), not 0.3 < litres < LARGEST_BRAIN_LITRES
+
+
+def _inside_skull(
+    relative: list[np.ndarray], seed: np.ndarray, drawn: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """What the skull parts from scalp and neck, and its litres: brain, fluid, some marrow."""
+    soft = (np.max(relative, axis=0) > 0.6) & (relative[0] < 1.35) | drawn
+    depth = distance(~soft, COARSE_MM)
+    for radius in (5.0, 7.0, 9.0):
+        kept = _component(depth > radius, seed)
+        inside = (distance(kept, COARSE_MM) <= radius) & soft
+        litres = np.count_nonzero(inside) * COARSE_MM**3 / 1e6
+        if litres < LARGEST_BRAIN_LITRES:
+            break
+    return _filled(close(inside | drawn, 6, COARSE_MM)), litres
+
+
+def _without_rim(
+    relative: list[np.ndarray], inside: np.ndarray, seed: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
+    """The brain without the fluid and the marrow around it: within 8 mm of the surface only tissue counts."""
+    t1, t2, flair = relative
+    tissue = (t1 > 0.45) & (t1 < 1.25) & (t2 > 0.45) & (flair > 0.45) | drawn
+    likely = inside & (tissue | (distance(~inside, COARSE_MM) > 8))
+    kept = _component(distance(~likely, COARSE_MM) > 3, seed)
+    brain = (distance(kept, COARSE_MM) <= 3) & likely
+    return _filled(close(brain | drawn, 6, COARSE_MM) & (inside | drawn))
+
+
+def _around_core(rough: _Rough, core: np.ndarray) -> Lattice:
+    """A coarse lattice over what can be brain: a brain reaches no further from its core than this."""
+    points = np.argwhere(core)[:, ::-1]
+    if not len(points):
+        points = np.array([[0, 0, 0], np.asarray(rough.lattice.size) - 1])
+    low = [rough.lattice.position(a, max(points[:, a].min() - 35, 0)) for a in range(3)]
+    high = [
+        rough.lattice.position(a, min(points[:, a].max() + 35, rough.lattice.size[a] - 1)) for a in range(3)
+    ]
+    return FieldOfView(tuple(map(float, low)), tuple(map(float, high))).lattice((COARSE_MM,) * 3)
+
+
+def _relative(volume: Volume, background: float | None, lattice: Lattice, seed: np.ndarray) -> np.ndarray:
+    """A sequence on a lattice, averaged to it; 0 is air and 1 the median over the seed."""
+    base = _darkest(_every_nth(volume, ROUGH_MM / 2).array, background)
+    voxels = cut_around(volume, lattice)
+    array = np.where(foreground(voxels.array, background), voxels.array, base) - base
+    image = replace(voxels, array=array.astype(np.float32)).toImage()
+    factors = [
+        min(n, max(1, round(COARSE_MM / s))) for s, n in zip(voxels.spacing, image.GetSize(), strict=True)
+    ]
+    coarse = lattice.sample(sitk.BinShrink(image, factors))
+    level = float(np.median(coarse[seed])) if seed.any() else float(coarse.mean())
+    return coarse / max(level, 1e-9)
+
+
+def _darkest(array: np.ndarray, background: float | None) -> float:
+    """What air measures: the background, or a low percentile where that is noise."""
+    if background is not None and background == background:
+        return background
+    return float(np.percentile(array[np.isfinite(array)], 1)) if np.isfinite(array).any() else 0.0
+
+
+def _scale_of_stripped(volume: Volume, background: float | None) -> Scale:
+    return _scale(volume.array[foreground(volume.array, background)], volume, background)
+
+
+def _scale_within(volume: Volume, mask: Volume, fat_is_bright: bool) -> Scale:
+    """Mean and deviation over a mask, from every nth voxel."""
+    thin = _every_nth(cut_around(volume, _lattice_of(mask)), STATISTICS_MM)
+    values = thin.array[within(mask, thin) & foreground(thin.array, None)]
+    if fat_is_bright:
+        values = _without_fat(values, thin.array)
+    return _scale(values, volume, None)
+
+
+def _without_fat(values: np.ndarray, surrounding: np.ndarray) -> np.ndarray:
+    """What is left of fat in an estimated brain: few voxels, but of T1 they would double the deviation."""
+    if not values.size:
+        return values
+    air = _darkest(surrounding, None)
+    return values[values - air < 1.5 * (np.median(values) - air)]
+
+
+def _scale(values: np.ndarray, volume: Volume, background: float | None) -> Scale:
+    """The crops' recipe: mean and standard deviation of all voxels of the brain."""
+    deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
+    mean = float(values.mean(dtype=np.float64)) if values.size else 0.0
+    if deviation <= 1e-6 * abs(mean):
+        raise CaseError(
+            "the image is constant over the brain",
+            volume.source,
+            "check that this is the image that you meant",
+        )
+    return Scale(mean, deviation, background)
+
+
+def _every_nth(volume: Volume, spacing: float) -> Volume:
+    """As few voxels as give about this spacing (mm)."""
+    steps = [max(1, round(spacing / s)) for s in volume.spacing]
+    array = volume.array[tuple(slice(None, None, n) for n in steps[::-1])]
+    return replace(
+        volume, array=array, spacing=tuple(s * n for s, n in zip(volume.spacing, steps, strict=True))
+    )
+
+
+def _lattice_of(mask: Volume) -> Lattice:
+    return Lattice(mask.origin, mask.spacing, mask.array.shape[::-1])
+
+
+def _centre(mask: Volume) -> tuple[float, float, float]:
+    """LPS mm of the centre of a mask's bounding box."""
+    content = FieldOfView.of(cut_to_content(mask) if mask.array.any() else mask)
+    x, y, z = ((a + b) / 2 for a, b in zip(content.low, content.high, strict=True))
+    return x, y, z
+
+
+def _notices(doubt: bool) -> tuple[Notice, ...]:
+    found = [Notice("brain-estimated", "The images still show the skull; the brain was found by estimate.")]
+    if doubt:
+        found.append(
+            Notice(
+                "brain-doubtful",
+                "The brain could not be found with confidence, so that the intensities may be off: "
+                "skull-strip the images and grade them again.",
+            )
+        )
+    return tuple(found)
+
+
+def distance(mask: np.ndarray, spacing: float) -> np.ndarray:
+    """Distance in mm of every voxel from the nearest of the mask; 0 or less within it."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing((spacing,) * 3)
+    return sitk.GetArrayFromImage(
+        sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    )
+
+
+def close(mask: np.ndarray, radius: float, spacing: float) -> np.ndarray:
+    """Morphological closing with a ball (radius and spacing in mm)."""
+    return distance(~(distance(mask, spacing) <= radius), spacing) > radius
+
+
+def _component(mask: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    """The component of a mask with the most of the seed in it; the largest where none has any."""
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(_binary(mask)))
+    counts = np.bincount(labels[seed & mask], minlength=2)
+    if not counts[1:].any():
+        counts = np.bincount(labels.ravel(), minlength=2)
+    counts[0] = 0
+    return (labels == counts.argmax()) & mask
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    return _component(mask, mask)
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.BinaryFillhole(_binary(mask))) > 0
+
+
+def _otsu(values: np.ndarray) -> float:
+    threshold = sitk.OtsuThresholdImageFilter()
+    threshold.Execute(sitk.GetImageFromArray(values.astype(np.float32)))
+    return float(threshold.GetThreshold())
+
+
+def _binary(mask: np.ndarray, lattice: Lattice | None = None) -> sitk.Image:
+    array = mask.astype(np.uint8)
+    return lattice.volume(array).toImage() if lattice else sitk.GetImageFromArray(array)
+
+
+def _binary_image(volume: Volume) -> sitk.Image:
+    content = cut_to_content(volume)
+    if content.array.size == 0:
+        content = replace(volume, array=volume.array[:1, :1, :1])
+    return replace(content, array=content.array.astype(np.uint8)).toImage()

@@ -1,0 +1,299 @@
+"""Model bundles: three transfer models, how to feed and calibrate them, where they come from.
+
+A bundle is a folder with ``metadata.json``, a weight file for each sequence and its licence. Weights are
+stored with 8 bits (a scale for each output channel) and come back as float32 on load. A bundle is data: its
+files are named by plain names in its own folder, their sizes and SHA-256 are checked before they are read, and
+torch reads them with ``weights_only``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BundleError
+from .voting import Calibration, DecisionRule, Platt
+from .words import SEQUENCES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .images import ImageForm
+    from .network import TransferModel
+    from .slices import InputForm
+
+BUNDLE_SCHEMA = "glioma-grading/bundle/1"
+METADATA = "metadata.json"
+_PACKAGE = Path(__file__).resolve().parent
+_IN_WHEEL = _PACKAGE / "Models"
+MODELS_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "Resources" / "Models"
+LARGEST_METADATA = 1 << 20
+LARGEST_WEIGHTS = 64 << 20
+INSTALL_AGAIN = "install GliomaGrading again, or choose another bundle with --bundle"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A sequence's weight file: its plain name in the bundle's folder, size and SHA-256."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model bundle's folder and its checked metadata; weights are read on demand."""
+
+    folder: Path
+    metadata: Mapping[str, Any]
+    weights: Mapping[str, WeightFile]
+
+    @property
+    def name(self) -> str:
+        return str(self.metadata["name"])
+
+    @property
+    def version(self) -> str:
+        return str(self.metadata["version"])
+
+    @property
+    def backbone(self) -> str:
+        return str(self.metadata["backbone"])
+
+    @property
+    def sha256(self) -> str:
+        """One hash for the three models and everything that feeds and calibrates them."""
+        return hashlib.sha256(_canonical_json(self.metadata)).hexdigest()
+
+    def description(self) -> dict[str, str]:
+        """The ``model`` entry of a result."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "backbone": self.backbone,
+            "sha256": self.sha256,
+        }
+
+    def inputForm(self) -> InputForm:
+        from .slices import InputForm
+
+        return _record(InputForm, self.metadata["input"]["region"], self.folder)
+
+    def imageForm(self) -> ImageForm:
+        from .images import ImageForm
+
+        return _record(ImageForm, self.metadata["input"]["image"], self.folder)
+
+    def calibration(self) -> Calibration:
+        entry = self.metadata["calibration"]
+        return Calibration(
+            sequences={s: _record(Platt, entry["sequences"][s], self.folder) for s in SEQUENCES},
+            together=_record(Platt, entry["together"], self.folder),
+        )
+
+    def decisionRule(self) -> DecisionRule:
+        return _record(DecisionRule, self.metadata["decision"], self.folder)
+
+    def verify(self) -> None:
+        """Check the size and hash of every weight file.
+
+        Raises:
+            BundleError: a file is missing, or differs from what the metadata says.
+        """
+        for weights in self.weights.values():
+            _read_weight_file(self.folder, weights)
+
+    def models(self) -> dict[str, TransferModel]:
+        """The three transfer models in evaluation mode, float32, on the CPU.
+
+        Raises:
+            BundleError: a weight file is missing, damaged or of another network.
+        """
+        return {sequence: self._model(self.weights[sequence]) for sequence in SEQUENCES}
+
+    def _model(self, weights: WeightFile) -> TransferModel:
+        import torch
+
+        from .network import TransferModel
+
+        data = _read_weight_file(self.folder, weights)
+        model = TransferModel(self.backbone)
+        path = self.folder / weights.file
+        try:
+            packed = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            model.load_state_dict(unpack_state(packed))
+        except Exception as error:  # torch raises many kinds for foreign or damaged content
+            raise BundleError(f"the weights do not fit the network ({error})", path, INSTALL_AGAIN) from error
+        return model.eval()
+
+
+def find_bundles(folder: Path = MODELS_FOLDER) -> Iterator[Path]:
+    """Folders of the bundles that ship with the module, by name."""
+    if folder.is_dir():
+        yield from sorted(path.parent for path in folder.glob(f"*/{METADATA}"))
+
+
+def open_bundle(name: str | Path | None = None) -> Bundle:
+    """Open a bundle by the name of a shipped one, by its folder, or the default one.
+
+    Raises:
+        BundleError: there is none, or its metadata is damaged or of another version.
+    """
+    folder = _bundle_folder(name)
+    metadata = _read_metadata(folder / METADATA)
+    try:
+        weights = {s: _record(WeightFile, metadata["weights"][s], folder) for s in SEQUENCES}
+        bundle = Bundle(folder, metadata, weights)
+        for check in (bundle.inputForm, bundle.imageForm, bundle.calibration, bundle.decisionRule):
+            check()
+        bundle.description()
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"the bundle lacks {error}", folder / METADATA, INSTALL_AGAIN) from error
+    for entry in weights.values():
+        _check_plain_name(folder, entry.file)
+    return bundle
+
+
+def _bundle_folder(name: str | Path | None) -> Path:
+    shipped = {path.name: path for path in find_bundles()}
+    if name is None:
+        if not shipped:
+            raise BundleError("there is no model bundle", MODELS_FOLDER, INSTALL_AGAIN)
+        return shipped.get("default") or list(shipped.values())[-1]
+    if str(name) in shipped:
+        return shipped[str(name)]
+    folder = Path(name)
+    if not (folder / METADATA).is_file():
+        known = ", ".join(shipped) or "none"
+        raise BundleError(
+            "there is no model bundle", folder, f"name a shipped bundle ({known}) or a folder with {METADATA}"
+        )
+    return folder
+
+
+def _read_metadata(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_METADATA:
+            raise BundleError("the bundle's metadata is too large", path, INSTALL_AGAIN)
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"the bundle's metadata cannot be read ({error})", path, INSTALL_AGAIN) from error
+    if not isinstance(metadata, dict) or metadata.get("schema") != BUNDLE_SCHEMA:
+        raise BundleError(f"the bundle is not of schema {BUNDLE_SCHEMA}", path, INSTALL_AGAIN)
+    return metadata
+
+
+def _record(kind: Any, values: Any, folder: Path) -> Any:
+    """A dataclass from a JSON object, whose values have the type of the fields' defaults."""
+    if not isinstance(values, dict):
+        raise BundleError(f"{kind.__name__} is not an object", folder / METADATA, INSTALL_AGAIN)
+    for key, value in values.items():
+        expected = getattr(kind, key, value)
+        number = isinstance(expected, (int, float)) and not isinstance(expected, bool)
+        right = isinstance(value, (int, float)) if number else isinstance(value, type(expected))
+        if not right or isinstance(value, bool) is not isinstance(expected, bool):
+            raise BundleError(f"{key} is not a {type(expected).__name__}", folder / METADATA, INSTALL_AGAIN)
+    return kind(**values)
+
+
+def _check_plain_name(folder: Path, name: Any) -> None:
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+        raise BundleError(f"weight file name {name!r} leaves the bundle", folder / METADATA, INSTALL_AGAIN)
+
+
+def _read_weight_file(folder: Path, weights: WeightFile) -> bytes:
+    path = folder / weights.file
+    _check_plain_name(folder, weights.file)
+    try:
+        size = path.stat().st_size
+        if size != weights.bytes or size > LARGEST_WEIGHTS:
+            raise BundleError(
+                f"the weight file has {size} bytes instead of {weights.bytes}", path, INSTALL_AGAIN
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"the weight file cannot be read ({error.strerror})", path, INSTALL_AGAIN
+        ) from error
+    if hashlib.sha256(data).hexdigest() != weights.sha256:
+        raise BundleError("the weight file is damaged (SHA-256 differs)", path, INSTALL_AGAIN)
+    return data
+
+
+def _canonical_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def pack_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Store matrices and convolutions with 8 bits: ``name`` becomes ``name.q8`` (int8) and ``name.scale``.
+
+    The scale belongs to an output channel; one-dimensional tensors stay float32.
+    """
+    packed = {}
+    for name, tensor in state.items():
+        if tensor.dim() < 2:
+            packed[name] = tensor.detach().float().clone()
+            continue
+        flat = tensor.detach().float().flatten(1)
+        scale = flat.abs().amax(dim=1).clamp(min=1e-12) / 127
+        packed[f"{name}.q8"] = (flat / scale[:, None]).round().char().view(tensor.shape)
+        packed[f"{name}.scale"] = scale
+    return packed
+
+
+def unpack_state(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of ``pack_state``, to within half a step of each channel's scale."""
+    state = {}
+    for name, tensor in packed.items():
+        if name.endswith(".q8"):
+            base = name.removesuffix(".q8")
+            scale = packed[f"{base}.scale"]
+            state[base] = tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
+        elif not name.endswith(".scale"):
+            state[name] = tensor
+    return state
+
+
+def write_bundle(
+    folder: Path,
+    models: Mapping[str, TransferModel],
+    metadata: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Write a bundle whose output modules keep only the logit of HGG.
+
+    Args:
+        metadata: everything but ``schema``, ``backbone`` and ``weights``, which are filled in here.
+        texts: further files by name, such as LICENSE.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {}
+    for sequence in SEQUENCES:
+        buffer = io.BytesIO()
+        torch.save(pack_state(_without_auxiliary(models[sequence].state_dict())), buffer)
+        data = buffer.getvalue()
+        name = f"{sequence.lower()}.pt"
+        (folder / name).write_bytes(data)
+        weights[sequence] = asdict(WeightFile(name, len(data), hashlib.sha256(data).hexdigest()))
+    complete = {
+        "schema": BUNDLE_SCHEMA,
+        **metadata,
+        "backbone": models[SEQUENCES[0]].backbone_name,
+        "weights": weights,
+    }
+    for name, text in (texts or {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / METADATA).write_text(json.dumps(complete, indent=2) + "\n", encoding="utf-8")
+    return open_bundle(folder)
+
+
+def _without_auxiliary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v[:1] if k.startswith("output.linear.") else v for k, v in state.items()}

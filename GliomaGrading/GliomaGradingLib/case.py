@@ -1,0 +1,168 @@
+"""A case: three sequences and a tumour mask of one patient, read and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from .case_checks import check_case, whole_tumour
+from .case_files import ROLES, case_identifier, find_case_files
+from .errors import CaseError
+from .imaging import Volume, finite, itk_array, read_layers, read_volume, rectified
+from .result import Notice
+from .words import SEQUENCES
+
+PathText = str | os.PathLike[str]
+_IDENTITY = np.eye(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Three sequences and the whole-tumour mask of one patient, each on its own grid.
+
+    Made by ``read``, ``fromFiles`` or ``fromArrays``, which check it.
+
+    Args:
+        identifier: what the case is called in results.
+        images: a Volume by sequence (T1, T2, FLAIR): native grid, rescale slope applied.
+        mask: uint8 0/1, the whole tumour, on its own grid.
+        warnings: what the reader of the result has to know.
+        sources: the file or folder each came from, by T1, T2, FLAIR and mask.
+    """
+
+    identifier: str
+    images: Mapping[str, Volume]
+    mask: Volume
+    warnings: tuple[Notice, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        path: PathText,
+        *,
+        maskLabels: Sequence[int] | None = None,
+        caseId: str | None = None,
+        layout: str = "auto",
+    ) -> Case:
+        """Reads the case in a folder of any known layout (``case_files.LAYOUTS``).
+
+        Args:
+            maskLabels: the labels that make up the tumour; all but 0 by default.
+            caseId: what to call it; the folder's name by default.
+
+        Raises:
+            CaseError: something is missing, unreadable, or cannot be graded.
+        """
+        folder = Path(path)
+        paths = find_case_files(folder, layout).paths
+        return _from_paths(paths, maskLabels, caseId or case_identifier(folder))
+
+    @classmethod
+    def fromFiles(
+        cls,
+        *,
+        t1: PathText,
+        t2: PathText,
+        flair: PathText,
+        mask: PathText,
+        maskLabels: Sequence[int] | None = None,
+        caseId: str | None = None,
+    ) -> Case:
+        """Reads a case from four files or DICOM folders.
+
+        Args:
+            maskLabels: the labels that make up the tumour; all but 0 by default.
+            caseId: what to call it; by default the name of the folder that holds the T1.
+
+        Raises:
+            CaseError: one of them is unreadable, or the case cannot be graded.
+        """
+        paths = dict(zip(ROLES, map(Path, (t1, t2, flair, mask)), strict=True))
+        return _from_paths(paths, maskLabels, caseId or paths["T1"].resolve().parent.name or "case")
+
+    @classmethod
+    def fromArrays(
+        cls,
+        *,
+        t1: np.ndarray | Volume,
+        t2: np.ndarray | Volume,
+        flair: np.ndarray | Volume,
+        mask: np.ndarray | Volume,
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        origin: Sequence[float] = (0.0, 0.0, 0.0),
+        direction: np.ndarray | Sequence[float] = _IDENTITY,
+        maskLabels: Sequence[int] | None = None,
+        caseId: str = "case",
+    ) -> Case:
+        """A case from arrays in memory; they are not copied where their type allows it.
+
+        Args:
+            t1, t2, flair, mask: (K, J, I) arrays that share the geometry below, or Volumes with their own.
+            spacing: mm along I, J, K.
+            origin: LPS position in mm of voxel (0, 0, 0).
+            direction: 3 x 3 (or 9 numbers by row); columns are the directions of I, J, K in LPS.
+
+        Raises:
+            CaseError: an array is not 3D or not real, or the case cannot be graded.
+        """
+        matrix = np.asarray(direction, dtype=float)
+        if len(spacing) != 3 or len(origin) != 3 or matrix.size != 9:
+            raise CaseError(
+                "the geometry is incomplete", caseId, "give three spacings, three origins, nine directions"
+            )
+        given = dict(zip(ROLES, (t1, t2, flair, mask), strict=True))
+        volumes = {
+            role: _volume(
+                role, item, tuple(map(float, spacing)), tuple(map(float, origin)), matrix.reshape(3, 3)
+            )
+            for role, item in given.items()
+        }
+        return _checked(volumes, [volumes.pop("mask")], maskLabels, caseId)
+
+
+def _volume(
+    role: str,
+    item: np.ndarray | Volume,
+    spacing: tuple[float, ...],
+    origin: tuple[float, ...],
+    direction: np.ndarray,
+) -> Volume:
+    volume = item if isinstance(item, Volume) else Volume(np.asarray(item), spacing, origin, direction)  # type: ignore[arg-type]
+    volume = replace(volume, source=volume.source or f"the {role} array")
+    array = volume.array
+    if array.ndim == 4 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 3 or array.dtype.kind not in "biuf" or array.size == 0:
+        what = f"shape {array.shape} and type {array.dtype}"
+        raise CaseError(
+            f"this is not a real 3D array ({what})", volume.source, "give one array (K, J, I) per sequence"
+        )
+    return finite(
+        rectified(replace(volume, array=itk_array(array), direction=np.asarray(volume.direction, float)))
+    )
+
+
+def _from_paths(paths: Mapping[str, Path], labels: Sequence[int] | None, identifier: str) -> Case:
+    """Reads the four at once: unpacking leaves Python's lock, so two cores are used."""
+    with ThreadPoolExecutor(max_workers=len(ROLES)) as pool:
+        images = {name: pool.submit(read_volume, paths[name]) for name in SEQUENCES}
+        mask = pool.submit(read_layers, paths["mask"])
+        volumes = {name: future.result() for name, future in images.items()}
+        layers = mask.result()
+    return _checked(volumes, layers, labels, identifier)
+
+
+def _checked(
+    images: Mapping[str, Volume], layers: Sequence[Volume], labels: Sequence[int] | None, identifier: str
+) -> Case:
+    mask, mask_notices = whole_tumour(layers, labels)
+    notices = [notice for volume in images.values() for notice in volume.warnings]
+    notices += [*mask_notices, *check_case(images, mask)]
+    sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
+    return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources)

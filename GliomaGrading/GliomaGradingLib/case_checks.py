@@ -1,0 +1,288 @@
+"""Can this case be graded, and what does its reader have to know? Checks of sequences and mask.
+
+What makes a grade meaningless is a ``CaseError``; what may be right but needs a look is a ``Notice``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import SimpleITK as sitk
+
+from . import coarse
+from .errors import CaseError
+from .imaging import Volume
+from .result import Notice
+from .words import SEQUENCES, SLICE_COUNT
+
+MAX_TUMOUR_ML = 700.0
+"""Twice the largest gliomas of BraTS: beyond, the mask is one of the brain or the head."""
+
+LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
+"""A further lesion is large from this volume and this share of the largest one on."""
+
+_COARSE_MM = 4.0
+_SWAP_MARGIN = 0.3  # standard deviations of tissue; on BraTS patients the two ways round are 2 to 6 apart
+_FEW_VALUES = 8  # an image with no more different values is a label map
+_IMAGE_REMEDY = "give the image of this sequence"
+_MASK_REMEDY = "check that the mask belongs to these images"
+
+
+def check_case(images: Mapping[str, Volume], mask: Volume) -> tuple[Notice, ...]:
+    """All checks of a case whose mask is already binary (uint8 0/1).
+
+    Raises:
+        CaseError: the mask is empty, larger than any tumour, or outside the head; a sequence is constant,
+            a label map, thinner than the slices to take, the same as another, or does not reach the tumour.
+    """
+    check_mask(mask)
+    for name, volume in images.items():
+        check_sequence(name, volume)
+    _check_different(images)
+    points = mask_points(mask)
+    notices = [n for name, volume in images.items() for n in _check_coverage(name, volume, points)]
+    small = {name: coarse.shrunk(volume, _COARSE_MM) for name, volume in images.items()}
+    heads = {name: coarse.head(volume) for name, volume in small.items()}
+    notices += _check_inside(small, heads, points, mask)
+    notices += _check_lesions(mask)
+    notices += _check_contrasts(small, heads, points)
+    return tuple(notices)
+
+
+def check_mask(mask: Volume) -> None:
+    """Raises: CaseError: the mask is empty, or too large for a tumour."""
+    voxels = int(np.count_nonzero(mask.array))
+    if voxels == 0:
+        raise CaseError(
+            "the tumour mask is empty", mask.source, "draw the tumour, or choose the mask of this case"
+        )
+    millilitres = voxels * float(np.prod(mask.spacing)) / 1000
+    if millilitres > MAX_TUMOUR_ML:
+        raise CaseError(
+            f"the mask holds {millilitres:.0f} ml, more than any tumour",
+            mask.source,
+            "give the tumour mask, not one of the brain; or choose its labels",
+        )
+
+
+def check_sequence(name: str, volume: Volume) -> None:
+    """Raises: CaseError: the volume is no image of a head that 20 axial slices can be taken from."""
+    height = axial_extent(volume)
+    if height < SLICE_COUNT:
+        raise CaseError(
+            f"{name} is {height:.0f} mm thick from foot to head, and {SLICE_COUNT} mm are needed",
+            volume.source,
+            "give the whole volume",
+        )
+    values = volume.array[::3, ::3, ::3].ravel()
+    low, high = float(volume.array.min()), float(volume.array.max())
+    if high - low <= 1e-6 * max(abs(low), abs(high)):
+        raise CaseError(f"{name} is constant (every voxel is {low:g})", volume.source, _IMAGE_REMEDY)
+    different, counts = np.unique(values, return_counts=True)
+    if different.size <= _FEW_VALUES:
+        what = "nearly constant" if different.size == 1 else f"a label map (it has {different.size} values)"
+        raise CaseError(f"{name} is {what}", volume.source, _IMAGE_REMEDY)
+    rest = values.size - int(counts.max())
+    if rest < 0.002 * values.size:
+        raise CaseError(
+            f"{name} is nearly constant ({100 * counts.max() / values.size:.2f} % of it has one value)",
+            volume.source,
+            _IMAGE_REMEDY,
+        )
+
+
+def axial_extent(volume: Volume) -> float:
+    """mm from foot to head through the middle of the volume."""
+    lengths = np.asarray(volume.size) * np.asarray(volume.spacing)
+    cosines = np.maximum(np.abs(np.asarray(volume.direction)[2]), 1e-9)
+    return float((lengths / cosines).min())
+
+
+def mask_points(mask: Volume, most: int = 20000) -> np.ndarray:
+    """(N, 3) LPS positions of evenly chosen tumour voxels."""
+    index = np.argwhere(mask.array)[:, ::-1]
+    index = index[:: max(1, -(-len(index) // most))]
+    return index @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+
+
+def _check_different(images: Mapping[str, Volume]) -> None:
+    names = list(images)
+    for n, first in enumerate(names):
+        for second in names[n + 1 :]:
+            a, b = images[first].array, images[second].array
+            if a.shape == b.shape and np.array_equal(a[:: max(1, len(a) // 4)], b[:: max(1, len(a) // 4)]):
+                where = images[second].source or first
+                raise CaseError(
+                    f"{first} and {second} are the same image", where, "give each sequence its own"
+                )
+
+
+def _check_coverage(name: str, volume: Volume, points: np.ndarray) -> Iterator[Notice]:
+    share = float(coarse.within(volume, points).mean())
+    if share < 0.5:
+        what = "does not overlap" if share < 0.01 else f"covers only {100 * share:.0f} % of"
+        raise CaseError(
+            f"{name} {what} the tumour mask", volume.source, "check that both are of one patient and session"
+        )
+    if share < 0.99:
+        yield Notice("tumour-cut-off", f"{name} covers only {100 * share:.0f} % of the tumour mask")
+
+
+def _check_inside(
+    small: Mapping[str, Volume], heads: Mapping[str, np.ndarray], points: np.ndarray, mask: Volume
+) -> list[Notice]:
+    """A mask outside the head in every sequence is another patient's, or in another orientation."""
+    shares = {name: _share_inside(small[name], heads[name], points) for name in small}
+    best = max(shares.values())
+    if best < 0.5:
+        raise CaseError(
+            f"{100 * (1 - best):.0f} % of the tumour mask is outside the head", mask.source, _MASK_REMEDY
+        )
+    if best < 0.9:
+        text = f"{100 * (1 - best):.0f} % of the tumour mask is outside the head: {_MASK_REMEDY}"
+        return [Notice("mask-partly-outside", text)]
+    return []
+
+
+def _share_inside(volume: Volume, region: np.ndarray, points: np.ndarray) -> float:
+    """Share of the points in the head, the coarse voxels' edge counted as inside."""
+    grown = coarse.dilated(region, 1)
+    return float(coarse.nearest(volume, grown, points).mean())
+
+
+def _check_lesions(mask: Volume) -> list[Notice]:
+    sizes = lesion_volumes(mask)
+    large = [v for v in sizes if v >= max(LARGE_LESION_ML, LARGE_LESION_SHARE * sizes[0])]
+    if len(large) < 2:
+        return []
+    volumes = ", ".join(f"{v:.1f}" for v in large)
+    text = f"the mask has {len(large)} large separate lesions ({volumes} ml); all count for the tumour area"
+    return [Notice("several-lesions", text)]
+
+
+def lesion_volumes(mask: Volume) -> list[float]:
+    """ml of every connected part of the mask (touching corners connect), the largest first."""
+    box = tuple(slice(int(n.min()), int(n.max()) + 1) for n in np.nonzero(mask.array))
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.array[box]), True))
+    counts = np.sort(np.bincount(labels.ravel())[1:])[::-1]
+    return [float(n) * float(np.prod(mask.spacing)) / 1000 for n in counts]
+
+
+def _check_contrasts(
+    small: Mapping[str, Volume], heads: Mapping[str, np.ndarray], points: np.ndarray
+) -> Iterator[Notice]:
+    levels = _grey_levels(small, heads, points)
+    swapped = None if levels is None else _swapped(*levels)
+    if swapped:
+        first, second = swapped
+        text = (
+            f"{first} and {second} seem to be swapped (by how bright fluid and tumour are): check the files"
+        )
+        yield Notice(f"{first}-{second}-swapped".lower(), text)
+
+
+def _swapped(tissue: Mapping[str, np.ndarray], tumour: Mapping[str, float]) -> tuple[str, str] | None:
+    """The two sequences that seem to be exchanged. Fluid is bright on T2 only; glioma is darkest on T1."""
+    if fluid_contrast(tissue["T1"], tissue["T2"]) < -_SWAP_MARGIN and tumour["T1"] > tumour["T2"]:
+        return "T1", "T2"
+    if fluid_contrast(tissue["FLAIR"], tissue["T2"]) < -_SWAP_MARGIN:
+        return "T2", "FLAIR"
+    if tumour["T1"] > tumour["FLAIR"] + 1:
+        return "T1", "FLAIR"
+    return None
+
+
+def fluid_contrast(dark: np.ndarray, bright: np.ndarray) -> float:
+    """How much more the voxels that are brightest on ``bright`` (CSF, on T2) are dark on ``dark`` than the
+    other way round, in standard deviations; negative where the two images seem to be swapped."""
+    top_bright = bright >= np.percentile(bright, 95)
+    top_dark = dark >= np.percentile(dark, 95)
+    return float(bright[top_dark].mean() - dark[top_bright].mean())
+
+
+def _grey_levels(
+    small: Mapping[str, Volume], heads: Mapping[str, np.ndarray], points: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, float]] | None:
+    """By sequence: robustly scaled grey levels of the inner head without the tumour; the tumour's mean."""
+    reference = small[SEQUENCES[0]]
+    depth = max(1, round(8 / min(reference.spacing)))
+    places = coarse.positions(reference)[coarse.eroded(heads[SEQUENCES[0]], depth)]
+    places = places[~_near(places, points)]
+    if len(places) < 200:
+        return None
+    tissue, tumour = {}, {}
+    for name, volume in small.items():
+        values, _ = coarse.sample(volume, places)
+        low, middle, high = np.percentile(values, (16, 50, 84))
+        scale = max(float(high - low) / 2, 1e-12)
+        tissue[name] = (values - middle) / scale
+        tumour[name] = float((coarse.sample(volume, points)[0].mean() - middle) / scale)
+    return tissue, tumour
+
+
+def _near(places: np.ndarray, points: np.ndarray, mm: float = 4.0) -> np.ndarray:
+    """Which places share a cube of ``mm`` with a point: good enough to leave the tumour out."""
+
+    def keys(x: np.ndarray) -> np.ndarray:
+        cell = np.floor(x / mm).astype(np.int64) + (1 << 18)
+        return (cell[:, 0] << 40) | (cell[:, 1] << 20) | cell[:, 2]
+
+    return np.isin(keys(places), np.unique(keys(points)))
+
+
+def whole_tumour(
+    layers: Sequence[Volume], labels: Sequence[int] | None = None
+) -> tuple[Volume, tuple[Notice, ...]]:
+    """The binary mask (uint8 0/1) of a mask's layers: every label but 0, or the chosen ones.
+
+    A mask of values between 0 and 1 (resampled, or a probability) is cut at 0.5, with a notice.
+
+    Raises:
+        CaseError: it holds no labels, none of the chosen ones, or the chosen set is empty.
+    """
+    notices = [n for layer in layers for n in layer.warnings]
+    integers = [_as_labels(layer, notices, labels is not None) for layer in layers]
+    wanted = None if labels is None else _chosen(integers, labels, layers[0].source, notices)
+    selected = [a != 0 if wanted is None else np.isin(a, wanted) for a in integers]
+    array = np.logical_or.reduce(selected).astype(np.uint8)
+    first = layers[0]
+    return Volume(array, first.spacing, first.origin, first.direction, first.source), tuple(notices)
+
+
+def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndarray:
+    array = layer.array
+    if array.dtype.kind in "iub":
+        if array.dtype.kind == "i" and array.size and array.min() < 0:
+            raise CaseError(
+                "the mask has negative labels", layer.source, "give a label map with 0 outside the tumour"
+            )
+        return array
+    rounded = np.rint(array)
+    if np.abs(array - rounded).max() <= 1e-3 and rounded.min() >= 0:
+        return rounded.astype(np.int32)
+    if is_chosen or array.min() < -1e-3 or array.max() > 1 + 1e-3:
+        raise CaseError(
+            "the mask has values between its labels", layer.source, "give integer labels, not resampled"
+        )
+    text = f"the mask {layer.source} has values between 0 and 1; voxels above 0.5 were taken for tumour"
+    notices.append(Notice("mask-thresholded", text))
+    return (array > 0.5).astype(np.uint8)
+
+
+def _chosen(
+    integers: Sequence[np.ndarray], labels: Sequence[int], source: str, notices: list[Notice]
+) -> list[int]:
+    wanted = sorted({int(label) for label in labels} - {0})
+    present = sorted({int(v) for a in integers for v in np.unique(a)} - {0})
+    have = ", ".join(map(str, present[:20])) or "none"
+    if not set(wanted) & set(present):
+        asked = ", ".join(map(str, wanted)) or "none"
+        raise CaseError(
+            f"none of the mask labels {asked} is in the mask", source, f"choose among its labels: {have}"
+        )
+    missing = sorted(set(wanted) - set(present))
+    if missing:
+        text = f"mask labels {', '.join(map(str, missing))} are not in the mask, which has {have}"
+        notices.append(Notice("mask-label-missing", text))
+    return wanted

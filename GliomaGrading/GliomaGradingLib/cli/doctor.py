@@ -1,0 +1,81 @@
+"""``glioma-grading doctor``: what is installed, what is missing, what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from ..bundle import find_bundles, open_bundle
+from ..errors import BundleError
+
+NEEDED = ("numpy", "SimpleITK", "torch", "torchvision", "pillow")
+FOR_TRAINING = ("scikit-learn", "matplotlib", "tqdm")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    good: bool
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"[{'ok' if self.good else '--'}] {self.what}" + (f": {self.remedy}" if self.remedy else "")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", action="store_true", help="import torch too, and say what it can compute on"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    findings = [*_python(), *_packages(NEEDED, needed=True), *_bundles()]
+    optional = list(_packages(FOR_TRAINING, needed=False))
+    for finding in [*findings, *optional, *(_devices() if options.device else [])]:
+        print(finding)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def _python() -> Iterator[Finding]:
+    good = sys.version_info >= (3, 10)
+    text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield Finding(good, text, "" if good else "use Python 3.10 or later")
+
+
+def _packages(names: tuple[str, ...], needed: bool) -> Iterator[Finding]:
+    for name in names:
+        try:
+            yield Finding(True, f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            what = "is missing" if needed else "is not installed (only training and evaluation need it)"
+            command = f"pip install {name}" if needed else 'pip install "glioma-grading[train]"'
+            yield Finding(False, f"{name} {what}", command)
+
+
+def _bundles() -> Iterator[Finding]:
+    folders = list(find_bundles())
+    if not folders:
+        yield Finding(False, "no model bundle", "install GliomaGrading again")
+    for folder in folders:
+        try:
+            bundle = open_bundle(folder)
+            bundle.verify()
+            yield Finding(True, f"model bundle {bundle.name} {bundle.version} is whole")
+        except BundleError as error:
+            yield Finding(False, str(error))
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding(True, f"torch computes with {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        yield Finding(True, f"CUDA: {torch.cuda.get_device_name()}")
+    else:
+        yield Finding(True, "no CUDA device; grading runs on the processor, which takes seconds")

@@ -1,0 +1,123 @@
+"""``glioma-grading grade``: one case in, the vote on the screen, result files where asked for."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..voting import VOTING_RULES
+from ..words import DISCLAIMER
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from ..result import GradeResult
+
+FILE_OPTIONS = ("t1", "t2", "flair", "mask")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", nargs="?", type=Path, metavar="CASE_DIR", help="folder of a case")
+    for name in FILE_OPTIONS:
+        what = "tumour mask" if name == "mask" else f"{name.upper()} volume"
+        parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: a file, or a DICOM folder")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
+    parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
+    parser.add_argument(
+        "--mask-labels", type=_labels, metavar="1,2,4", help="labels that are tumour; default: all"
+    )
+    parser.add_argument(
+        "--register",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="align sequences to the one the mask was drawn on; auto: where they need it",
+    )
+    parser.add_argument("--case-id", metavar="ID", help="name of the case; default: the folder's")
+
+
+def run(options: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    case = _read_case(options)
+    read = time.perf_counter() - started
+    from ..grading import Grader
+
+    grader = Grader.load(options.bundle, options.device)
+    graded = grader.gradeInDetail(case, options.vote, options.register)
+    result = replace(graded.result, seconds=_with_read(graded.result.seconds, read))
+    if options.output:
+        from ..export.folder import write_result_folder
+
+        write_result_folder(options.output, replace(graded, result=result), grader.bundle)
+    print(result.toJson() if options.json else summary(result, options.output), end="")
+    return 0
+
+
+def summary(result: GradeResult, output: Path | None = None) -> str:
+    """The result for a terminal."""
+    votes_for, votes_of = result.agreement
+    lines = [
+        f"Case         {_printable(result.case)}",
+        f"Grade        {result.grade}  ({votes_for} of {votes_of} votes)",
+        f"Decision     {result.decision}",
+        f"Probability  {result.probability_hgg:.2f} of HGG, the three together",
+        "",
+        "Sequence  Vote  P(HGG)  Slices for HGG",
+    ]
+    lines += [
+        f"{vote.sequence:<8}  {vote.grade:<4}  {vote.probability_hgg:6.2f}"
+        f"  {vote.slices_hgg} of {len(vote.slice_probabilities)}"
+        for vote in result.votes
+    ]
+    first, last = result.slices.positions_mm[0], result.slices.positions_mm[-1]
+    lines += [
+        "",
+        f"Slices       S {first:.1f} to {last:.1f} mm; "
+        f"largest tumour area {result.slices.largest_area_mm2:.0f} mm2",
+        f"Tumour       {result.tumour_ml:.1f} ml",
+        f"Model        {result.model['name']} {result.model['version']} ({result.model['backbone']})",
+        f"Time         {result.seconds['total']:.2f} s",
+    ]
+    lines += [f"Warning      {_printable(warning.message)}" for warning in result.warnings]
+    lines += [f"Files        {_printable(str(output))}"] if output else []
+    return "\n".join([*lines, "", DISCLAIMER, ""])
+
+
+def _read_case(options: argparse.Namespace) -> Case:
+    from ..case import Case
+
+    files = {name: getattr(options, name) for name in FILE_OPTIONS}
+    missing = [f"--{name}" for name, path in files.items() if path is None]
+    if options.case is not None and len(missing) < len(files):
+        raise UsageError("a case folder and single files are given", remedy="give one or the other")
+    if options.case is not None:
+        return Case.read(options.case, maskLabels=options.mask_labels, caseId=options.case_id)
+    if missing:
+        raise UsageError(f"{', '.join(missing)} missing", remedy="give a case folder, or all four files")
+    return Case.fromFiles(**files, maskLabels=options.mask_labels, caseId=options.case_id)
+
+
+def _labels(text: str) -> tuple[int, ...]:
+    try:
+        labels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of labels such as 1,2,4") from None
+    if any(label <= 0 for label in labels):
+        raise argparse.ArgumentTypeError("labels of the tumour are 1 or more; 0 is background")
+    return labels
+
+
+def _with_read(seconds: dict[str, float], read: float) -> dict[str, float]:
+    return {**seconds, "read": round(read, 4), "total": round(seconds["total"] + read, 4)}
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,106 @@
+"""``glioma-grading train``: a study under a protocol, or (``--final``) the three models of a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..training.dataset import TrainingSet
+    from ..training.recipe import Recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="NPZ", help="training set, made by 'prepare'"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument("--protocol", choices=("patient", "image"), default="patient")
+    parser.add_argument("--folds", type=int, default=5, help="folds of the patient protocol")
+    parser.add_argument("--repeats", type=int, default=1, help="repeats with other folds and seeds")
+    parser.add_argument(
+        "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
+    )
+    parser.add_argument(
+        "--shuffle-grades", action="store_true", help="control: grades shuffled among patients"
+    )
+    parser.add_argument("--recipe", type=Path, metavar="JSON", help="settings that differ from the defaults")
+    parser.add_argument(
+        "--pretrained", type=Path, metavar="FILE", help="the 2014 GoogLeNet's ImageNet tensors"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on in a folder that holds this study already"
+    )
+    parser.add_argument(
+        "--final", type=Path, metavar="BUNDLE_DIR", help="train on all patients and write a bundle"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="with --final: models whose weights are averaged"
+    )
+    parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..errors import UsageError
+    from ..grading import choose_device
+    from ..training.dataset import TrainingSet
+
+    data = _chosen(TrainingSet.read(options.data), options)
+    if not options.resume and options.output.is_dir() and any(options.output.iterdir()):
+        raise UsageError(
+            "the folder is not empty", options.output, "add --resume, or choose another --output"
+        )
+    device = str(choose_device(options.device))
+    recipe = _recipe(options)
+    if options.final:
+        return _final(options, data, recipe, device)
+    return _study(options, data, recipe, device)
+
+
+def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str) -> int:
+    from tqdm import tqdm
+
+    from ..training.study import Study, run_study
+
+    study = Study(
+        protocol=options.protocol,
+        folds=options.folds,
+        repeats=options.repeats,
+        shuffled_grades=options.shuffle_grades,
+        recipe=recipe,
+    )
+    runs = 3 * sum(1 for _ in study.splits(data))
+    with tqdm(total=runs * recipe.epochs, unit="epoch", dynamic_ncols=True) as bar:
+
+        def epoch_done(name: str, figures: Any) -> None:
+            bar.update()
+            bar.set_postfix_str(f"{name} loss {figures.train_loss:.3f} accuracy {figures.train_accuracy:.3f}")
+
+        run_study(data, study, options.output, options.pretrained, device, epoch_done)
+    print(f"{options.output}: {runs} runs finished; next: glioma-grading evaluate {options.output}")
+    return 0
+
+
+def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str) -> int:
+    from ..training.final import train_bundle
+
+    bundle = train_bundle(
+        data, recipe, options.final, options.output, options.study, options.pretrained, options.seeds, device
+    )
+    print(f"{bundle.folder}: bundle {bundle.name} {bundle.version}, sha256 {bundle.sha256}")
+    return 0
+
+
+def _chosen(data: TrainingSet, options: argparse.Namespace) -> TrainingSet:
+    everyone = options.patients == "all" or (options.patients is None and options.protocol == "image")
+    return data if everyone and not options.final else data.subset(data.shippable)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from ..training.recipe import PAPER_RECIPE, Recipe, read_recipe
+
+    if options.recipe:
+        return read_recipe(options.recipe)
+    return PAPER_RECIPE if options.protocol == "image" else Recipe()

@@ -1,0 +1,349 @@
+"""The result as one page of HTML that needs nothing else: no network, no script, no other file.
+
+It follows the reader's light or dark setting and prints on one or two A4 pages. Of the patient it says
+nothing but the case's identifier.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from ..result import GradeResult, Vote
+from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG
+
+LIMITS = (
+    "It is the opinion of three networks on 20 slices of one examination. It does not see contrast "
+    "enhancement, diffusion, age, symptoms or molecular markers.",
+    "A probability says how often cases that look like this to the networks were HGG among the patients "
+    "they were calibrated on. It is no certainty about this patient.",
+    "Anything that is not a glioma is graded as if it were one. The tumour mask is taken as it was given.",
+)
+
+CAPTIONS = {
+    "slices": "Five of the 20 slices per sequence; the patient's right is on the left. Yellow: tumour mask.",
+    "saliency": "Where each network looked (Grad-CAM).",
+}
+
+_SHAPES = ("circle", "square", "triangle")
+_STYLE = """
+:root{color-scheme:light dark;--ground:#fff;--panel:#f4f6f8;--text:#14181d;--quiet:#56606c;--line:#d3d9e0;
+--hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--warn:#fff4d6;--s0:#b3320b;--s1:#075a9c;--s2:#1d7a3c}
+@media (prefers-color-scheme:dark){:root{--ground:#101317;--panel:#191d23;--text:#e9edf1;--quiet:#a2adb9;
+--line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--warn:#3a2f10;--s0:#ff9d7d;--s1:#8fcbff;
+--s2:#86dba0}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:20px;max-width:1000px;background:var(--ground);color:var(--text);
+font:15px/1.45 system-ui,"Segoe UI",Roboto,Arial,sans-serif;overflow-wrap:anywhere}
+h1{font-size:19px;margin:0 0 12px}h2{font-size:16px;margin:22px 0 8px}p{margin:6px 0}
+.banner{display:flex;flex-wrap:wrap;gap:8px 26px;align-items:center;padding:14px 18px;border-radius:8px;
+background:var(--panel);border:3px solid var(--tone)}
+.banner.HGG{--tone:var(--hgg)}.banner.LGG{--tone:var(--lgg)}
+.banner.unsure{--tone:var(--unsure);border-style:dashed;background:repeating-linear-gradient(135deg,
+var(--panel) 0 14px,transparent 14px 28px)}
+.decision{font-size:31px;font-weight:700;line-height:1.15;color:var(--tone)}
+.decision small{display:block;font-size:14px;font-weight:400;color:var(--text)}
+.facts{display:flex;flex-wrap:wrap;gap:6px 26px}.facts b{display:block;font-size:20px}
+.facts span{color:var(--quiet);font-size:13px}
+.notice{margin:10px 0;padding:9px 14px;border-left:5px solid var(--unsure);background:var(--warn)}
+.notice ul{margin:4px 0;padding-left:20px}.code{color:var(--quiet);font-size:12px}
+.synthetic{display:inline-block;margin-left:10px;padding:1px 9px;border:2px solid var(--unsure);
+color:var(--unsure);font-size:13px;font-weight:700;border-radius:4px}
+table{border-collapse:collapse;width:100%}th,td{padding:5px 10px;text-align:left;
+border-bottom:1px solid var(--line)}
+th{color:var(--quiet);font-weight:600;font-size:13px}td.number,th.number{text-align:right;
+font-variant-numeric:tabular-nums}
+.small td,.small th{font-size:13px;padding:3px 10px;vertical-align:top}.small th{width:34%}
+.scroll{overflow-x:auto}figure{margin:0}figure img{width:100%;height:auto;display:block;border-radius:4px;
+background:#0d0f12}
+figcaption{color:var(--quiet);font-size:13px;margin-top:4px}
+svg{width:100%;height:auto;display:block}svg text{fill:var(--quiet);font-size:12px}
+svg .strong{fill:var(--text)}
+.s0{--tone:var(--s0)}.s1{--tone:var(--s1)}.s2{--tone:var(--s2)}
+.curve{fill:none;stroke:var(--tone);stroke-width:2}.mark{fill:var(--ground);stroke:var(--tone);
+stroke-width:1.6}
+.grid{stroke:var(--line)}.threshold{stroke:var(--text);stroke-dasharray:6 4}
+footer{margin-top:22px;padding-top:10px;border-top:1px solid var(--line);font-weight:600}
+@media print{@page{size:A4;margin:11mm}
+:root{color-scheme:light;--ground:#fff;--panel:#f4f6f8;--text:#000;--quiet:#444;--line:#bbb;--hgg:#9a2a08;
+--lgg:#064d86;
+--unsure:#6b4b00;--warn:#fff4d6;--s0:#9a2a08;--s1:#064d86;--s2:#17632f}
+body{padding:0;font-size:11px;max-width:none}h2{font-size:13px;margin:10px 0 4px}.decision{font-size:24px}
+.facts b{font-size:15px}.small td,.small th,figcaption{font-size:10px}td,th{padding:2px 8px}
+figure,.banner,.notice,tr,section.keep{break-inside:avoid}figure img{max-height:150mm;width:auto;
+max-width:100%;margin:auto}
+.banner,.notice,figure img{-webkit-print-color-adjust:exact;print-color-adjust:exact}
+.plot svg{max-height:62mm}}
+"""
+
+
+def report_html(
+    result: GradeResult,
+    pictures: Mapping[str, bytes],
+    card: Mapping[str, Any] | None = None,
+    synthetic: bool = False,
+) -> str:
+    """The page.
+
+    Args:
+        pictures: PNG by name; ``slices`` and ``saliency`` have captions of their own, others their name.
+        card: figures of the model, by name: a number, a text, or ``{"value", "low", "high"}``.
+        synthetic: no patient is behind the case (also taken from a name that begins with "synthetic").
+    """
+    synthetic = synthetic or result.case.lower().startswith("synthetic")
+    body = [
+        _title(result, synthetic),
+        _warnings(result),
+        _banner(result),
+        _votes(result),
+        *(_picture(name, png) for name, png in pictures.items()),
+        _plot_section(result),
+        _meaning(),
+        _facts(result, card or {}),
+        f"<footer>{escape(DISCLAIMER)}</footer>",
+    ]
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f'<meta name="referrer" content="no-referrer"><title>{escape(_plain_title(result))}</title>'
+        f"<style>{_STYLE}</style>"
+    )
+    content = "\n".join(body)
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{content}\n</body></html>\n'
+
+
+def _plain_title(result: GradeResult) -> str:
+    return f"Glioma grading: {result.case}"
+
+
+def _title(result: GradeResult, synthetic: bool) -> str:
+    badge = '<span class="synthetic">SYNTHETIC: NO PATIENT</span>' if synthetic else ""
+    return f"<h1>Glioma grading &middot; case {escape(result.case)}{badge}</h1>"
+
+
+def _banner(result: GradeResult) -> str:
+    unsure = result.decision == INDETERMINATE
+    style = "unsure" if unsure else (result.decision if result.decision in (HGG, LGG) else "unsure")
+    word, below = (
+        ("? INDETERMINATE", f"the vote is {result.grade}, but the evidence is too thin to stand for it")
+        if unsure
+        else (result.decision, _GRADE_NAMES.get(result.decision, ""))
+    )
+    votes_for, votes_of = result.agreement
+    facts = (
+        ("probability of HGG", f"{result.probability_hgg:.2f}"),
+        (f"sequences vote {result.grade}", f"{votes_for} of {votes_of}"),
+        ("tumour", f"{result.tumour_ml:.1f} ml"),
+    )
+    return (
+        f'<div class="banner {style}" role="status"><div class="decision">{escape(word)}'
+        f'<small>{escape(below)}</small></div><div class="facts">'
+        + "".join(f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>" for label, value in facts)
+        + "</div></div>"
+    )
+
+
+_GRADE_NAMES = {HGG: "high-grade glioma", LGG: "lower-grade glioma"}
+
+
+def _warnings(result: GradeResult) -> str:
+    if not result.warnings:
+        return '<p class="code">No warnings.</p>'
+    rows = "".join(
+        f'<li>{escape(warning.message)} <span class="code">({escape(warning.code)})</span></li>'
+        for warning in result.warnings
+    )
+    return f'<div class="notice" role="alert"><b>Warnings</b><ul>{rows}</ul></div>'
+
+
+def _votes(result: GradeResult) -> str:
+    head = (
+        '<tr><th>Sequence</th><th>Vote</th><th class="number">Probability of HGG</th>'
+        '<th class="number">Slices for HGG</th></tr>'
+    )
+    rows = "".join(_vote_row(vote) for vote in result.votes)
+    return f'<section class="keep"><h2>Votes</h2><table>{head}{rows}</table></section>'
+
+
+def _vote_row(vote: Vote) -> str:
+    slices = f"{vote.slices_hgg} of {len(vote.slice_probabilities)}"
+    return (
+        f"<tr><td>{escape(vote.sequence)}</td><td><b>{escape(vote.grade)}</b></td>"
+        f'<td class="number">{vote.probability_hgg:.3f}</td><td class="number">{slices}</td></tr>'
+    )
+
+
+def _picture(name: str, png: bytes) -> str:
+    caption = escape(CAPTIONS.get(name, name))
+    source = base64.b64encode(png).decode("ascii")
+    return (
+        f'<figure><h2>{escape(name.capitalize())}</h2><img alt="{caption}" '
+        f'src="data:image/png;base64,{source}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def _meaning() -> str:
+    limits = "".join(f"<li>{escape(limit)}</li>" for limit in LIMITS)
+    return (
+        '<section class="keep"><h2>What it means, and what it does not</h2>'
+        f"<p>{escape(GRADE_MEANING)}</p><ul>{limits}</ul></section>"
+    )
+
+
+# ---------------------------------------------------------------- plot
+
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 940, 300, 62, 14, 34, 44
+
+
+def plot_svg(result: GradeResult) -> str:
+    """The slices' probabilities of HGG, a curve per sequence, with threshold and largest slice."""
+    title = "Probability of HGG of each slice, from foot to head, for each sequence"
+    parts = [_plot_grid(), _plot_ticks(result), _plot_largest(result)]
+    parts += [_curve(vote, k) for k, vote in enumerate(result.votes)]
+    parts += [_legend(vote, k) for k, vote in enumerate(result.votes)]
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def _plot_section(result: GradeResult) -> str:
+    return f'<section class="keep plot"><h2>Slice by slice</h2>{plot_svg(result)}</section>'
+
+
+def _x(k: int, count: int) -> float:
+    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (k + 0.5) / max(count, 1)
+
+
+def _y(probability: float) -> float:
+    return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - min(max(probability, 0.0), 1.0))
+
+
+def _plot_grid() -> str:
+    lines = "".join(
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_y(p):.1f}" y2="{_y(p):.1f}"/>'
+        f'<text x="{_LEFT - 8}" y="{_y(p) + 4:.1f}" text-anchor="end">{p:g}</text>'
+        for p in (0, 0.25, 0.75, 1)
+    )
+    half = _y(0.5)
+    return lines + (
+        f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{half:.1f}" y2="{half:.1f}"/>'
+        f'<text class="strong" x="{_LEFT - 8}" y="{half + 4:.1f}" text-anchor="end">0.5</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="18" text-anchor="end">dashed line: HGG above, LGG below</text>'
+        f'<text transform="translate(13 {half:.1f}) rotate(-90)" text-anchor="middle">'
+        "probability of HGG</text>"
+    )
+
+
+def _plot_ticks(result: GradeResult) -> str:
+    info, count = result.slices, len(result.slices.indices)
+    base = _HEIGHT - _BOTTOM
+    ticks = "".join(
+        f'<text x="{_x(k, count):.1f}" y="{base + 16}" text-anchor="middle">{info.indices[k]}</text>'
+        for k in range(0, count, 2)
+    )
+    low, high = (info.positions_mm[0], info.positions_mm[-1]) if info.positions_mm else (0.0, 0.0)
+    label = f"slice number, foot to head (patient S {low:+.1f} to {high:+.1f} mm)"
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    return ticks + f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{label}</text>'
+
+
+def _plot_largest(result: GradeResult) -> str:
+    info = result.slices
+    if info.largest_index not in info.indices:
+        return ""
+    x = _x(info.indices.index(info.largest_index), len(info.indices))
+    return (
+        f'<line class="grid" stroke-dasharray="2 3" x1="{x:.1f}" x2="{x:.1f}" '
+        f'y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+        f'<text x="{x + 4:.1f}" y="{_HEIGHT - _BOTTOM - 5}">largest area</text>'
+    )
+
+
+def _curve(vote: Vote, k: int) -> str:
+    count = len(vote.slice_probabilities)
+    points = [(_x(i, count), _y(p)) for i, p in enumerate(vote.slice_probabilities)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    marks = "".join(_mark(x, y, k) for x, y in points)
+    return f'<g class="s{k % 3}"><polyline class="curve"{_dash(k)} points="{line}"/>{marks}</g>'
+
+
+def _dash(k: int) -> str:
+    return ("", ' stroke-dasharray="7 3"', ' stroke-dasharray="2 3"')[k % 3]
+
+
+def _mark(x: float, y: float, k: int) -> str:
+    shape = _SHAPES[k % 3]
+    if shape == "circle":
+        return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="3.6"/>'
+    if shape == "square":
+        return f'<rect class="mark" x="{x - 3.3:.1f}" y="{y - 3.3:.1f}" width="6.6" height="6.6"/>'
+    return f'<path class="mark" d="M{x:.1f} {y - 4.4:.1f}l4.4 7.6h-8.8z"/>'
+
+
+def _legend(vote: Vote, k: int) -> str:
+    x = _LEFT + k * 200
+    return (
+        f'<g class="s{k % 3}"><line class="curve"{_dash(k)} x1="{x}" x2="{x + 34}" y1="14" y2="14"/>'
+        f"{_mark(x + 17, 14, k)}"
+        f'<text class="strong" x="{x + 42}" y="18">{escape(vote.sequence)}: {escape(vote.grade)} '
+        f"{vote.probability_hgg:.2f}</text></g>"
+    )
+
+
+# ---------------------------------------------------------------- where it comes from
+
+
+def _facts(result: GradeResult, card: Mapping[str, Any]) -> str:
+    model = [(f"model {key}", str(value)) for key, value in result.model.items()]
+    figures = [(str(name), _figure(value)) for name, value in card.items() if _is_figure(value)]
+    software = [("software", ", ".join(f"{name} {version}" for name, version in result.software.items()))]
+    seconds = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))]
+    tables = [("How it was made", [*model, *_slice_facts(result), *_moved(result), *software, *seconds])]
+    if figures:
+        tables.insert(0, ("How well the model did", figures))
+    return "".join(_table(title, rows) for title, rows in tables)
+
+
+def _slice_facts(result: GradeResult) -> list[tuple[str, str]]:
+    info = result.slices
+    numbers = f"{len(info.indices)}: {info.indices[0]} to {info.indices[-1]}, {info.spacing_mm:g} mm apart"
+    area = f"{info.largest_area_mm2:.0f} mm\N{SUPERSCRIPT TWO} on slice {info.largest_index}"
+    return [("slices", numbers), ("largest tumour area", area)]
+
+
+def _moved(result: GradeResult) -> list[tuple[str, str]]:
+    """What co-registration did, a row per sequence that it moved."""
+    sequences = result.registration.get("sequences", {})
+    return [
+        (
+            f"{name} was moved onto {result.registration.get('reference', 'the reference')}",
+            f"{entry.get('translation_mm', 0):.1f} mm, {entry.get('rotation_deg', 0):.1f} degrees",
+        )
+        for name, entry in sequences.items()
+        if entry.get("applied")
+    ]
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    cells = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows
+    )
+    return f'<section class="keep"><h2>{escape(title)}</h2><table class="small">{cells}</table></section>'
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) or (isinstance(value, Mapping) and "value" in value)
+
+
+def _figure(value: Any) -> str:
+    """A figure for people, with its interval where it has one."""
+    if isinstance(value, Mapping):
+        known = {"low", "high"} <= set(value)
+        interval = f" ({_figure(value['low'])} to {_figure(value['high'])})" if known else ""
+        return _figure(value["value"]) + interval
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

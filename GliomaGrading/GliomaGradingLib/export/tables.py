@@ -1,0 +1,95 @@
+"""results.csv: one row per case, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..result import GradeResult
+from ..words import SEQUENCES
+from .files import write_atomically
+
+GRADED, FAILED = "graded", "failed"
+
+COLUMNS = (
+    "case",
+    "status",
+    "grade",
+    "decision",
+    "probability_hgg",
+    *(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES),
+    "agreement",
+    "slices",
+    "tumour_ml",
+    "warnings",
+    "error",
+    "seconds",
+)
+
+Row = dict[str, str]
+
+
+def graded_row(result: GradeResult) -> Row:
+    """A graded case's cells; ``slices``: first and last number on the axial grid, ``warnings``: codes."""
+    votes_for, votes_of = result.agreement
+    probabilities = {f"{v.sequence.lower()}_probability_hgg": number(v.probability_hgg) for v in result.votes}
+    return _row(
+        case=text(result.case),
+        status=GRADED,
+        grade=text(result.grade),
+        decision=text(result.decision),
+        probability_hgg=number(result.probability_hgg),
+        **probabilities,
+        agreement=f"{votes_for} of {votes_of}",
+        slices=f"{result.slices.indices[0]}..{result.slices.indices[-1]}",
+        tumour_ml=number(result.tumour_ml),
+        warnings=text("; ".join(warning.code for warning in result.warnings)),
+        seconds=number(result.seconds.get("total", 0.0)),
+    )
+
+
+def failed_row(case: str, error: Exception | str, seconds: float | None = None) -> Row:
+    """The cells of a case that could not be graded: its name and why."""
+    took = number(seconds) if seconds is not None else ""
+    return _row(case=text(case), status=FAILED, error=text(str(error)), seconds=took)
+
+
+def csv_text(rows: Iterable[Mapping[str, str]], columns: Sequence[str] = COLUMNS) -> str:
+    """The table with its head, lines ending in LF.
+
+    Raises:
+        ValueError: a row has a cell that is no column.
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write_results_csv(path: str | Path, rows: Iterable[Mapping[str, str]]) -> Path:
+    """Write results.csv, whole or not at all."""
+    return write_atomically(path, csv_text(rows))
+
+
+def number(value: float) -> str:
+    """Six decimals, so that the same result is the same text."""
+    return f"{float(value):.6f}"
+
+
+def text(value: str) -> str:
+    """A text cell that no spreadsheet takes for a formula: an apostrophe goes before one that would be.
+
+    The characters are those of OWASP's "CSV Injection": = + - @, tab and carriage return.
+    """
+    value = value.replace("\x00", "")
+    risky = value.lstrip(" \n").startswith(("=", "+", "-", "@", "\t", "\r"))
+    # a bare CR would end the row for most readers, and Python's csv does not quote it
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{value}" if risky else value
+
+
+def _row(**cells: str) -> Row:
+    return {column: cells.get(column, "") for column in COLUMNS}

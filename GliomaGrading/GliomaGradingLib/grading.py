@@ -1,0 +1,201 @@
+"""Grader: a case in, a GradeResult out."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .bundle import Bundle, open_bundle
+from .errors import UsageError
+from .result import GradeResult
+from .voting import VOTING_RULES, Verdict, decide
+from .words import SEQUENCES, SLICE_COUNT
+
+if TYPE_CHECKING:
+    import torch
+
+    from .case import Case
+    from .network import TransferModel
+    from .slices import SliceStack
+
+Progress = Callable[[str, float], None]
+"""Called with a stage's name and the fraction of the whole that is done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graded:
+    """A result with what it was made from: the case with its sequences aligned, and its slices."""
+
+    result: GradeResult
+    case: Case
+    stack: SliceStack
+
+
+class Grader:
+    """Three transfer models of a bundle, ready to grade cases one after another.
+
+    Use ``Grader.load()``; the models stay in memory for as long as the grader lives.
+    """
+
+    def __init__(self, bundle: Bundle, models: Mapping[str, TransferModel], device: torch.device) -> None:
+        import torch
+
+        self.bundle = bundle
+        self.device = device
+        self._form = bundle.inputForm()
+        self._image_form = bundle.imageForm()
+        self._calibration = bundle.calibration()
+        self._rule = bundle.decisionRule()
+        self._models = {
+            sequence: models[sequence].to(device=device, memory_format=torch.channels_last).eval()
+            for sequence in SEQUENCES
+        }
+
+    @classmethod
+    def load(cls, bundle: str | Path | None = None, device: str = "auto") -> Grader:
+        """Load a bundle's models.
+
+        Args:
+            bundle: name of a shipped bundle, a bundle's folder, or None for the default one.
+            device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+
+        Raises:
+            BundleError: the bundle is missing or damaged.
+            UsageError: there is no such device.
+        """
+        opened = open_bundle(bundle)
+        return cls(opened, opened.models(), choose_device(device))
+
+    def grade(
+        self,
+        case: Case,
+        vote: str = "majority",
+        registerMode: str = "auto",
+        progress: Progress | None = None,
+    ) -> GradeResult:
+        """Grade a case.
+
+        Args:
+            vote: ``majority`` (the paper's) or ``soft``.
+            registerMode: ``auto``, ``always`` or ``never`` register sequences to the mask's.
+            progress: called with a stage's name and the fraction done.
+
+        Raises:
+            CaseError: the case cannot be graded as it is.
+            UsageError: there is no such vote or register mode.
+        """
+        return self.gradeInDetail(case, vote, registerMode, progress).result
+
+    def gradeInDetail(
+        self,
+        case: Case,
+        vote: str = "majority",
+        registerMode: str = "auto",
+        progress: Progress | None = None,
+    ) -> Graded:
+        """As ``grade``, with what the grade was made from: the registered case and its slices."""
+        from .registration import register
+        from .slices import prepare
+
+        if vote not in VOTING_RULES:
+            raise UsageError(f"there is no vote {vote!r}", remedy=f"choose one of {', '.join(VOTING_RULES)}")
+        report = progress or (lambda stage, fraction: None)
+        clock = _Clock()
+        report("alignment", 0.0)
+        registered, registration = register(case, registerMode)
+        clock.mark("register")
+        report("slices", 0.3)
+        stack, _ = prepare(registered, self._form, "never")
+        clock.mark("prepare")
+        verdict = self.judge(stack, vote, lambda stage, fraction: report(stage, 0.6 + 0.4 * fraction))
+        clock.mark("infer")
+        report("done", 1.0)
+        result = GradeResult(
+            case=case.identifier,
+            grade=verdict.grade,
+            decision=verdict.decision,
+            probability_hgg=verdict.probability_hgg,
+            votes=verdict.votes,
+            slices=stack.info,
+            tumour_ml=round(stack.tumour_ml, 4),
+            warnings=(*verdict.doubts, *stack.warnings),
+            model=self.bundle.description(),
+            software=software_versions(),
+            seconds={"read": 0.0, **clock.seconds()},
+            registration=registration,
+        )
+        return Graded(result, registered, stack)
+
+    def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
+        """Votes, grade and decision of a prepared slice stack."""
+        logits = {}
+        for done, sequence in enumerate(SEQUENCES):
+            if progress:
+                progress(f"network {sequence}", done / len(SEQUENCES))
+            logits[sequence] = self.slice_logits(stack, sequence)
+        return decide(logits, self._calibration, vote, self._rule)
+
+    def slice_logits(self, stack: SliceStack, sequence: str) -> list[float]:
+        """The raw logits of HGG of a sequence's 20 slices, from foot to head."""
+        import torch
+
+        from .images import stack_input, without_gaps
+
+        planes = torch.from_numpy(stack.planes[SEQUENCES.index(sequence)]).to(self.device)
+        mask = without_gaps(torch.from_numpy(stack.mask)).to(self.device)
+        with torch.inference_mode():
+            images, tumour = stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form)
+            return self._models[sequence](images, tumour).double().cpu().tolist()
+
+
+class _Clock:
+    """Seconds of the stages of one grading."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    def mark(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._stages[stage] = now - self._last
+        self._last = now
+
+    def seconds(self) -> dict[str, float]:
+        stages = {**self._stages, "total": self._last - self._start}
+        return {stage: round(value, 4) for stage, value in stages.items()}
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: the name is none of these, or this machine has no CUDA.
+    """
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {name!r}", remedy="choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("this machine has no CUDA that torch can use", remedy="choose --device cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def software_versions() -> dict[str, Any]:
+    """Versions of what graded a case."""
+    import numpy
+    import SimpleITK
+    import torch
+
+    from . import __version__
+
+    return {
+        "glioma-grading": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "SimpleITK": SimpleITK.Version.VersionString(),
+    }

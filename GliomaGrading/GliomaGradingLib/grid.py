@@ -1,0 +1,170 @@
+"""Grids: where voxels lie in the patient, and the two lattices on which cases are sampled.
+
+Geometry here is in LPS millimetres and in the order x, y, z (left, posterior, superior); arrays are KJI,
+so that the axes of an array on a :class:`Lattice` are S, P, L and an index grows towards the head, the back
+and the left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import numpy as np
+import SimpleITK as sitk
+
+from .imaging import Volume
+
+TIE_MM = 1e-3
+"""Nearest-neighbour ties are broken towards +L, +P, +S, whatever rounding noise the header has."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Points at ``start + index * step`` mm along x, y, z, ``size`` of them."""
+
+    start: tuple[float, float, float]
+    step: tuple[float, float, float]
+    size: tuple[int, int, int]
+
+    def window(self, first: Sequence[int], size: Sequence[int]) -> Lattice:
+        """The points from index ``first`` (x, y, z; may lie outside) on."""
+        start = tuple(s + f * d for s, f, d in zip(self.start, first, self.step, strict=True))
+        return replace(self, start=start, size=tuple(int(n) for n in size))
+
+    def position(self, axis: int, index: np.ndarray | float) -> np.ndarray:
+        return self.start[axis] + np.asarray(index, dtype=float) * self.step[axis]
+
+    def index(self, axis: int, position: np.ndarray | float) -> np.ndarray:
+        """Continuous index of positions (mm) along an axis."""
+        return (np.asarray(position, dtype=float) - self.start[axis]) / self.step[axis]
+
+    def sample(self, image: sitk.Image, interpolator: int = sitk.sitkLinear) -> np.ndarray:
+        """The image at these points, KJI; 0 outside the image."""
+        nudge = TIE_MM if interpolator == sitk.sitkNearestNeighbor else 0.0
+        resampler = sitk.ResampleImageFilter()
+        resampler.SetSize(self.size)
+        resampler.SetOutputOrigin([s + nudge for s in self.start])
+        resampler.SetOutputSpacing(self.step)
+        resampler.SetInterpolator(interpolator)
+        return sitk.GetArrayFromImage(resampler.Execute(image))
+
+    def volume(self, array: np.ndarray) -> Volume:
+        """An array on this lattice as a volume."""
+        return Volume(array, spacing=self.step, origin=self.start, direction=np.eye(3))
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """Box in LPS mm around the centres of all voxels."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, volume: Volume) -> FieldOfView:
+        steps = volume.direction * np.asarray(volume.spacing)
+        span = steps * (np.asarray(volume.array.shape[::-1]) - 1)
+        low = np.asarray(volume.origin) + np.minimum(span, 0).sum(1)
+        high = np.asarray(volume.origin) + np.maximum(span, 0).sum(1)
+        return cls(tuple(map(float, low)), tuple(map(float, high)))
+
+    def contains(self, other: FieldOfView, tolerance: float = 1.0) -> bool:
+        below = all(a <= b + tolerance for a, b in zip(self.low, other.low, strict=True))
+        return below and all(a >= b - tolerance for a, b in zip(self.high, other.high, strict=True))
+
+    def lattice(self, step: Sequence[float], even: bool = False) -> Lattice:
+        """As many points as fit between the outermost voxel centres, centred between them.
+
+        For a 240 x 240 x 155 image of 1 mm and a step of 1 mm these are its voxels. ``even`` drops a point
+        where their number is odd, so that images with the same centre share the points.
+        """
+        low, high, step = np.asarray(self.low), np.asarray(self.high), np.asarray(step, dtype=float)
+        size = np.floor((high - low) / step + 1e-3).astype(int) + 1
+        if even:
+            size = np.maximum(size - size % 2, 2)
+        start = (low + high) / 2 - (size - 1) / 2 * step
+        return Lattice(tuple(map(float, start)), tuple(map(float, step)), tuple(map(int, size)))
+
+
+def canonical(volume: Volume) -> Volume:
+    """The same voxels, not copied, with axes permuted and flipped to run along L, P and S as nearly as can be."""
+    direction = np.asarray(volume.direction, dtype=float)
+    axes = max(permutations(range(3)), key=lambda p: sum(abs(direction[a, p[a]]) for a in range(3)))
+    array = volume.array.transpose([2 - axes[2 - k] for k in range(3)])
+    direction = direction[:, axes]
+    spacing = np.asarray(volume.spacing, dtype=float)[list(axes)]
+    origin = np.asarray(volume.origin, dtype=float)
+    for axis in range(3):
+        if direction[axis, axis] < 0:
+            origin = origin + direction[:, axis] * spacing[axis] * (array.shape[2 - axis] - 1)
+            direction = direction * np.where(np.arange(3) == axis, -1.0, 1.0)
+            array = np.flip(array, 2 - axis)
+    # "+ 0.0" turns -0.0 into 0.0; the rounding keeps 48 storage orders from differing by float noise
+    origin, direction = np.round(origin, 6) + 0.0, np.round(direction, 12) + 0.0
+    return replace(volume, array=array, spacing=tuple(spacing), origin=tuple(origin), direction=direction)
+
+
+def cut(volume: Volume, first: Sequence[int], stop: Sequence[int]) -> Volume:
+    """The voxels from index ``first`` to before ``stop`` (I, J, K order), without a copy."""
+    slices = tuple(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))[::-1]
+    shift = volume.direction @ (np.asarray(volume.spacing) * np.asarray(first))
+    return replace(volume, array=volume.array[slices], origin=tuple(np.asarray(volume.origin) + shift))
+
+
+def cut_around(volume: Volume, lattice: Lattice, margin: int = 2) -> Volume:
+    """The voxels that are needed to interpolate on a lattice, and ``margin`` more; may be empty."""
+    ends = [(0.0, float(n - 1)) for n in lattice.size]
+    corners = np.array([[x, y, z] for x in ends[0] for y in ends[1] for z in ends[2]])
+    points = np.asarray(lattice.start) + corners * np.asarray(lattice.step)
+    matrix = volume.direction * np.asarray(volume.spacing)
+    index = np.linalg.solve(matrix, (points - np.asarray(volume.origin)).T).T
+    size = np.asarray(volume.array.shape[::-1])
+    first = np.clip(np.floor(index.min(0) + 1e-6) - margin, 0, size)
+    stop = np.clip(np.ceil(index.max(0) - 1e-6) + 1 + margin, first, size)
+    return cut(volume, first.astype(int), stop.astype(int))
+
+
+def cut_to_content(mask: Volume) -> Volume:
+    """The bounding box of a mask's voxels and a voxel around it; empty where the mask is empty."""
+    planes = mask.array.any(axis=(1, 2))
+    if not planes.any():
+        return cut(mask, (0, 0, 0), (0, 0, 0))
+    k0, k1 = _ends(planes)
+    flat = mask.array[k0:k1].any(axis=0)
+    (j0, j1), (i0, i1) = _ends(flat.any(axis=1)), _ends(flat.any(axis=0))
+    first = np.maximum(np.array([i0, j0, k0]) - 1, 0)
+    return cut(mask, first, np.minimum(np.array([i1, j1, k1]) + 1, mask.array.shape[::-1]))
+
+
+def shares_grid(volume: Volume, other: Volume) -> bool:
+    """Whether the voxels of two canonical volumes coincide wherever both have some."""
+    same = np.allclose(volume.spacing, other.spacing, rtol=1e-3) and np.allclose(
+        volume.direction, other.direction, atol=1e-3
+    )
+    offset = volume.direction.T @ (np.asarray(other.origin) - np.asarray(volume.origin))
+    steps = offset / np.asarray(volume.spacing)
+    return bool(same and np.allclose(steps, np.round(steps), atol=0.05))
+
+
+def linear_weights(points: np.ndarray, count: int) -> np.ndarray:
+    """(points, count) matrix that interpolates linearly at continuous indices within [0, count - 1]."""
+    points = np.clip(points, 0, count - 1)
+    low = np.minimum(np.floor(points).astype(int), max(count - 2, 0))
+    weights = np.zeros((len(points), count))
+    rows = np.arange(len(points))
+    weights[rows, low] = 1 - (points - low)
+    if count > 1:
+        weights[rows, low + 1] += points - low
+    return weights
+
+
+def nearest(points: np.ndarray) -> np.ndarray:
+    """The nearest whole index; a tie goes up even where rounding noise is against it."""
+    return np.floor(np.asarray(points) + 0.5 + 1e-6).astype(int)
+
+
+def _ends(flags: np.ndarray) -> tuple[int, int]:
+    found = np.flatnonzero(flags)
+    return int(found[0]), int(found[-1]) + 1

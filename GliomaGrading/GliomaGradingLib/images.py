@@ -1,0 +1,103 @@
+"""How planes of a slice stack become the three-channel images that a GoogLeNet takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CHANNEL_RULES = ("neighbours", "same")
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """From z-scored planes to network input; part of a model bundle.
+
+    Args:
+        channels: ``neighbours`` gives a slice and the planes one ``offset_mm`` below and above it the
+            three colour channels (foot, slice, head); ``same`` repeats the slice.
+        offset_mm: distance of the neighbouring planes.
+        low, high: z-scores are clipped to this range.
+        gain: network units per z-score. ImageNet pixels, less their mean, span about +-120.
+        pixels: side of the square network input; the region is enlarged to it linearly.
+    """
+
+    channels: str = "neighbours"
+    offset_mm: float = 1.0
+    low: float = -4.0
+    high: float = 7.0
+    gain: float = 50.0
+    pixels: int = 64
+
+    @property
+    def offsets_mm(self) -> tuple[float, float, float]:
+        """Where the three channels lie relative to their slice, in mm towards the head."""
+        step = self.offset_mm if self.channels == "neighbours" else 0.0
+        return -step, 0.0, step
+
+
+def planes_at(stack: Tensor, positions: Tensor) -> Tensor:
+    """Planes (B, H, W) of stacks (B, P, H, W) at fractional plane positions (B,), linearly; clamped."""
+    last = stack.shape[1] - 1
+    positions = positions.clamp(0, last)
+    below = positions.floor().long().clamp(max=max(last - 1, 0))
+    weight = (positions - below).to(stack.dtype)[:, None, None]
+    rows = torch.arange(len(stack))
+    return stack[rows, below] * (1 - weight) + stack[rows, (below + 1).clamp(max=last)] * weight
+
+
+def channel_planes(stack: Tensor, positions: Tensor, form: ImageForm, plane_mm: float) -> Tensor:
+    """(B, 3, H, W): the channels of the slices at plane ``positions`` of stacks (B, P, H, W), clipped."""
+    planes = [planes_at(stack, positions + offset / plane_mm) for offset in form.offsets_mm]
+    return torch.stack(planes, dim=1).clamp(form.low, form.high)
+
+
+def without_gaps(masks: Tensor) -> Tensor:
+    """Masks (..., P, H, W) whose empty planes repeat the nearest plane that is drawn on.
+
+    Where a tumour is drawn on every third slice only, the slices between have one too.
+    """
+    flat = masks.reshape(-1, *masks.shape[-3:])
+    planes = torch.arange(flat.shape[1])
+    filled = []
+    for mask in flat:
+        drawn = mask.flatten(1).any(dim=1).nonzero()[:, 0].cpu()
+        if len(drawn):
+            mask = mask[drawn[(planes[:, None] - drawn[None, :]).abs().argmin(dim=1)]]
+        filled.append(mask)
+    return torch.stack(filled).reshape(masks.shape)
+
+
+def mask_planes(masks: Tensor, positions: Tensor) -> Tensor:
+    """(B, H, W) float: the nearest planes of masks (B, P, H, W) to fractional positions (B,)."""
+    nearest = positions.round().long().clamp(0, masks.shape[1] - 1)
+    return masks[torch.arange(len(masks)), nearest].float()
+
+
+def enlarge(channels: Tensor, form: ImageForm) -> Tensor:
+    """Channels (B, C, H, W) on the network's (B, C, pixels, pixels), linearly."""
+    size = (form.pixels, form.pixels)
+    return functional.interpolate(channels, size=size, mode="bilinear", align_corners=False)
+
+
+def network_input(channels: Tensor, tumour: Tensor, form: ImageForm) -> tuple[Tensor, Tensor]:
+    """Images (B, 3, pixels, pixels) and tumour (B, pixels, pixels) of clipped channels and mask planes."""
+    both = enlarge(torch.cat([channels, tumour[:, None]], dim=1), form)
+    images = (form.gain * both[:, :3]).contiguous(memory_format=torch.channels_last)
+    return images, both[:, 3]
+
+
+def stack_input(
+    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm, plane_mm: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Network input of ``count`` slices, 1 mm apart, of one stack (P, H, W) and its mask.
+
+    Args:
+        first: plane of the first slice.
+        plane_mm: distance of the planes.
+    """
+    positions = first + torch.arange(count, dtype=torch.float32) / plane_mm
+    channels = channel_planes(stack.expand(count, *stack.shape), positions, form, plane_mm)
+    return network_input(channels, mask_planes(mask.expand(count, *mask.shape), positions), form)

@@ -1,0 +1,154 @@
+"""What ITK does not say about a NIfTI file: that it is cut off, damaged, or has a sheared or missing affine.
+
+ITK (5.4) reads a truncated or corrupted ``.nii.gz`` without complaint and fills the rest with zeros.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from .errors import CaseError
+
+_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+_MAX_RATIO = 1100
+"""Deflate compresses by 1032 at the very most: a header that claims more is not the header of this file."""
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """The fields of a NIfTI-1 header that are checked here (names as in the standard)."""
+
+    dim: tuple[int, ...]
+    datatype: int
+    pixdim: tuple[float, ...]
+    vox_offset: float
+    qform_code: int
+    sform_code: int
+    sform: np.ndarray
+    single_file: bool
+
+    @property
+    def expected_bytes(self) -> int:
+        """Length of the (uncompressed) file that the header promises."""
+        voxels = 1
+        for length in self.dim:
+            voxels *= length
+        start = max(0, int(self.vox_offset)) if self.single_file else 0
+        return start + voxels * _BITS.get(self.datatype, 0) // 8
+
+    @property
+    def shear(self) -> float:
+        """How far the sform's axes are from right angles: the largest cosine between two of them."""
+        columns = self.sform[:, :3]
+        lengths = np.linalg.norm(columns, axis=0)
+        if not lengths.all():
+            return 1.0
+        cosines = (columns / lengths).T @ (columns / lengths)
+        return float(np.abs(cosines - np.diag(np.diag(cosines))).max())
+
+
+def read_header(path: Path) -> NiftiHeader:
+    """The header of a ``.nii``, ``.nii.gz`` or ``.hdr`` file.
+
+    Raises:
+        CaseError: it is no NIfTI-1 header, or its numbers cannot be those of a volume.
+    """
+    try:
+        with _open(path) as stream:
+            raw = stream.read(348)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path) from error
+    header = _parse(path, raw)
+    _check_numbers(path, header)
+    return header
+
+
+def check_complete(path: Path, header: NiftiHeader) -> None:
+    """Reads the file to its end: every compressed byte is checked against its checksum.
+
+    Raises:
+        CaseError: the file is cut off or damaged, or its header promises more than it can hold.
+    """
+    data = path if header.single_file else path.with_suffix(".img")
+    if not data.is_file():
+        raise CaseError("the voxels are missing (a .hdr header without its .img)", path, "copy both files")
+    if header.expected_bytes > data.stat().st_size * _MAX_RATIO:
+        raise CaseError(
+            f"the header promises {header.expected_bytes} bytes, which this file cannot hold",
+            data,
+            "export or copy it again",
+        )
+    if _length(data, header.expected_bytes) < header.expected_bytes:
+        raise _damaged(data)
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb") if _is_gzip(path) else path.open("rb"))
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def _length(path: Path, enough: int) -> int:
+    if not _is_gzip(path):
+        return path.stat().st_size
+    total = 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            while block := stream.read(1 << 20):
+                total += len(block)
+                if total > enough + (1 << 24):  # a file may carry a trailer, not another volume
+                    break
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path) from error
+    return total
+
+
+def _parse(path: Path, raw: bytes) -> NiftiHeader:
+    order = {b"\x5c\x01\x00\x00": "<", b"\x00\x00\x01\x5c": ">"}.get(raw[:4])
+    if raw[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"):
+        raise CaseError("NIfTI-2 is not supported", path, "save it as NIfTI-1, NRRD or MHA")
+    is_pair = path.suffix.lower() in (".hdr", ".img")
+    if order is None or len(raw) < 348 or (raw[344:347] != b"n+1" and not is_pair):
+        raise CaseError("this is not a NIfTI file", path, "export it again, or correct its file name")
+    dim = struct.unpack_from(order + "8h", raw, 40)
+    return NiftiHeader(
+        dim=dim[1 : dim[0] + 1] if 0 < dim[0] < 8 else (0,),
+        datatype=struct.unpack_from(order + "h", raw, 70)[0],
+        pixdim=struct.unpack_from(order + "8f", raw, 76)[1:4],
+        vox_offset=struct.unpack_from(order + "f", raw, 108)[0],
+        qform_code=struct.unpack_from(order + "h", raw, 252)[0],
+        sform_code=struct.unpack_from(order + "h", raw, 254)[0],
+        sform=np.array(struct.unpack_from(order + "12f", raw, 280), dtype=float).reshape(3, 4),
+        single_file=raw[344:347] == b"n+1",
+    )
+
+
+def _check_numbers(path: Path, header: NiftiHeader) -> None:
+    remedy = "repair the header, or export the volume again"
+    if min(header.dim) < 1:
+        raise CaseError(f"the header has impossible dimensions {header.dim}", path, remedy)
+    if header.datatype not in _BITS:
+        raise CaseError(
+            f"NIfTI data type {header.datatype} is not supported", path, "save it as int16 or float32"
+        )
+    spacing = header.pixdim[: min(3, len(header.dim))]
+    if not np.isfinite(spacing).all() or not np.isfinite(header.vox_offset):
+        raise CaseError("the header has a voxel size that is not a number", path, remedy)
+    if header.sform_code > 0 and not np.isfinite(header.sform).all():
+        raise CaseError("the header has an affine (sform) that is not a number", path, remedy)
+    if header.sform_code > 0 and abs(np.linalg.det(header.sform[:, :3])) < 1e-12 and header.qform_code <= 0:
+        raise CaseError("the header has a singular affine (sform)", path, remedy)
+
+
+def _damaged(path: Path) -> CaseError:
+    return CaseError("the file is cut off or damaged", path, "copy or export it again")

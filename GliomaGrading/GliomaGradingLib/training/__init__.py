@@ -1,0 +1,1 @@
+"""Training and evaluation of transfer models: data, splits, recipe, fit, figures."""

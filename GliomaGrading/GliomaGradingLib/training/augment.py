@@ -1,0 +1,73 @@
+"""Random changes of training images, as one resampling from the region to network input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..images import ImageForm
+from .recipe import Augmentation
+
+
+def augment(
+    channels: Tensor, tumour: Tensor, form: ImageForm, settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Network input of clipped channels (B, 3, H, W) and mask planes (B, H, W), each randomly changed.
+
+    The geometric change and the enlargement are one linear resampling of both. What lies outside the brain
+    (exactly 0) stays 0.
+    """
+    count = len(channels)
+    both = torch.cat([channels, redrawn(tumour, settings.redraw, generator)[:, None]], dim=1)
+    matrices = _affine_matrices(count, settings, generator)
+    grid = functional.affine_grid(matrices, [count, 4, form.pixels, form.pixels], align_corners=False)
+    both = functional.grid_sample(both, grid, padding_mode="border", align_corners=False)
+    images = _changed_intensity(both[:, :3], settings, generator)
+    return (form.gain * images).contiguous(memory_format=torch.channels_last), both[:, 3]
+
+
+def redrawn(tumour: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Masks (B, H, W) as other hands might draw them: a ``share`` each is grown, shrunk or smeared."""
+    grown = functional.max_pool2d(tumour[:, None], 3, stride=1, padding=1)[:, 0]
+    shrunk = 1 - functional.max_pool2d(1 - tumour[:, None], 3, stride=1, padding=1)[:, 0]
+    smeared = functional.avg_pool2d(tumour[:, None], 9, stride=1, padding=4)[:, 0]
+    shrunk = torch.where((shrunk.sum(dim=(1, 2)) > 0)[:, None, None], shrunk, tumour)
+    draw = torch.rand(len(tumour), generator=generator)[:, None, None]
+    for order, other in enumerate((grown, shrunk, smeared)):
+        tumour = torch.where((draw >= order * share) & (draw < (order + 1) * share), other, tumour)
+    return tumour
+
+
+def _changed_intensity(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    count = len(images)
+    brain = images.abs() > 1e-3
+    images = images * _column(torch.exp(_symmetric(count, settings.contrast, generator)))
+    images = images + brain * _column(_symmetric(count, settings.brightness, generator))
+    if settings.noise:
+        level = _column(torch.rand(count, generator=generator) * settings.noise)
+        images = images + brain * level * torch.randn(images.shape, generator=generator)
+    return images
+
+
+def _affine_matrices(count: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    angle = _symmetric(count, settings.rotation, generator)
+    zoom = torch.exp(_symmetric(count, settings.zoom, generator))
+    aspect = torch.exp(_symmetric(count, settings.aspect, generator))
+    flip = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    if not settings.mirror:
+        flip = torch.ones(count)
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    shift_x = _symmetric(count, settings.shift, generator)
+    shift_y = _symmetric(count, settings.shift, generator)
+    row_x = torch.stack([cosine * zoom * aspect * flip, -sine * zoom, shift_x], dim=1)
+    row_y = torch.stack([sine * zoom * flip, cosine * zoom / aspect, shift_y], dim=1)
+    return torch.stack([row_x, row_y], dim=1)
+
+
+def _symmetric(count: int, half_width: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(count, generator=generator) * 2 - 1) * half_width
+
+
+def _column(values: Tensor) -> Tensor:
+    return values[:, None, None, None]

@@ -1,0 +1,262 @@
+"""Fitting one transfer model: probe, schedule, curves at every epoch, a checkpoint that resumes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+
+from ..errors import UsageError
+from ..export.files import write_atomically
+from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
+from .dataset import TrainingSet
+from .probe import fit_probe
+from .recipe import Recipe
+from .source import SliceBatch, SliceSource, autocast, part_logits
+from .splits import Split
+
+EpochDone = Callable[["EpochFigures"], None]
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class EpochFigures:
+    """A row of the curves. Validation is over slices, by the weights as they are (not yet averaged)."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float = NAN
+    validation_accuracy: float = NAN
+
+
+class Fit:
+    """One sequence's model being trained on one split.
+
+    Args:
+        sequence: column of ``TrainingSet.images``: 0 T1, 1 T2, 2 FLAIR. The order in which patients and
+            planes are drawn does not depend on it.
+        checkpoint: file that holds the state after every epoch; training goes on from it where it exists.
+        pretrained: the 2014 network's tensors, where the recipe's backbone needs them.
+    """
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        sequence: int,
+        split: Split,
+        recipe: Recipe,
+        checkpoint: Path | None = None,
+        pretrained: Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.data, self.split, self.recipe = data, split, recipe
+        self.checkpoint = checkpoint
+        self.device = torch.device(device)
+        self.source = SliceSource(data, sequence, recipe)
+        self.model = new_model(recipe, pretrained).to(self.device, memory_format=torch.channels_last)
+        if recipe.probe and not self._has_checkpoint():
+            fit_probe(self.model, self.source, split.train)
+        self.average = AveragedModel(self.model, use_buffers=True)
+        self.optimizer = self._new_optimizer()
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            [group["lr"] for group in self.optimizer.param_groups],
+            total_steps=max(1, self._total_steps),
+            pct_start=recipe.warm_up,
+        )
+        self.curves: list[EpochFigures] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        if self.recipe.sampling == "images":
+            return max(1, len(self.split.train) // self.recipe.batch)
+        return max(1, self.recipe.images_per_epoch // self.recipe.batch)
+
+    def run(self, epoch_done: EpochDone | None = None) -> TransferModel:
+        """Train to the end, or from the checkpoint to the end; gives the (averaged) model."""
+        self._resume()
+        while len(self.curves) < self.recipe.epochs and not self._stopped_early():
+            self.curves.append(self._epoch(len(self.curves)))
+            self._save()
+            if epoch_done:
+                epoch_done(self.curves[-1])
+        return self.result()
+
+    def result(self) -> TransferModel:
+        """The averaged weights where averaging has begun, else the last ones."""
+        averaged = int(self.average.n_averaged) > 0
+        return (self.average.module if averaged else self.model).eval()
+
+    @property
+    def _total_steps(self) -> int:
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        rate = self.recipe.learning_rate
+        groups = [
+            {"params": list(self.model.backbone.parameters()), "lr": rate},
+            {"params": list(self.model.output.parameters()), "lr": rate * self.recipe.head_factor},
+        ]
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=self.recipe.weight_decay)
+
+    def _epoch(self, epoch: int) -> EpochFigures:
+        # Seeded by epoch, so that a resumed run draws what an undisturbed one would have drawn.
+        seed = self.recipe.seed * 1000 + epoch
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        self.model.train()
+        losses, right = [], []
+        for batch in self._batches(np.random.default_rng(seed)):
+            loss, correct = self._step(batch, generator)
+            losses.append(loss)
+            right.append(correct)
+            if self.scheduler.last_epoch > self.recipe.average_from * self._total_steps:
+                self.average.update_parameters(self.model)
+        return EpochFigures(
+            epoch=epoch + 1,
+            learning_rate=self.scheduler.get_last_lr()[0],
+            train_loss=float(np.mean(losses)),
+            train_accuracy=float(np.mean(right)),
+            **self._validate(),
+        )
+
+    def _step(self, batch: SliceBatch, generator: torch.Generator) -> tuple[float, float]:
+        images, tumour = self.source.augmented(batch, generator)
+        target = torch.from_numpy(self.data.grades[batch.patient].astype(np.float32)).to(self.device)
+        with autocast(self.recipe.precision, self.device):
+            logits = self.model(images.to(self.device), tumour.to(self.device))
+        logits = logits.float()
+        smooth = target * (1 - 2 * self.recipe.label_smoothing) + self.recipe.label_smoothing
+        loss = functional.binary_cross_entropy_with_logits(logits, smooth)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        self.scheduler.step()
+        return loss.item(), float(((logits > 0) == (target > 0.5)).float().mean())
+
+    def _batches(self, rng: np.random.Generator) -> Iterator[SliceBatch]:
+        draw = self._all_images if self.recipe.sampling == "images" else self._balanced_patients
+        return draw(rng)
+
+    def _all_images(self, rng: np.random.Generator) -> Iterator[SliceBatch]:
+        train, size = self.split.train, self.recipe.batch
+        order = rng.permutation(len(train))
+        for start in range(0, self.steps_per_epoch * size, size):
+            rows = order[start : start + size]
+            patient = train.patient[rows]
+            yield SliceBatch(patient, self.data.positions(patient, train.slice[rows]))
+
+    def _balanced_patients(self, rng: np.random.Generator) -> Iterator[SliceBatch]:
+        patients = self.split.train.patients()
+        by_grade = [patients[self.data.grades[patients] == grade] for grade in (0, 1)]
+        half = self.recipe.batch // 2
+        for _ in range(self.steps_per_epoch):
+            patient = np.concatenate([rng.choice(rows, half) for rows in by_grade])
+            plane = self.data.first[patient] + rng.random(len(patient)) * self.data.span_planes()
+            yield SliceBatch(patient, plane)
+
+    def _validate(self) -> dict[str, float]:
+        part = self.split.validation
+        if not len(part):
+            return {}
+        logits = part_logits(self.model, self.source, part)
+        target = self.data.grades[part.patient]
+        loss = functional.binary_cross_entropy_with_logits(
+            torch.from_numpy(logits), torch.from_numpy(target.astype(np.float32))
+        )
+        accuracy = float(((logits > 0) == (target > 0)).mean())
+        return {"validation_loss": loss.item(), "validation_accuracy": accuracy}
+
+    def _stopped_early(self) -> bool:
+        patience = self.recipe.patience
+        losses = [figures.validation_loss for figures in self.curves]
+        if not patience or len(losses) <= patience:
+            return False
+        return min(losses[-patience:]) > min(losses[:-patience])
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "curves": [asdict(figures) for figures in self.curves],
+            "recipe": self.recipe.to_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.checkpoint, buffer.getvalue())
+
+    def _has_checkpoint(self) -> bool:
+        return self.checkpoint is not None and self.checkpoint.is_file()
+
+    def _resume(self) -> None:
+        if self.checkpoint is None or not self._has_checkpoint():
+            return
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["recipe"] != self.recipe.to_dict():
+            raise UsageError(
+                "the checkpoint was made with another recipe",
+                self.checkpoint,
+                "choose another output folder, or remove it to start anew",
+            )
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.curves = [EpochFigures(**row) for row in state["curves"]]
+
+
+def new_model(recipe: Recipe, pretrained: Path | None) -> TransferModel:
+    """A model with the recipe's backbone, from ImageNet or (the control) from random weights.
+
+    Raises:
+        UsageError: the 2014 backbone's pretrained tensors are not given.
+    """
+    torch.manual_seed(recipe.seed)
+    model = TransferModel(recipe.backbone, dropout=recipe.dropout)
+    if not recipe.pretrained:
+        _initialise(model)
+    elif recipe.backbone == "googlenet-torchvision":
+        load_imagenet_torchvision(model)
+    elif pretrained is None:
+        raise UsageError(
+            "the 2014 GoogLeNet's ImageNet tensors are needed", remedy="name their file with --pretrained"
+        )
+    else:
+        load_imagenet_2014(model, pretrained)
+    return model
+
+
+def curves_csv(curves: list[EpochFigures]) -> str:
+    """The curves as CSV, a row an epoch."""
+    text = io.StringIO()
+    names = [entry.name for entry in fields(EpochFigures)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for figures in curves:
+        writer.writerow({k: v if k == "epoch" else f"{v:.6g}" for k, v in asdict(figures).items()})
+    return text.getvalue()
+
+
+def _initialise(model: TransferModel) -> None:
+    """He initialisation, for the control that is trained from scratch."""
+    for module in model.backbone.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)

@@ -1,0 +1,141 @@
+"""Everything that can be chosen about a training run, in one frozen value that is stored with its results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..images import ImageForm
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training image; every value is the half-width of a symmetric range unless said.
+
+    Args:
+        rotation: radians. zoom, aspect: log scale. shift: fraction of the half image.
+        contrast: log of the gain on z-scores. brightness: z-scores. noise: upper bound of the noise's
+            standard deviation in z-scores. mirror: mirror left-right half of the time. redraw: share of
+            masks that are grown, of masks that are shrunk, and of masks that are smeared.
+    """
+
+    rotation: float = 0.4
+    zoom: float = 0.18
+    aspect: float = 0.08
+    shift: float = 0.15
+    contrast: float = 0.25
+    brightness: float = 0.3
+    noise: float = 0.0
+    mirror: bool = True
+    redraw: float = 0.15
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one transfer model is trained.
+
+    Args:
+        sampling: ``patients`` draws grades evenly, then patients, then a plane at random from the slices'
+            range; ``images`` goes through every training slice once an epoch in an order that is the same for
+            the three sequences (the paper's).
+        images_per_epoch: for ``patients``; ``images`` has as many as there are slices.
+        probe: begin with the output module that ridge regression finds on the pretrained network's pooled
+            features (linear probing before fine-tuning, arXiv 2202.10054); ``ridge`` is its penalty per
+            image, ``probe_gain`` the logit of a perfectly separated image, and ``probe_passes`` how many
+            times the training slices are looked at, the first time unchanged, then augmented.
+        learning_rate: peak of a one-cycle schedule for the backbone; ``head_factor`` times it for the
+            output module.
+        validation: share of the training patients (or images) kept for curves and early stopping.
+        patience: epochs without a better validation loss before training stops; 0 never stops early.
+        average_from: share of training after which weights are averaged to its end; 1 averages nothing.
+        precision: ``auto`` uses bfloat16 where the processor multiplies it natively; ``float32``; ``bfloat16``.
+    """
+
+    backbone: str = "googlenet-2014"
+    image: ImageForm = field(default_factory=ImageForm)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    sampling: str = "patients"
+    images_per_epoch: int = 1600
+    batch: int = 32
+    epochs: int = 3
+    probe: bool = True
+    ridge: float = 3.0
+    probe_gain: float = 3.0
+    probe_passes: int = 2
+    learning_rate: float = 2e-5
+    head_factor: float = 1.0
+    weight_decay: float = 0.02
+    dropout: float = 0.3
+    label_smoothing: float = 0.05
+    warm_up: float = 0.2
+    clip_norm: float = 5.0
+    average_from: float = 0.7
+    validation: float = 0.0
+    patience: int = 0
+    pretrained: bool = True
+    precision: str = "auto"
+    seed: int = 2022
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """The recipe of a (partial) JSON object; what it leaves out keeps its default.
+
+    Raises:
+        UsageError: a key is not known.
+    """
+    parts = {
+        "image": ImageForm(**_known(ImageForm, values.get("image", {}))),
+        "augmentation": Augmentation(**_known(Augmentation, values.get("augmentation", {}))),
+    }
+    return Recipe(**{**_known(Recipe, values), **parts})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe's JSON file.
+
+    Raises:
+        UsageError: it cannot be read, or a key is not known.
+    """
+    try:
+        return recipe_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the recipe cannot be read ({error})", path, "give a JSON file of settings"
+        ) from error
+
+
+def _known(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
+    names = {entry.name for entry in fields(kind)}
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise UsageError(
+            f"a {kind.__name__} has no {unknown[0]!r}", remedy=f"known are {', '.join(sorted(names))}"
+        )
+    return dict(values)
+
+
+PAPER_RECIPE = Recipe(
+    sampling="images",
+    epochs=12,
+    learning_rate=3e-4,
+    label_smoothing=0.0,
+    dropout=0.2,
+    average_from=0.8,
+    augmentation=Augmentation(
+        rotation=0.1,
+        zoom=0.05,
+        aspect=0.0,
+        shift=0.04,
+        contrast=0.05,
+        brightness=0.05,
+        mirror=True,
+        redraw=0.05,
+    ),
+)
+"""For the paper's protocol: every training slice once an epoch, slight augmentation."""

@@ -1,0 +1,237 @@
+"""A study: the three models on every split of a protocol, with what each predicts for its test part."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..export.files import write_atomically
+from ..words import SEQUENCES, SLICE_COUNT
+from .dataset import TrainingSet
+from .fit import EpochFigures, Fit, curves_csv
+from .recipe import Recipe, recipe_from_dict
+from .source import part_logits
+from .splits import PROTOCOLS, Split, image_split, patient_split
+
+PREDICTIONS = "predictions.csv"
+STUDY = "study.json"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained and tested on what.
+
+    Args:
+        protocol: ``patient`` (cross-validation) or ``image`` (the paper's single split).
+        shuffled_grades: give every patient another patient's grade, as a control: what is then scored
+            above chance is recognition of patients, not of grades.
+    """
+
+    protocol: str = "patient"
+    folds: int = 5
+    repeats: int = 1
+    shuffled_grades: bool = False
+    seed: int = 2022
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise UsageError(
+                f"there is no protocol {self.protocol!r}", remedy=f"choose one of {', '.join(PROTOCOLS)}"
+            )
+        if self.folds < 2 or self.repeats < 1:
+            raise UsageError("a study needs two folds and one repeat at least", remedy="correct --folds")
+
+    def splits(self, data: TrainingSet) -> Iterator[tuple[int, int, Split]]:
+        """(repeat, fold, split) of every training run; the same for the three sequences."""
+        for repeat in range(self.repeats):
+            seed = self.seed + repeat
+            if self.protocol == "image":
+                yield repeat, 0, image_split(len(data), SLICE_COUNT, seed)
+                continue
+            for fold in range(self.folds):
+                share = self.recipe.validation
+                yield repeat, fold, patient_split(data.grades, SLICE_COUNT, fold, self.folds, share, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Raw logits of HGG of tested slices, a row each; ``logits`` is (rows, 3)."""
+
+    repeat: np.ndarray
+    fold: np.ndarray
+    patient: np.ndarray
+    slice: np.ndarray
+    grade: np.ndarray
+    logits: np.ndarray
+
+    def of_patients(self) -> Predictions:
+        """Mean logits of every (repeat, patient), in the order of their first rows; ``slice`` is -1."""
+        keys = np.stack([self.repeat, np.unique(self.patient, return_inverse=True)[1]], axis=1)
+        _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        inverse = inverse.ravel()
+        counts = np.bincount(inverse)
+        means = [np.bincount(inverse, self.logits[:, s]) / counts for s in range(len(SEQUENCES))]
+        return Predictions(
+            *(getattr(self, name)[first] for name in ("repeat", "fold", "patient")),
+            slice=np.full(len(first), -1),
+            grade=self.grade[first],
+            logits=np.stack(means, axis=1),
+        )
+
+
+def run_study(
+    data: TrainingSet,
+    study: Study,
+    folder: Path,
+    pretrained: Path | None,
+    device: str = "cpu",
+    epoch_done: Callable[[str, EpochFigures], None] | None = None,
+) -> Predictions:
+    """Train and test every run that has no result in ``folder`` yet, and write all predictions.
+
+    Raises:
+        UsageError: the folder holds another study.
+    """
+    _claim(folder, study)
+    graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
+    parts = []
+    splits = list(study.splits(graded))
+    _write_splits(folder, graded, splits)
+    for repeat, fold, split in splits:
+        columns = []
+        for sequence in range(len(SEQUENCES)):
+            run = folder / "runs" / f"repeat{repeat}-fold{fold}-{SEQUENCES[sequence]}"
+            recipe = replace(study.recipe, seed=study.recipe.seed + 100 * repeat + fold)
+            columns.append(_run(graded, sequence, split, recipe, run, pretrained, device, epoch_done))
+        rows = len(split.test)
+        parts.append(
+            Predictions(
+                repeat=np.full(rows, repeat),
+                fold=np.full(rows, fold),
+                patient=graded.patients[split.test.patient],
+                slice=split.test.slice,
+                grade=graded.grades[split.test.patient],
+                logits=np.stack(columns, axis=1),
+            )
+        )
+    predictions = _joined(parts)
+    write_atomically(folder / PREDICTIONS, predictions_csv(predictions).encode())
+    return predictions
+
+
+def read_study(folder: Path) -> tuple[Study, Predictions]:
+    """A finished study and its predictions.
+
+    Raises:
+        UsageError: the folder holds none, or an unfinished one.
+    """
+    try:
+        settings = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"there is no finished study ({error})", folder, "run 'glioma-grading train' first"
+        ) from error
+    study = Study(**{**settings, "recipe": recipe_from_dict(settings["recipe"])})
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return study, Predictions(
+        repeat=np.array(columns["repeat"], dtype=int),
+        fold=np.array(columns["fold"], dtype=int),
+        patient=np.array(columns["patient"]),
+        slice=np.array(columns["slice"], dtype=int),
+        grade=np.array(columns["grade"], dtype=int),
+        logits=np.array([columns[_logit_column(s)] for s in SEQUENCES], dtype=float).T,
+    )
+
+
+def predictions_csv(predictions: Predictions) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["repeat", "fold", "patient", "slice", "grade", *map(_logit_column, SEQUENCES)])
+    for row in range(len(predictions.patient)):
+        writer.writerow(
+            [
+                predictions.repeat[row],
+                predictions.fold[row],
+                predictions.patient[row],
+                predictions.slice[row],
+                predictions.grade[row],
+                *(f"{logit:.5f}" for logit in predictions.logits[row]),
+            ]
+        )
+    return text.getvalue()
+
+
+def _logit_column(sequence: str) -> str:
+    return f"{sequence.lower()}_logit"
+
+
+def _run(
+    data: TrainingSet,
+    sequence: int,
+    split: Split,
+    recipe: Recipe,
+    folder: Path,
+    pretrained: Path | None,
+    device: str,
+    epoch_done: Callable[[str, EpochFigures], None] | None,
+) -> np.ndarray:
+    """Logits of the test part's slices, from an earlier run or a new one."""
+    stored = folder / "test_logits.npy"
+    if stored.is_file():
+        return np.load(stored, allow_pickle=False)
+    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device)
+
+    def done(figures: EpochFigures) -> None:
+        write_atomically(folder / "curves.csv", curves_csv(fit.curves).encode())
+        if epoch_done:
+            epoch_done(folder.name, figures)
+
+    model = fit.run(done)
+    logits = part_logits(model, fit.source, split.test)
+    buffer = io.BytesIO()
+    np.save(buffer, logits)
+    write_atomically(stored, buffer.getvalue())
+    (folder / "checkpoint.pt").unlink(missing_ok=True)  # 100 MB each, and not needed any more
+    return logits
+
+
+def _claim(folder: Path, study: Study) -> None:
+    """Keep one study to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(study), indent=2) + "\n"
+    path = folder / STUDY
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+        raise UsageError("the folder holds another study", folder, "choose another --output, or remove it")
+    write_atomically(path, text.encode())
+
+
+def _write_splits(folder: Path, data: TrainingSet, splits: list[tuple[int, int, Split]]) -> None:
+    lists: list[dict[str, Any]] = []
+    for repeat, fold, split in splits:
+        entry: dict[str, Any] = {"repeat": repeat, "fold": fold}
+        for name in ("train", "validation", "test"):
+            part = getattr(split, name)
+            entry[name] = [f"{data.patients[p]}/{s}" for p, s in zip(part.patient, part.slice, strict=True)]
+        lists.append(entry)
+    write_atomically(folder / "splits.json", (json.dumps(lists) + "\n").encode())
+
+
+def _with_shuffled_grades(data: TrainingSet, seed: int) -> TrainingSet:
+    order = np.random.default_rng(seed + 1).permutation(len(data))
+    return replace(data, grades=data.grades[order])
+
+
+def _joined(parts: list[Predictions]) -> Predictions:
+    names = ("repeat", "fold", "patient", "slice", "grade", "logits")
+    return Predictions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

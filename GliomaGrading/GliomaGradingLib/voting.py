@@ -1,0 +1,165 @@
+"""From slice logits to three votes, the grade, its probability and the decision.
+
+Voting of three networks, one per sequence: Chin J Med Imaging Technol 2022;38(11):1715, Methods.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import UsageError
+from .result import Notice, Vote
+from .words import HGG, INDETERMINATE, LGG, SEQUENCES
+
+VOTING_RULES = ("majority", "soft")
+
+
+@dataclass(frozen=True)
+class Platt:
+    """Logistic calibration: the calibrated logit is ``slope * logit + intercept`` (Platt 1999)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def logit(self, raw: float) -> float:
+        return self.slope * raw + self.intercept
+
+    def probability(self, raw: float) -> float:
+        return sigmoid(self.logit(raw))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration of each sequence's mean logit, and of the mean of the three calibrated logits."""
+
+    sequences: Mapping[str, Platt]
+    together: Platt
+
+    @classmethod
+    def identity(cls) -> Calibration:
+        """Leaves the networks' own probabilities as they are."""
+        return cls({sequence: Platt() for sequence in SEQUENCES}, Platt())
+
+    def combine(self, calibrated_logits: Sequence[float]) -> float:
+        """The calibrated probability of HGG of the three sequences together."""
+        return self.together.probability(sum(calibrated_logits) / len(calibrated_logits))
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """When the product stands for a grade: outside the band of probabilities [low, high] it does."""
+
+    low: float = 0.4
+    high: float = 0.6
+
+
+def sigmoid(logit: float) -> float:
+    """1 / (1 + exp(-logit)), without overflow."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    return math.exp(logit) / (1.0 + math.exp(logit))
+
+
+def grade_of(probability: float) -> str:
+    """HGG from one half on."""
+    return HGG if probability >= 0.5 else LGG
+
+
+def vote_of_sequence(sequence: str, slice_logits: Sequence[float], platt: Platt) -> Vote:
+    """One sequence's vote: the calibrated probability of the mean of its slices' raw logits."""
+    mean = math.fsum(slice_logits) / len(slice_logits)
+    probability = platt.probability(mean)
+    slices = tuple(platt.probability(logit) for logit in slice_logits)
+    return Vote(
+        sequence=sequence,
+        grade=grade_of(probability),
+        probability_hgg=probability,
+        slice_probabilities=slices,
+        slices_hgg=sum(grade_of(p) == HGG for p in slices),
+    )
+
+
+def majority(votes: Sequence[Vote]) -> str:
+    """The grade that most sequences vote for; of three votes one grade always has two."""
+    for_hgg = sum(vote.grade == HGG for vote in votes)
+    return HGG if 2 * for_hgg > len(votes) else LGG
+
+
+def soft(votes: Sequence[Vote]) -> str:
+    """The grade of the mean of the sequences' calibrated probabilities."""
+    return grade_of(math.fsum(vote.probability_hgg for vote in votes) / len(votes))
+
+
+def grade_by(rule: str, votes: Sequence[Vote]) -> str:
+    """The grade by ``majority`` or ``soft`` voting.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    if rule not in VOTING_RULES:
+        raise UsageError(f"there is no vote {rule!r}", remedy=f"choose one of {', '.join(VOTING_RULES)}")
+    return majority(votes) if rule == "majority" else soft(votes)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Votes, their grade, the probability of HGG together, the decision and why it is held back."""
+
+    votes: tuple[Vote, ...]
+    grade: str
+    probability_hgg: float
+    decision: str
+    doubts: tuple[Notice, ...]
+
+
+def decide(
+    logits: Mapping[str, Sequence[float]],
+    calibration: Calibration,
+    rule: str = "majority",
+    decision: DecisionRule | None = None,
+    doubts: Sequence[Notice] = (),
+) -> Verdict:
+    """Vote on a case.
+
+    Args:
+        logits: raw slice logits by sequence.
+        doubts: reasons from elsewhere to hold the decision back, such as an unusual case.
+    """
+    votes = tuple(vote_of_sequence(s, logits[s], calibration.sequences[s]) for s in SEQUENCES)
+    mean_logits = [math.fsum(logits[s]) / len(logits[s]) for s in SEQUENCES]
+    calibrated = [calibration.sequences[s].logit(m) for s, m in zip(SEQUENCES, mean_logits, strict=True)]
+    probability = calibration.combine(calibrated)
+    grade = grade_by(rule, votes)
+    reasons = (*doubts, *_own_doubts(grade, votes, probability, decision or DecisionRule()))
+    return Verdict(
+        votes=votes,
+        grade=grade,
+        probability_hgg=probability,
+        decision=INDETERMINATE if reasons else grade,
+        doubts=reasons,
+    )
+
+
+def _own_doubts(
+    grade: str, votes: Sequence[Vote], probability: float, rule: DecisionRule
+) -> tuple[Notice, ...]:
+    if rule.low < probability < rule.high:
+        return (
+            Notice(
+                "near-boundary",
+                f"Indeterminate: the probability of HGG ({probability:.2f}) lies between {rule.low:.2f} "
+                f"and {rule.high:.2f}, where the models were wrong too often.",
+            ),
+        )
+    if grade != grade_of(probability):
+        for_grade = sum(vote.grade == grade for vote in votes)
+        return (
+            Notice(
+                "models-at-odds",
+                f"Indeterminate: {for_grade} of {len(votes)} sequences vote {grade}, but the probability "
+                f"of HGG of the three together is {probability:.2f}.",
+            ),
+        )
+    return ()

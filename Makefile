@@ -1,0 +1,65 @@
+# Everything a fresh machine needs: `make demo` and `make test` make their own .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CASE ?=
+PROTOCOL ?= patient
+SHARED ?= ../shared/data
+BUILD := build
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: demo test lint bench screenshots slicer data train evaluate clean help
+
+help:
+	@grep -E '^## ' Makefile | sed 's/^## //'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Two stamps, so that the demo does not wait for what only the tests need.
+$(VENV)/.product: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[host]"
+	touch $@
+
+$(VENV)/.development: pyproject.toml | $(VENV)/.product
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+## demo         grade the sample case, or CASE=folder, into build/demo
+demo: $(VENV)/.product
+	$(BIN)/python -m Testing.demo --output $(BUILD)/demo $(if $(CASE),--case "$(CASE)")
+
+## test         run every test
+test: $(VENV)/.development
+	$(BIN)/python -m pytest
+
+## lint         style and types
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+## data         training data of real patients, from SHARED
+data: $(BUILD)/data/tumour-region.npz
+$(BUILD)/data/tumour-region.npz: | $(VENV)/.development
+	$(BIN)/glioma-grading prepare --crops $(SHARED)/tumour_crops.npz --table $(SHARED)/tumour_crops.csv --output $@
+
+## train        the three models of every split of PROTOCOL (patient or image); resumes
+train: data
+	$(BIN)/glioma-grading train --data $(BUILD)/data/tumour-region.npz --protocol $(PROTOCOL) \
+	  --pretrained $(SHARED)/bvlc_googlenet.pt --output $(BUILD)/train/$(PROTOCOL) --resume
+
+## evaluate     figures and plots of PROTOCOL into Resources/Evaluation
+evaluate: train
+	$(BIN)/glioma-grading evaluate $(BUILD)/train/$(PROTOCOL) --output Resources/Evaluation/$(PROTOCOL)
+
+## bundle       the models that ship: all shippable patients, calibrated on the patient protocol
+bundle: data
+	$(BIN)/glioma-grading train --data $(BUILD)/data/tumour-region.npz --pretrained $(SHARED)/bvlc_googlenet.pt \
+	  --output $(BUILD)/train/final --final GliomaGrading/Resources/Models/glioma-tcga \
+	  --study $(BUILD)/train/patient --resume
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,308 @@
+"""Cases: the layouts they are found in, the labels of their masks, and what is refused or warned of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from GliomaGradingLib.case import Case
+from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_volumes, whole_tumour
+from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.imaging import Volume
+from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
+
+KEYS = ("T1", "T2", "FLAIR", "mask")
+FOUR = {"T1": "t1", "T2": "t2", "FLAIR": "flair", "mask": "mask"}
+
+
+def made(**changes: np.ndarray | Volume) -> Case:
+    """The small head as a case, with some of t1, t2, flair and mask replaced."""
+    given = {"t1": arrays()["T1"], "t2": arrays()["T2"], "flair": arrays()["FLAIR"], "mask": arrays()["mask"]}
+    return Case.fromArrays(**{**given, **changes}, spacing=SPACING, origin=ORIGIN, caseId="small")
+
+
+def codes(case: Case) -> list[str]:
+    return [notice.code for notice in case.warnings]
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder", "names"),
+    [
+        ("brats", "BraTS20_1", ["{}_t1.nii.gz", "{}_t2.nii.gz", "{}_flair.nii.gz", "{}_seg.nii.gz"]),
+        ("brats", "Brats18_X_1", ["{}_t1.nii", "{}_t2.nii", "{}_flair.nii", "{}_seg.nii"]),
+        ("brats2023", "BraTS-GLI-0-0", ["{}-t1n.nii.gz", "{}-t2w.nii.gz", "{}-t2f.nii.gz", "{}-seg.nii.gz"]),
+        ("tcga-glistrboost", "TCGA-02-0006_1996.08.23",
+         ["{}_t1.nii", "{}_t2.nii", "{}_flair.nii", "{}_GlistrBoost_ManuallyCorrected.nii"]),
+        ("egd", "EGD-0001", ["T1.nii.gz", "T2.nii.gz", "FLAIR.nii.gz", "MASK.nii.gz"]),
+        ("utsw", "BT1", ["brain_t1.nii", "brain_t2.nii", "brain_fl.nii", "tumorseg_manual_correction.nii"]),
+        ("plain", "p1", ["t1.nrrd", "t2.mha", "flair.nii", "seg.seg.nrrd"]),
+        ("plain", "p2", ["patient-t1w.nrrd", "patient-t2w.nrrd", "patient-flair.nrrd", "patient-label.nrrd"]),
+    ],
+)  # fmt: skip
+def test_layouts(tmp_path: Path, layout: str, folder: str, names: list[str]) -> None:
+    write_case(tmp_path / folder, dict(zip(KEYS, (n.format(folder) for n in names), strict=True)))
+    for contrast in ("t1ce", "t1c", "T1GD", "t1Gd", "ce_t1"):  # with contrast: must never be taken for T1
+        (tmp_path / folder / f"{folder}_{contrast}.nii.gz").write_bytes(b"not read")
+    (tmp_path / folder / f"{folder}-t1c.nii.gz").write_bytes(b"not read")
+    found = find_case_files(tmp_path / folder)
+    assert found.layout == layout
+    assert [found.paths[key].name for key in KEYS] == [n.format(folder) for n in names]
+    case = Case.read(tmp_path / folder)
+    assert case.identifier == folder
+    assert np.array_equal(case.images["FLAIR"].array, arrays()["FLAIR"])
+    assert case.mask.array.dtype == np.uint8 and np.array_equal(case.mask.array, arrays()["mask"])
+    assert case.sources["T2"].endswith(names[1].format(folder))
+
+
+def test_ucsf_takes_the_tumour_and_not_the_brain(tmp_path: Path) -> None:
+    name = "UCSF-PDGM-0004"
+    folder = tmp_path / f"{name}_nifti"
+    names = dict(zip(KEYS, ("T1", "T2", "FLAIR", "tumor_segmentation"), strict=True))
+    write_case(folder, {key: f"{name}_{text}.nii.gz" for key, text in names.items()})
+    for other in (
+        "brain_segmentation",
+        "brain_parenchyma_segmentation",
+        "T1c",
+        "T1_bias",
+        "T2_bias",
+        "FLAIR_bias",
+    ):
+        (folder / f"{name}_{other}.nii.gz").write_bytes(b"not read")
+    found = find_case_files(folder)
+    assert found.layout == "ucsf-pdgm"
+    assert {key: path.name for key, path in found.paths.items()} == {
+        key: f"{name}_{text}.nii.gz" for key, text in names.items()
+    }
+    assert Case.read(folder).identifier == name
+
+
+def test_upenn_finds_its_mask_in_another_folder(tmp_path: Path) -> None:
+    name = "UPENN-GBM-00001_11"
+    folder = tmp_path / "images_structural" / name
+    write_case(folder, {key: f"{name}_{key}.nii.gz" for key in KEYS[:3]})
+    automatic = tmp_path / "automated_segm"
+    write_case(automatic, {"mask": f"{name}_automated_approx_segm.nii.gz"})
+    assert find_case_files(folder).paths["mask"].parent.resolve() == automatic
+    write_case(tmp_path / "images_segm", {"mask": f"{name}_segm.nii.gz"})
+    found = find_case_files(folder)
+    assert (found.layout, found.paths["mask"].name) == ("upenn-gbm", f"{name}_segm.nii.gz")
+
+
+def test_a_missing_sequence_is_named(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "c", {"T2": "c_t2.nii", "FLAIR": "c_flair.nii", "mask": "c_seg.nii"})
+    (folder / "c_t1ce.nii").write_bytes(b"x")
+    with pytest.raises(CaseError, match=r"T1 not found \(c_t1ce.nii is with contrast.*looked for T1: "):
+        Case.read(folder)
+
+
+def test_two_files_for_one_sequence_are_refused(tmp_path: Path) -> None:
+    folder = write_case(
+        tmp_path / "c", {"T1": "c_t1.nii", "T2": "c_t2.nii", "FLAIR": "c_flair.nii", "mask": "c_seg.nii"}
+    )
+    write_case(folder, {"T1": "c_t1.nii.gz"})
+    with pytest.raises(CaseError, match=r"c_t1.nii and c_t1.nii.gz could both be the T1"):
+        Case.read(folder)
+
+
+def test_from_files_is_called_after_its_folder(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "somebody", {key: f"{key}.mha" for key in KEYS})
+    paths = {FOUR[key]: folder / f"{key}.mha" for key in KEYS}
+    assert Case.fromFiles(**paths).identifier == "somebody"
+    assert Case.fromFiles(**paths, caseId="x").identifier == "x"
+    with pytest.raises(CaseError, match="no such file"):
+        Case.fromFiles(**{**paths, "flair": folder / "none.mha"})
+
+
+def test_from_arrays_keeps_values_and_geometry() -> None:
+    case = made()
+    assert codes(case) == []
+    assert case.images["T1"].origin == ORIGIN and case.images["T1"].spacing == SPACING
+    assert np.array_equal(case.images["T2"].array, arrays()["T2"])
+    assert case.identifier == "small" and case.sources["mask"] == "the mask array"
+
+
+def test_from_arrays_accepts_volumes_with_their_own_geometry() -> None:
+    flipped = Volume(arrays()["T2"][::-1], SPACING, (*ORIGIN[:2], ORIGIN[2] + 79 * 2), np.diag([1, 1, -1]))
+    case = made(t2=flipped, t1=arrays()["T1"][None], flair=arrays()["FLAIR"].astype(np.float16))
+    assert case.images["T2"].direction[2, 2] == -1 and case.images["T1"].array.ndim == 3
+    assert case.images["FLAIR"].array.dtype == np.float32
+    for bad in (arrays()["T1"][0], arrays()["T1"].astype(complex), arrays()["T1"].astype(object)):
+        with pytest.raises(CaseError, match="not a real 3D array"):
+            made(t1=bad)
+
+
+# masks
+
+
+def labelled() -> np.ndarray:
+    """Labels 2 around 1 around 4, nothing else: like BraTS."""
+    z = np.indices(arrays()["mask"].shape)[0]
+    return arrays()["mask"] * np.select([z < 42, z < 46], [2, 1], 4).astype(np.uint8)
+
+
+def test_whole_tumour_is_every_label_by_default_and_a_set_by_choice() -> None:
+    mask = labelled()
+    assert np.array_equal(made(mask=mask).mask.array, arrays()["mask"])
+    some, notices = whole_tumour([volume(mask)], [1, 4])
+    assert np.array_equal(some.array, np.isin(mask, (1, 4))) and notices == ()
+    _, notices = whole_tumour([volume(mask)], [1, 2, 3])
+    assert [n.code for n in notices] == ["mask-label-missing"] and "labels 3 are not" in notices[0].message
+    with pytest.raises(CaseError, match=r"none of the mask labels 7, 9 .* choose among its labels: 1, 2, 4"):
+        whole_tumour([volume(mask, "m")], [7, 9])
+
+
+def test_layers_of_a_segmentation_are_united() -> None:
+    lower, upper = labelled() == 2, labelled() == 4
+    layers = [volume(lower.astype(np.uint8)), volume(2 * (upper | lower).astype(np.uint8))]
+    assert np.array_equal(whole_tumour(layers)[0].array, lower | upper)
+    assert np.array_equal(whole_tumour(layers, [1])[0].array, lower)
+
+
+def test_masks_that_are_not_whole_numbers() -> None:
+    near = arrays()["mask"] * np.float32(0.99999)
+    assert codes(made(mask=near)) == []
+    soft = arrays()["mask"] * np.float32(0.7)
+    case = made(mask=soft)
+    assert codes(case) == ["mask-thresholded"] and np.array_equal(case.mask.array, arrays()["mask"])
+    with pytest.raises(CaseError, match="values between its labels"):
+        made(mask=labelled() * 0.7)
+    with pytest.raises(CaseError, match="negative labels"):
+        made(mask=arrays()["mask"].astype(np.int8) - 1)
+
+
+def test_masks_that_cannot_be_a_tumour() -> None:
+    with pytest.raises(CaseError, match="the tumour mask is empty, in the mask array"):
+        made(mask=arrays()["mask"] * 0)
+    with pytest.raises(CaseError, match="more than any tumour"):
+        made(mask=arrays()["T1"] != 0)
+    outside = np.zeros_like(arrays()["mask"])
+    outside[2:8, 2:8, 2:8] = 1
+    with pytest.raises(CaseError, match="100 % of the tumour mask is outside the head"):
+        made(mask=outside)
+
+
+def test_several_lesions() -> None:
+    mask = arrays()["mask"].copy()
+    mask[20:26, 45:51, 30:36] = 1  # 1.7 ml of 20
+    mask[60, 50, 45] = 1  # a speck
+    assert lesion_volumes(volume(mask)) == pytest.approx([arrays()["mask"].sum() * 0.008, 1.728, 0.008])
+    assert codes(made(mask=mask)) == []
+    mask[20:30, 45:55, 30:40] = 1  # 8 ml
+    case = made(mask=mask)
+    assert codes(case) == ["several-lesions"] and "2 large separate lesions" in case.warnings[0].message
+
+
+# sequences
+
+
+def test_images_without_content_are_refused() -> None:
+    constant = np.full_like(arrays()["T1"], 7)
+    with pytest.raises(CaseError, match=r"FLAIR is constant \(every voxel is 7\)"):
+        made(flair=constant)
+    nearly = constant.copy()
+    nearly[40, 50, 40:60] = np.arange(20)
+    with pytest.raises(CaseError, match="T1 is nearly constant"):
+        made(t1=nearly)
+    with pytest.raises(CaseError, match="T2 is a label map"):
+        made(t2=labelled())
+    with pytest.raises(CaseError, match="T1 and FLAIR are the same image"):
+        made(flair=arrays()["T1"])
+
+
+def test_values_of_any_scale_pass() -> None:
+    assert (
+        codes(made(t1=arrays()["T1"] * 1e-4 - 1e-2, t2=arrays()["T2"] * 1e3, flair=arrays()["FLAIR"] + 5e4))
+        == []
+    )
+
+
+def test_a_volume_must_be_20_mm_thick_and_reach_the_tumour() -> None:
+    with pytest.raises(CaseError, match="T2 is 18 mm thick from foot to head, and 20 mm are needed"):
+        made(t2=replace(volumes()["T2"], array=arrays()["T2"][40:49]))
+    away = replace(volumes()["T1"], origin=(500.0, 0.0, 0.0))
+    with pytest.raises(CaseError, match="T1 does not overlap the tumour mask"):
+        made(t1=away)
+    above = Volume(arrays()["T1"][42:], SPACING, (*ORIGIN[:2], ORIGIN[2] + 42 * 2), np.eye(3))
+    case = made(t1=above)
+    assert codes(case) == ["tumour-cut-off"] and "T1 covers only" in case.warnings[0].message
+
+
+def test_axial_extent_does_not_depend_on_storage() -> None:
+    sagittal = Volume(
+        np.zeros((9, 50, 60), np.uint8), (1, 2, 3), (0, 0, 0), np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    )
+    assert axial_extent(sagittal) == pytest.approx(100)
+    tilted = np.array([[1, 0, 0], [0, 0.8, 0.6], [0, -0.6, 0.8]])
+    assert axial_extent(
+        Volume(np.zeros((10, 99, 99), np.uint8), (1, 1, 1), (0, 0, 0), tilted)
+    ) == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(("first", "second"), [("T1", "T2"), ("T2", "FLAIR"), ("T1", "FLAIR")])
+def test_swapped_sequences_are_noticed(first: str, second: str) -> None:
+    case = made(**{FOUR[first]: arrays()[second], FOUR[second]: arrays()[first]})
+    assert codes(case) == [f"{first}-{second}-swapped".lower()]
+
+
+def test_swapped_sequences_are_noticed_on_patients(real_cases: list[Path]) -> None:
+    for folder in real_cases[::4]:
+        case = Case.read(folder)
+        assert codes(case) == []
+        for first, second in (("T1", "T2"), ("T2", "FLAIR"), ("T1", "FLAIR")):
+            images = {**case.images, first: case.images[second], second: case.images[first]}
+            given = {FOUR[key]: images[key] for key in KEYS[:3]}
+            swapped = Case.fromArrays(**given, mask=case.mask)
+            assert codes(swapped) == [f"{first}-{second}-swapped".lower()]
+
+
+def test_fluid_contrast_is_antisymmetric() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 5000))
+    assert fluid_contrast(a, b) == pytest.approx(-fluid_contrast(b, a))
+    fluid = np.where(np.arange(100) < 5, 10.0, 0.0)
+    assert fluid_contrast(-fluid, fluid) == pytest.approx(10)
+
+
+def test_a_dicom_folder_per_sequence(tmp_path: Path) -> None:
+    """Sub-folders T1, T2, FLAIR with a series each, and the mask as a file."""
+    pytest.importorskip("pydicom")
+    folder = tmp_path / "case"
+    for key in KEYS[:3]:
+        write_dicom(folder / key, arrays()[key])
+    write_case(folder, {"mask": "mask.nii.gz"})
+    case = Case.read(folder)
+    assert codes(case) == []
+    assert np.array_equal(case.images["T2"].array, arrays()["T2"])
+    assert np.allclose(case.images["T1"].origin, ORIGIN)
+    assert case.sources["FLAIR"] == str(folder / "FLAIR")
+
+
+def write_dicom(folder: Path, array: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for k, plane in enumerate(array):
+        image = sitk.GetImageFromArray(plane[None])
+        image.SetSpacing(SPACING)
+        image.SetOrigin((*ORIGIN[:2], ORIGIN[2] + 2 * k))
+        tags = {
+            "0008|0060": "MR",
+            "0020|000d": "1.2.3",
+            "0020|000e": f"1.2.3.{sum(map(ord, folder.name))}",
+            "0020|0013": str(k),
+            "0020|0032": "\\".join(map(str, image.GetOrigin())),
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+        }
+        for tag, value in tags.items():
+            image.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{k:03}.dcm"))
+        writer.Execute(image)
+
+
+def test_the_head_is_where_it_should_be() -> None:
+    index = np.argwhere(arrays()["mask"])[:, ::-1].mean(axis=0)
+    assert np.allclose(index * 2 + ORIGIN, TUMOUR_CENTRE, atol=0.5)

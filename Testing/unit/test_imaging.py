@@ -1,0 +1,324 @@
+"""Reading volumes: every format to the same voxels in the same place, every fault to one clear line."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from GliomaGradingLib import imaging
+from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.imaging import Volume, read_layers, read_volume
+
+ARRAY = (np.arange(24 * 9 * 8) % 3001 - 7).astype(np.int16).reshape(24, 9, 8)
+SPACING, ORIGIN = (1.0, 2.0, 3.0), (5.0, -6.0, 7.0)
+OBLIQUE = np.array([[0.8, 0.0, 0.6], [0.6, 0.0, -0.8], [0.0, 1.0, 0.0]])
+
+
+def image(array: np.ndarray = ARRAY, direction: np.ndarray = OBLIQUE) -> sitk.Image:
+    return Volume(array, SPACING, ORIGIN, direction).toImage()
+
+
+def nifti(path: Path, *, dim=(3, 8, 9, 24, 1, 1, 1, 1), pixdim=(1, 1, 2, 3, 0, 0, 0, 0), datatype=4, bits=16,
+          slope=0.0, intercept=0.0, codes=(0, 1), rows=((1, 0, 0, 0), (0, 2, 0, 0), (0, 0, 3, 0)),
+          data=None) -> Path:  # fmt: skip
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, *dim)
+    struct.pack_into("<hh", header, 70, datatype, bits)
+    struct.pack_into("<8f", header, 76, *pixdim)
+    struct.pack_into("<fff", header, 108, 352.0, slope, intercept)
+    header[123] = 2
+    struct.pack_into("<hh", header, 252, *codes)
+    for n, row in enumerate(rows):
+        struct.pack_into("<4f", header, 280 + 16 * n, *row)
+    header[344:348] = b"n+1\0"
+    content = bytes(header) + (ARRAY.astype("<i2").tobytes() if data is None else data)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def mha(path: Path, **changes: str) -> Path:
+    fields = {
+        "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "BinaryDataByteOrderMSB": "False",
+        "TransformMatrix": "1 0 0 0 1 0 0 0 1", "Offset": "0 0 0", "ElementSpacing": "1 2 3",
+        "DimSize": "8 9 24", "ElementType": "MET_SHORT",
+    }  # fmt: skip
+    fields.update(changes)
+    text = "".join(f"{key} = {value}\n" for key, value in fields.items()) + "ElementDataFile = LOCAL\n"
+    path.write_bytes(text.encode() + ARRAY.astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.nhdr", "a.mha", "a.mhd", "a.seg.nrrd"])
+def test_every_format_gives_the_same_voxels_in_the_same_place(tmp_path: Path, name: str) -> None:
+    sitk.WriteImage(image(), str(tmp_path / name), useCompression=True)
+    volume = read_volume(tmp_path / name)
+    assert np.array_equal(volume.array, ARRAY)
+    assert np.allclose(volume.spacing, SPACING) and np.allclose(volume.origin, ORIGIN, atol=1e-4)
+    assert np.allclose(volume.direction, OBLIQUE, atol=1e-5)
+    assert volume.source == str(tmp_path / name) and volume.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "kind", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64"]
+)
+def test_pixel_types(tmp_path: Path, kind: str) -> None:
+    array = (ARRAY % 200).astype(kind)
+    sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
+    volume = read_volume(tmp_path / "a.nrrd")
+    assert volume.array.dtype == kind and np.array_equal(volume.array, array)
+
+
+@pytest.mark.parametrize("kind", ["bool", "float16", "longdouble", ">i2"])
+def test_types_that_itk_lacks_survive_a_round_trip(kind: str) -> None:
+    array = (ARRAY % 2).astype(kind)
+    assert np.array_equal(Volume.fromImage(image(array)).array, array.astype(float))
+
+
+def test_nifti_rescale_slope_is_applied(tmp_path: Path) -> None:
+    volume = read_volume(nifti(tmp_path / "a.nii", slope=0.5, intercept=3.0))
+    assert np.allclose(volume.array, ARRAY * 0.5 + 3)
+
+
+def test_one_frame_is_accepted_and_more_are_refused(tmp_path: Path) -> None:
+    one = sitk.JoinSeries([image()])
+    sitk.WriteImage(one, str(tmp_path / "one.mha"))
+    assert np.array_equal(read_volume(tmp_path / "one.mha").array, ARRAY)
+    sitk.WriteImage(sitk.JoinSeries([image(), image()]), str(tmp_path / "two.mha"))
+    with pytest.raises(CaseError, match="2 frames or components"):
+        read_volume(tmp_path / "two.mha")
+    assert len(read_layers(tmp_path / "two.mha")) == 2
+
+
+def test_affine_and_corners() -> None:
+    volume = Volume.fromImage(image())
+    assert np.allclose((volume.affine @ [2, 3, 4, 1])[:3], image().TransformIndexToPhysicalPoint((2, 3, 4)))
+    assert np.allclose(
+        volume.corners.mean(axis=0), image().TransformContinuousIndexToPhysicalPoint((3.5, 4, 11.5))
+    )
+    assert volume.size == (8, 9, 24)
+
+
+def test_moved_puts_a_rigid_motion_before_the_geometry() -> None:
+    motion = np.eye(4)
+    motion[:3, :3], motion[:3, 3] = OBLIQUE, (1, 2, 3)
+    moved = Volume.fromImage(image()).moved(motion)
+    assert np.allclose(moved.affine, motion @ Volume.fromImage(image()).affine)
+    assert np.array_equal(moved.array, ARRAY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dim": (3, -8, 9, 24, 1, 1, 1, 1)}, "impossible dimensions"),
+        ({"dim": (2, 8, 9, 1, 1, 1, 1, 1)}, "one 2D image"),
+        ({"dim": (4, 8, 9, 8, 3, 1, 1, 1)}, "3 frames"),
+        ({"dim": (3, 30000, 30000, 30000, 1, 1, 1, 1)}, "claims 2.7e"),
+        ({"datatype": 1536, "bits": 128}, "data type 1536"),
+        ({"datatype": 128, "bits": 24, "data": bytes(8 * 9 * 24 * 3)}, "3 frames or components"),
+        ({"datatype": 32, "bits": 64, "data": bytes(8 * 9 * 24 * 8)}, "complex"),
+        ({"pixdim": (1, -1, 2, 3, 0, 0, 0, 0)}, "voxel size"),
+        ({"pixdim": (1, float("nan"), 2, 3, 0, 0, 0, 0)}, "not a number"),
+        ({"rows": ((float("nan"), 0, 0, 0), (0, 2, 0, 0), (0, 0, 3, 0))}, "not a number"),
+        ({"rows": ((0, 0, 0, 0), (0, 2, 0, 0), (0, 0, 3, 0))}, "singular"),
+        ({"rows": ((1, 0.5, 0, 0), (0, 2, 0, 0), (0, 0, 3, 0))}, "sheared"),
+        ({"data": b"abc"}, "cut off"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_nifti_faults(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, changes, message) -> None:
+    path = nifti(tmp_path / name, **changes)
+    with pytest.raises(CaseError, match=message) as error:
+        read_volume(path)
+    assert f", in {path}: " in str(error.value) and "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ElementSpacing": "0 2 3"}, "voxel size"),
+        ({"ElementSpacing": "-1 2 3"}, "voxel size"),
+        ({"ElementSpacing": "nan 2 3"}, "voxel size"),
+        ({"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, "singular"),
+        ({"TransformMatrix": "1 0 0 0.5 1 0 0 0 1"}, "sheared"),
+        ({"DimSize": "99999 99999 99999"}, "claims 1e"),
+        ({"DimSize": "8 9 100"}, "cut off"),
+    ],
+)
+def test_meta_image_faults(tmp_path: Path, capfd: pytest.CaptureFixture[str], changes, message) -> None:
+    path = mha(tmp_path / "a.mha", **changes)
+    with pytest.raises(CaseError, match=message) as error:
+        read_volume(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_slight_shear_is_taken_out_with_a_notice(tmp_path: Path) -> None:
+    for path in (
+        nifti(tmp_path / "a.nii", rows=((1, 0.02, 0, 0), (0, 2, 0, 0), (0, 0, 3, 0))),
+        mha(tmp_path / "a.mha", TransformMatrix="1 0 0 0.01 1 0 0 0 1"),
+    ):
+        volume = read_volume(path)
+        assert [n.code for n in volume.warnings] == ["sheared-axes"]
+        assert np.allclose(volume.direction.T @ volume.direction, np.eye(3), atol=1e-6)
+
+
+def test_missing_orientation_is_said(tmp_path: Path) -> None:
+    assert [n.code for n in read_volume(nifti(tmp_path / "a.nii", codes=(0, 0))).warnings] == [
+        "orientation-unknown"
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
+def test_a_cut_file_is_refused(tmp_path: Path, name: str) -> None:
+    """ITK itself fills the end of a cut .nii.gz with zeros and says nothing."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 2000, (64, 64, 64)).astype(np.int16)
+    sitk.WriteImage(
+        Volume(noise, SPACING, ORIGIN, OBLIQUE).toImage(), str(tmp_path / name), useCompression=True
+    )
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(CaseError, match=f"in {tmp_path / name}: "):
+        read_volume(tmp_path / name)
+
+
+def test_a_flipped_bit_in_a_compressed_nifti_is_noticed(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 2000, (64, 64, 64)).astype(np.int16)
+    path = tmp_path / "a.nii.gz"
+    sitk.WriteImage(Volume(noise, SPACING, ORIGIN, OBLIQUE).toImage(), str(path))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(CaseError, match="cut off or damaged"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.nii.gz", b"\x07" * 5000, "not a NIfTI file"),
+        ("a.nii.gz", b"", "empty"),
+        ("a.nii", gzip.compress(b"x" * 400), "rename it to end in .nii.gz"),
+        ("a.nrrd", b"hello", "cannot be read"),
+        ("a.mha", b"hello", "cannot be read"),
+        ("a.txt", b"hello", "not an image"),
+    ],
+)
+def test_files_that_are_no_images(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CaseError, match=message):
+        read_volume(tmp_path / name)
+
+
+def test_places_without_a_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CaseError, match="no such file"):
+        read_volume(tmp_path / "none.nii")
+    with pytest.raises(CaseError, match="no DICOM series and no volume"):
+        read_volume(tmp_path)
+    path = nifti(tmp_path / "a.nii")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CaseError, match="no permission"):
+        read_volume(path)
+
+
+def test_a_folder_with_one_volume_is_that_volume(tmp_path: Path) -> None:
+    folder = tmp_path / "a_t1.nii"
+    folder.mkdir()
+    nifti(folder / "inner.nii")
+    assert np.array_equal(read_volume(folder).array, ARRAY)
+    nifti(folder / "other.nii")
+    with pytest.raises(CaseError, match="2 volumes"):
+        read_volume(folder)
+
+
+def test_few_nan_are_repaired_and_many_refused(tmp_path: Path) -> None:
+    array = ARRAY.astype(np.float32)
+    array[0, 0, 0], array[1, 1, 1] = np.nan, np.inf
+    sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
+    volume = read_volume(tmp_path / "a.nrrd")
+    assert volume.array[0, 0, 0] == volume.array[1, 1, 1] == -6
+    assert [n.code for n in volume.warnings] == ["non-finite-voxels"] and "2 NaN" in volume.warnings[
+        0
+    ].message
+    array[:3] = np.nan
+    sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
+    with pytest.raises(CaseError, match=r"12\.5 % of the voxels are NaN.*set them to 0"):
+        read_volume(tmp_path / "a.nrrd")
+
+
+def test_a_layered_segmentation_has_a_volume_per_layer(tmp_path: Path) -> None:
+    layers = [image(np.greater(ARRAY, n).astype(np.uint8)) for n in (100, 900)]
+    sitk.WriteImage(sitk.Compose(layers), str(tmp_path / "a.seg.nrrd"))
+    read = read_layers(tmp_path / "a.seg.nrrd")
+    assert [int(v.array.sum()) for v in read] == [int(np.greater(ARRAY, n).sum()) for n in (100, 900)]
+
+
+def write_series(
+    folder: Path, *, uid: str = "1", keep=range(24), slopes=None, description: str = "t1"
+) -> Path:
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in keep:
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+        meta.MediaStorageSOPInstanceUID = f"1.2.3.{uid}.{k + 1}"
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        # the file names run against the positions: order must come from the headers
+        name = str(folder / f"{uid}-{99 - k}.dcm")
+        ds = FileDataset(name, {}, file_meta=meta, preamble=b"\0" * 128)
+        ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        ds.SeriesInstanceUID, ds.StudyInstanceUID, ds.Modality = f"1.2.4.{uid}", "1.2.5", "MR"
+        ds.SeriesDescription, ds.SeriesNumber, ds.InstanceNumber = description, int(uid), k + 1
+        ds.Rows, ds.Columns, ds.PixelSpacing, ds.SliceThickness = 9, 8, [2, 1], 3
+        ds.ImageOrientationPatient = [float(x) for x in (*OBLIQUE[:, 0], *OBLIQUE[:, 1])]
+        ds.ImagePositionPatient = [float(x) for x in np.array(ORIGIN) + OBLIQUE[:, 2] * 3 * k]
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
+        if slopes:
+            ds.RescaleSlope, ds.RescaleIntercept = slopes[k], 0
+        ds.PixelData = ARRAY[k].tobytes()
+        ds.save_as(name, enforce_file_format=True)
+    return folder
+
+
+def test_a_dicom_series_is_sorted_by_position(tmp_path: Path) -> None:
+    volume = read_volume(write_series(tmp_path / "t1"))
+    assert np.array_equal(volume.array, ARRAY)
+    assert np.allclose(volume.spacing, SPACING) and np.allclose(volume.origin, ORIGIN)
+    assert np.allclose(volume.direction, OBLIQUE, atol=1e-6)
+
+
+def test_dicom_rescale_slopes_may_differ_between_slices(tmp_path: Path) -> None:
+    slopes = [1.0, *[0.25] * 23]
+    volume = read_volume(write_series(tmp_path / "t1", slopes=slopes))
+    assert np.allclose(volume.array, ARRAY * np.array(slopes)[:, None, None])
+
+
+def test_dicom_with_missing_slices_or_two_series_is_refused(tmp_path: Path) -> None:
+    keep = [k for k in range(24) if k not in (5, 6)]
+    with pytest.raises(CaseError, match="2 slices are missing"):
+        read_volume(write_series(tmp_path / "gap", keep=keep))
+    folder = write_series(tmp_path / "two", uid="1", description="t1 axial")
+    write_series(folder, uid="2", description="t2 axial")
+    with pytest.raises(CaseError, match=r"2 DICOM series .*'t1 axial', 24 files.*'t2 axial', 24 files"):
+        read_volume(folder)
+
+
+def test_limits_are_checked_before_memory_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imaging, "MAX_VOXELS", 1000)
+    sitk.WriteImage(image(), str(tmp_path / "a.nrrd"))
+    with pytest.raises(CaseError, match=r"claims 1\.73e"):
+        read_volume(tmp_path / "a.nrrd")

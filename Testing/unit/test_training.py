@@ -1,0 +1,238 @@
+"""Splits, probe, fit, resume and study, on a small set whose grade can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from GliomaGradingLib.errors import CaseError, UsageError
+from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.training.augment import augment, redrawn
+from GliomaGradingLib.training.dataset import TrainingSet
+from GliomaGradingLib.training.fit import Fit
+from GliomaGradingLib.training.probe import ridge
+from GliomaGradingLib.training.recipe import Augmentation, Recipe, recipe_from_dict
+from GliomaGradingLib.training.source import SliceSource, part_logits
+from GliomaGradingLib.training.splits import Part, Split, image_split, patient_split, stratified_folds
+from GliomaGradingLib.training.study import Study, read_study, run_study
+from small_training import small_training_set
+
+QUICK = Recipe(
+    pretrained=False,
+    images_per_epoch=16,
+    batch=8,
+    epochs=2,
+    average_from=0.5,
+    probe_passes=1,
+    precision="float32",
+    image=ImageForm(pixels=32),
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingSet:
+    return small_training_set()
+
+
+def names(part: Part) -> set[tuple[int, int]]:
+    return set(zip(part.patient.tolist(), part.slice.tolist(), strict=True))
+
+
+def test_image_split_is_70_15_15_of_all_slices_and_mixes_patients():
+    split = image_split(patients=326, slices=20, seed=1)
+    assert (len(split.train), len(split.validation), len(split.test)) == (4564, 978, 978)
+    parts = [names(split.train), names(split.validation), names(split.test)]
+    assert len(set.union(*parts)) == 6520
+    assert len(np.intersect1d(split.train.patients(), split.test.patients())) > 300
+
+
+def test_patient_split_keeps_a_patient_on_one_side_and_tests_everybody_once():
+    grades = np.array([0] * 59 + [1] * 97)
+    tested = []
+    for fold in range(5):
+        split = patient_split(grades, 20, fold, 5, 0.15, seed=3)
+        sides = [set(part.patients()) for part in (split.train, split.validation, split.test)]
+        assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+        assert sum(len(side) for side in sides) == 156
+        assert len(split.test) == 20 * len(sides[2])
+        tested += sorted(sides[2])
+    assert sorted(tested) == list(range(156))
+
+
+def test_folds_are_stratified_and_seeded():
+    grades = np.array([0] * 59 + [1] * 97)
+    folds = stratified_folds(grades, 5, seed=7)
+    assert [int((grades[rows] == 0).sum()) for rows in folds] == [12, 12, 12, 12, 11]
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    again = stratified_folds(grades, 5, seed=7)
+    assert all((a == b).all() for a, b in zip(folds, again, strict=True))
+    assert any((a != b).any() for a, b in zip(folds, stratified_folds(grades, 5, seed=8), strict=True) if len(a) == len(b))
+
+
+def test_ridge_solves_the_same_system_in_both_forms():
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.randn(20, 50, generator=generator, dtype=torch.float64)
+    targets = torch.sign(wide[:, 0] + 0.1)
+    weights = ridge(wide, targets, 0.5)
+    share = (targets > 0).double().mean()
+    balance = torch.where(targets > 0, 0.5 / share, 0.5 / (1 - share))
+    gradient = wide.T @ (balance * (wide @ weights - targets)) + 0.5 * 20 * weights
+    assert gradient.abs().max() < 1e-9
+    tall = torch.randn(50, 8, generator=generator, dtype=torch.float64)
+    signs = torch.sign(tall[:, 0] - 0.2)
+    solved = ridge(tall, signs, 0.5)
+    share = (signs > 0).double().mean()
+    balance = torch.where(signs > 0, 0.5 / share, 0.5 / (1 - share))
+    gradient = tall.T @ (balance * (tall @ solved - signs)) + 0.5 * 50 * solved
+    assert gradient.abs().max() < 1e-9
+
+
+def test_without_any_range_augmentation_is_the_grading_input(data):
+    still = Augmentation(
+        rotation=0, zoom=0, aspect=0, shift=0, contrast=0, brightness=0, noise=0, mirror=False, redraw=0
+    )
+    source = SliceSource(data, 0, replace(QUICK, augmentation=still))
+    batch = next(source.batches(Part.of_patients([0, 3], 20), 16))
+    plain = source.plain(batch)
+    changed = source.augmented(batch, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(changed[0], plain[0], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(changed[1], plain[1], rtol=1e-4, atol=1e-4)
+
+
+def test_augmentation_leaves_what_lies_outside_the_brain_at_zero():
+    channels = torch.zeros(4, 3, 32, 32)
+    channels[:, :, 12:20, 12:20] = 1.0
+    mask = channels[:, 0].clone()
+    images, _ = augment(channels, mask, ImageForm(pixels=32), Augmentation(), torch.Generator().manual_seed(1))
+    assert images[:, :, 0, 0].abs().max() == 0
+    assert images[:, :, 16, 16].abs().min() > 10
+
+
+def test_redrawn_masks_grow_shrink_and_smear_but_never_vanish():
+    mask = torch.zeros(300, 32, 32)
+    mask[:, 12:20, 12:20] = 1
+    mask[0] = 0
+    mask[0, 5, 5] = 1
+    areas = redrawn(mask, 0.3, torch.Generator().manual_seed(0)).sum(dim=(1, 2))
+    assert areas.min() > 0
+    found = {round(area) for area in areas[1:].tolist()}
+    assert {64, 100, 36} <= found
+
+
+def test_the_probe_separates_what_can_be_seen(data):
+    split = patient_split(data.grades, 20, 0, 3, 0.0, seed=1)
+    fit = Fit(data, 1, split, replace(QUICK, epochs=0))
+    logits = part_logits(fit.run(), fit.source, split.test)
+    grades = data.grades[split.test.patient]
+    assert logits[grades == 1].min() > logits[grades == 0].max()
+
+
+def test_the_probe_learns_nothing_from_shuffled_noise():
+    noise = small_training_set(contrast=0.0, seed=5)
+    split = patient_split(noise.grades, 20, 0, 3, 0.0, seed=1)
+    fit = Fit(noise, 1, split, replace(QUICK, epochs=0))
+    logits = part_logits(fit.run(), fit.source, split.test)
+    assert np.abs(logits).mean() < 1.5  # no confidence about what it has not seen
+
+
+def test_a_killed_run_resumes_to_the_very_same_weights(data, tmp_path):
+    split = patient_split(data.grades, 20, 0, 3, 0.2, seed=1)
+    whole = Fit(data, 0, split, QUICK).run().state_dict()
+
+    class Killed(Exception):
+        pass
+
+    def kill(figures):
+        raise Killed
+
+    with pytest.raises(Killed):
+        Fit(data, 0, split, QUICK, tmp_path / "checkpoint.pt").run(kill)
+    resumed = Fit(data, 0, split, QUICK, tmp_path / "checkpoint.pt")
+    state = resumed.run().state_dict()
+    assert [figures.epoch for figures in resumed.curves] == [1, 2]
+    assert all(torch.equal(state[name], value) for name, value in whole.items())
+
+
+def test_fine_tuning_changes_every_layer(data):
+    split = patient_split(data.grades, 20, 0, 3, 0.0, seed=1)
+    fit = Fit(data, 0, split, QUICK)
+    before = {k: v.clone() for k, v in fit.model.named_parameters()}
+    after = dict(fit.run().named_parameters())
+    assert [k for k, v in before.items() if torch.equal(v, after[k])] == []
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(data, tmp_path):
+    split = patient_split(data.grades, 20, 0, 3, 0.0, seed=1)
+    Fit(data, 0, split, replace(QUICK, epochs=1), tmp_path / "c.pt").run()
+    with pytest.raises(UsageError, match="another recipe"):
+        Fit(data, 0, split, QUICK, tmp_path / "c.pt").run()
+
+
+def test_early_stopping_keeps_to_its_patience(data):
+    nobody = Part(np.empty(0, dtype=int), np.empty(0, dtype=int))
+    fit = Fit(data, 0, Split(Part.of_patients([0, 1], 20), nobody, nobody), replace(QUICK, epochs=0, patience=2))
+    for losses, stops in (([3, 2, 1], False), ([1, 2], False), ([1, 2, 3], True), ([2, 1, 3, 0.5], False)):
+        fit.curves = [type("F", (), {"validation_loss": x})() for x in losses]
+        assert fit._stopped_early() is stops
+
+
+def test_the_three_models_see_the_same_patients_in_the_same_order(data):
+    split = image_split(len(data), 20, seed=0)
+    recipe = replace(QUICK, sampling="images", epochs=0)
+    orders = []
+    for sequence in range(3):
+        fit = Fit(data, sequence, split, recipe)
+        orders.append([b.patient.tolist() for b in fit._batches(np.random.default_rng(1))])
+    assert orders[0] == orders[1] == orders[2]
+    assert sum(map(len, orders[0])) == len(split.train) // 8 * 8
+
+
+def test_a_study_tests_every_patient_once_and_resumes_without_training_again(data, tmp_path):
+    study = Study(folds=3, recipe=replace(QUICK, epochs=1))
+    first = run_study(data, study, tmp_path, None)
+    patients = first.of_patients()
+    assert sorted(patients.patient) == sorted(data.patients)
+    assert patients.logits.shape == (12, 3)
+    assert (patients.logits[patients.grade == 1].min(0) > patients.logits[patients.grade == 0].max(0)).all()
+    mean = first.logits[first.patient == "patient-04"].mean(axis=0)
+    np.testing.assert_allclose(patients.logits[patients.patient == "patient-04"][0], mean, rtol=1e-5)
+
+    def never(name, figures):
+        raise AssertionError("trained again")
+
+    again = run_study(data, study, tmp_path, None, epoch_done=never)
+    np.testing.assert_array_equal(again.logits, first.logits)
+    stored_study, stored = read_study(tmp_path)
+    assert stored_study == study
+    np.testing.assert_allclose(stored.logits, first.logits, atol=1e-5)
+    with pytest.raises(UsageError, match="another study"):
+        run_study(data, replace(study, folds=2), tmp_path, None)
+
+
+def test_shuffled_grades_are_the_same_grades_of_other_patients(data):
+    from GliomaGradingLib.training.study import _with_shuffled_grades
+
+    shuffled = _with_shuffled_grades(data, seed=4)
+    assert sorted(shuffled.grades) == sorted(data.grades)
+    assert (shuffled.grades != data.grades).any()
+
+
+def test_a_training_set_comes_back_as_it_was_written(data, tmp_path):
+    data.write(tmp_path / "set.npz")
+    back = TrainingSet.read(tmp_path / "set.npz")
+    for name in ("images", "labels", "first", "grades", "patients", "collections", "shippable"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(data, name))
+    assert (back.plane_mm, back.form) == (data.plane_mm, data.form)
+    with pytest.raises(CaseError, match="make data"):
+        TrainingSet.read(tmp_path / "none.npz")
+
+
+def test_recipes_know_their_keys():
+    recipe = recipe_from_dict({"epochs": 3, "image": {"pixels": 96}, "augmentation": {"zoom": 0.0}})
+    assert (recipe.epochs, recipe.image.pixels, recipe.augmentation.zoom) == (3, 96, 0.0)
+    assert recipe.learning_rate == Recipe().learning_rate
+    assert recipe_from_dict(Recipe().to_dict()) == Recipe()
+    with pytest.raises(UsageError, match="epoch_count"):
+        recipe_from_dict({"epoch_count": 3})

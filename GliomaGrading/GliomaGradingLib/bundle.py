@@ -153,8 +153,8 @@ def open_bundle(name: str | Path | None = None) -> Bundle:
         for check in (bundle.inputForm, bundle.imageForm, bundle.calibration, bundle.decisionRule):
             check()
         bundle.description()
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"the bundle lacks {error}", folder / METADATA, INSTALL_AGAIN) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"the bundle is incomplete or wrong ({error})", folder / METADATA, INSTALL_AGAIN) from error
     for entry in weights.values():
         _check_plain_name(folder, entry.file)
     return bundle

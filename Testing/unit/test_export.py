@@ -416,6 +416,13 @@ def test_report_needs_nothing_else(result: GradeResult) -> None:
     assert "prefers-color-scheme:dark" in page and "@media print" in page
 
 
+def test_pictures_have_captions_by_name_or_file_name(result: GradeResult) -> None:
+    for name in ("slices", "slices.png"):
+        text = Reader(report_html(result, {name: b"png"})).text
+        assert "Slices Five of the 20 slices per sequence; the patient's right is on the left." in text
+    assert "overlay overlay" in Reader(report_html(result, {"overlay": b"png"})).text.lower()
+
+
 def test_no_text_from_outside_becomes_markup(result: GradeResult) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
     page = report_html(

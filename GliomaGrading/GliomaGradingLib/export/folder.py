@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .files import write_atomically
-from .pictures import display_planes, slices_picture
+from .pictures import Display, display_planes, slices_picture
 from .report import report_html
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ def write_result_folder(folder: Path, graded: Graded, bundle: Bundle) -> None:
     Raises:
         UsageError: the folder cannot be made or written to.
     """
-    picture = slices_picture(display_of(graded), graded.result)
-    report = report_html(graded.result, {PICTURE: picture}, bundle.metadata.get("figures"))
-    contents = {"result.json": graded.result.toJson(), "report.html": report, PICTURE: picture}
+    display = display_of(graded)
+    picture = slices_picture(display, graded.result)
+    card = bundle.metadata.get("figures")
+    report = report_html(graded.result, {PICTURE: picture}, card, synthetic=display.synthetic)
+    contents: dict[str, str | bytes] = {"result.json": graded.result.toJson(), "report.html": report, PICTURE: picture}
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +41,6 @@ def write_result_folder(folder: Path, graded: Graded, bundle: Bundle) -> None:
         ) from error
 
 
-def display_of(graded: Graded):  # type: ignore[no-untyped-def]
+def display_of(graded: Graded) -> Display:
     """The planes to show of a graded case, with the region that the networks saw."""
     return display_planes(graded.case, graded.result.slices, graded.stack.region)

@@ -177,6 +177,7 @@ def _vote_row(vote: Vote) -> str:
 
 
 def _picture(name: str, png: bytes) -> str:
+    name = name.removesuffix(".png")
     caption = escape(CAPTIONS.get(name, name))
     source = base64.b64encode(png).decode("ascii")
     return (

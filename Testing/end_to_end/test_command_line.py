@@ -1,0 +1,193 @@
+"""The command line as users run it: in its own process, on the synthetic sample case."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+SCHEMA = json.loads((REPOSITORY / "Resources" / "Schemas" / "result.schema.json").read_text(encoding="utf-8"))
+
+
+def run(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading"), "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, "-m", "GliomaGradingLib", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=folder,
+        env=environment,
+        timeout=240,
+        check=False,
+    )
+
+
+def files_of(folder: Path, suffix: str = ".nii.gz") -> dict[str, Path]:
+    return {name: next(folder.glob(f"*_{name}{suffix}")) for name in ("t1", "t2", "flair", "seg")}
+
+
+def options(files: dict[str, Path], **other: object) -> list[object]:
+    given = {"t1": files["t1"], "t2": files["t2"], "flair": files["flair"], "mask": files["seg"], **other}
+    return [part for name, value in given.items() if value is not None for part in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "synthetic-hgg"
+    done = run("sample", folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def graded(sample, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    output = tmp_path_factory.mktemp("graded") / "out"
+    return run("grade", sample, "--output", output), output
+
+
+def test_grade_prints_the_vote_and_the_research_notice(graded):
+    done, _ = graded
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1].startswith("Grade ") and lines[1].split()[1] in ("LGG", "HGG")
+    assert "For research use only" in lines[-1]
+    assert [line.split()[0] for line in lines if line[:2] in ("T1", "T2", "FL")] == ["T1", "T2", "FLAIR"]
+
+
+def test_result_json_is_valid_and_consistent(graded):
+    _, output = graded
+    assert sorted(path.name for path in output.iterdir()) == ["report.html", "result.json", "slices.png"]
+    result = json.loads((output / "result.json").read_text(encoding="utf-8"))
+    Draft202012Validator(SCHEMA).validate(result)
+    for vote in result["votes"]:
+        assert vote["slices_hgg"] == sum(p >= 0.5 for p in vote["slice_probabilities"])
+        assert vote["grade"] == ("HGG" if vote["probability_hgg"] >= 0.5 else "LGG")
+    agreeing = sum(vote["grade"] == result["grade"] for vote in result["votes"])
+    assert result["agreement"] == {"for": agreeing, "of": 3} and agreeing >= 2
+    indices = result["slices"]["indices"]
+    assert indices == list(range(indices[0], indices[0] + 20))
+    assert result["slices"]["largest_index"] in indices
+
+
+def test_json_prints_the_result_and_nothing_else_and_is_the_same_in_another_process(sample, graded):
+    _, output = graded
+    done = run("grade", sample, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    ours, stored = json.loads(done.stdout), json.loads((output / "result.json").read_text(encoding="utf-8"))
+    ours.pop("seconds"), stored.pop("seconds")
+    assert ours == stored
+
+
+def test_four_files_grade_as_the_folder_does(sample, graded):
+    _, output = graded
+    done = run("grade", *options(files_of(sample)), "--case-id", sample.name, "--json")
+    assert done.returncode == 0, done.stderr
+    stored = json.loads((output / "result.json").read_text(encoding="utf-8"))
+    assert json.loads(done.stdout)["probability_hgg"] == stored["probability_hgg"]
+
+
+def test_soft_vote_and_mask_labels_are_taken(sample):
+    done = run("grade", sample, "--vote", "soft", "--mask-labels", "1,4", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    mean = sum(vote["probability_hgg"] for vote in result["votes"]) / 3
+    assert result["grade"] == ("HGG" if mean >= 0.5 else "LGG")
+
+
+WRONG = {
+    "no case": (["grade"], 2, "missing"),
+    "no such folder": (["grade", "nowhere"], 2, "nowhere"),
+    "no such command": (["grad"], 2, "invalid choice"),
+    "no such vote": (["grade", ".", "--vote", "mean"], 2, "majority"),
+    "labels": (["grade", ".", "--mask-labels", "one"], 2, "1,2,4"),
+    "no such bundle": (["grade", "CASE", "--bundle", "nowhere"], 3, "nowhere"),
+    "file and folder": (["grade", "CASE", "--t1", "x.nii"], 2, "one or the other"),
+    "cuda": (["grade", "CASE", "--device", "cuda"], 2, "--device cpu"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_command_gets_one_line_and_leaves_nothing(name, sample, tmp_path):
+    arguments, status, text = WRONG[name]
+    if name == "cuda":
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            pytest.skip("this machine has CUDA")
+    arguments = [str(sample) if a == "CASE" else a for a in arguments]
+    if arguments[0] == "grade":
+        arguments += ["--output", "out"]
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert text in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_truncated_volume_is_named(sample, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(sample, case)
+    broken = files_of(case)["flair"]
+    broken.write_bytes(broken.read_bytes()[:5000])
+    done = run("grade", case, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert broken.name in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_sequence_is_named(sample, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(sample, case)
+    files_of(case)["t2"].unlink()
+    done = run("grade", case)
+    assert done.returncode == 2 and "T2" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_leaves_nothing(sample, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("here already")
+    done = run("grade", sample, "--output", blocked)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "choose a folder" in done.stderr
+    assert blocked.read_text() == "here already"
+
+
+def test_case_names_with_spaces_and_letters_of_any_script(sample, tmp_path):
+    case = tmp_path / "Fall Müller 神経"
+    shutil.copytree(sample, case)
+    done = run("grade", case, "--output", tmp_path / "aus gabe")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "aus gabe" / "result.json").read_text(encoding="utf-8"))
+    assert result["case"] == "Fall Müller 神経"
+
+
+def test_models_lists_and_verifies():
+    done = run("models", "verify")
+    assert done.returncode == 0, done.stderr
+    assert "verified" in done.stdout and "sha256" in done.stdout
+
+
+def test_doctor_finds_everything_here():
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "[ok] torch " in done.stdout and "is whole" in done.stdout
+
+
+def test_help_and_version_need_no_torch():
+    code = (
+        "import sys; from GliomaGradingLib.cli import main; status = main(['--help']);"
+        "print(sorted({'torch', 'SimpleITK', 'numpy'} & set(sys.modules)), status)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"

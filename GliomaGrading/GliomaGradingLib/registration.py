@@ -30,7 +30,7 @@ PREFERENCE = ("FLAIR", "T2", "T1")
 CHECK_MM, FINE_MM = 4.0, 2.0
 """Voxel size at which alignment is checked, and at which a registration ends."""
 
-SUSPECT = 100.0
+SUSPECT = 1.0
 """Estimated motion (mm and degrees, root of the sum of squares) from which on a registration is tried."""
 
 ACCEPT_MM, ACCEPT_DEGREES, ACCEPT_GAIN = 1.5, 1.5, 0.02

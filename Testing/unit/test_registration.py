@@ -188,3 +188,17 @@ def test_patients(real_cases: list[Path]) -> None:
         assert [key for key, entry in report["sequences"].items() if entry["applied"]] == [name]
         millimetres, degrees = remaining(result, name, case.images[name], motion)
         assert millimetres < 1 and degrees < 1
+
+
+def test_small_copies_lie_where_the_volume_lies() -> None:
+    """A ramp along patient L, P and S is the same ramp when shrunk, and when sampled between voxels."""
+    slope = np.array([0.5, -2.0, 3.0])
+    oblique = turned(20, (0, 0, 0))[:3, :3]
+    given = Volume(np.zeros((13, 16, 18)), (1.0, 1.5, 3.0), (7.0, -8.0, 9.0), oblique)
+    ramp = replace(given, array=coarse.positions(given) @ slope)
+    small = coarse.shrunk(ramp, 3)
+    assert small.array.shape == (13, 8, 6) and small.spacing == (3.0, 3.0, 3.0)
+    assert np.allclose(small.array, coarse.positions(small) @ slope, atol=1e-3)
+    points = coarse.positions(small)[2:5, 2:5, 2:4].reshape(-1, 3) + 0.7
+    values, inside = coarse.sample(small, points)
+    assert inside.all() and np.allclose(values, points @ slope, atol=1e-3)

@@ -1,0 +1,260 @@
+"""How much the probability moves when the same case is stored, sampled, moved or outlined in another way.
+
+Usage: python Testing/benchmarks/input_invariance.py --cases DIR [--output Resources/Benchmarks]
+DIR holds HGG/ and LGG/ with real patients at full resolution. Writes input_invariance.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import permutations, product
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY / "Testing" / "unit")]
+
+from GliomaGradingLib.case import Case  # noqa: E402
+from GliomaGradingLib.export.files import write_atomically  # noqa: E402
+from GliomaGradingLib.grading import Grader  # noqa: E402
+from GliomaGradingLib.imaging import Volume  # noqa: E402
+from GliomaGradingLib.words import SEQUENCES  # noqa: E402
+
+Change = Callable[[Case], Case]
+
+
+def on_all(change: Callable[[Volume], Volume], mask: Callable[[Volume], Volume] | None = None) -> Change:
+    """A change of every sequence, and of the mask by ``mask`` (default: the same)."""
+
+    def changed(case: Case) -> Case:
+        images = {name: change(volume) for name, volume in case.images.items()}
+        return replace(case, images=images, mask=(mask or change)(case.mask))
+
+    return changed
+
+
+def on_sequences(change: Callable[[Volume], Volume]) -> Change:
+    return on_all(change, lambda mask: mask)
+
+
+def on_mask(change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    def changed(case: Case) -> Case:
+        return replace(case, mask=replace(case.mask, array=change(case.mask.array > 0).astype(np.uint8)))
+
+    return changed
+
+
+def stored_as(order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Callable[[Volume], Volume]:
+    """The same voxels at the same places in the patient, stored along other axes (I, J, K order and signs)."""
+
+    def change(volume: Volume) -> Volume:
+        array = volume.array.transpose([2 - order[2 - axis] for axis in range(3)])
+        spacing = tuple(volume.spacing[axis] for axis in order)
+        direction = np.asarray(volume.direction)[:, list(order)].copy()
+        origin = np.asarray(volume.origin, dtype=float)
+        for axis, flip in enumerate(flips):
+            if flip:
+                count = array.shape[2 - axis]
+                array = np.flip(array, 2 - axis)
+                origin = origin + direction[:, axis] * spacing[axis] * (count - 1)
+                direction[:, axis] *= -1
+        return replace(
+            volume,
+            array=np.ascontiguousarray(array),
+            spacing=spacing,
+            origin=tuple(origin),
+            direction=direction,
+        )
+
+    return change
+
+
+def values(change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    return on_sequences(lambda volume: replace(volume, array=change(volume.array)))
+
+
+def resampled(spacing: tuple[float, float, float], interpolator: int) -> Callable[[Volume], Volume]:
+    def change(volume: Volume) -> Volume:
+        image = volume.toImage()
+        size = [
+            max(1, int(np.floor((n - 1) * s / t)) + 1)
+            for n, s, t in zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)
+        ]
+        grid = sitk.Image(size, image.GetPixelID())
+        grid.SetSpacing(spacing)
+        grid.SetOrigin(image.GetOrigin())
+        grid.SetDirection(image.GetDirection())
+        return Volume.fromImage(sitk.Resample(image, grid, sitk.Transform(), interpolator), volume.source)
+
+    return change
+
+
+def thick(volume: Volume) -> Volume:
+    """1 x 1 x 5 mm: means of five planes, as a thick slice is one."""
+    image = sitk.BinShrink(sitk.Cast(volume.toImage(), sitk.sitkFloat32), (1, 1, 5))
+    return Volume.fromImage(image, volume.source)
+
+
+def moved(case: Case, name: str, in_header: bool) -> Case:
+    """One sequence acquired with the head 5 mm and 5 degrees elsewhere; the header says so, or not."""
+    volume = case.images[name]
+    image = volume.toImage()
+    turn = sitk.Euler3DTransform()
+    turn.SetCenter(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))
+    turn.SetRotation(0.0, 0.0, np.deg2rad(5.0))
+    turn.SetTranslation((3.0, 4.0, 0.0))
+    shifted = sitk.Resample(image, image, turn, sitk.sitkLinear)
+    if in_header:
+        shifted = _with_header_moved(shifted, turn)
+    return replace(case, images={**case.images, name: Volume.fromImage(shifted, volume.source)})
+
+
+def _with_header_moved(image: sitk.Image, turn: sitk.Euler3DTransform) -> sitk.Image:
+    rotation = np.asarray(turn.GetMatrix()).reshape(3, 3)
+    direction = rotation @ np.asarray(image.GetDirection()).reshape(3, 3)
+    image.SetOrigin(turn.TransformPoint(image.GetOrigin()))
+    image.SetDirection(direction.ravel().tolist())
+    return image
+
+
+def ball(mm: float) -> sitk.BinaryDilateImageFilter:
+    return [round(mm)] * 3  # voxels of 1 mm
+
+
+def dilated(mask: np.ndarray) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(mask.astype(np.uint8)), ball(2)))
+
+
+def eroded(mask: np.ndarray) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.BinaryErode(sitk.GetImageFromArray(mask.astype(np.uint8)), ball(2)))
+
+
+def shifted(mask: np.ndarray) -> np.ndarray:
+    return np.roll(mask, 3, axis=2)
+
+
+def sphere(mask: np.ndarray) -> np.ndarray:
+    points = np.argwhere(mask)
+    radius = (3 * len(points) / (4 * np.pi)) ** (1 / 3)
+    grid = np.indices(mask.shape) - points.mean(0)[:, None, None, None]
+    return (grid**2).sum(0) <= radius**2
+
+
+def box(mask: np.ndarray) -> np.ndarray:
+    points = np.argwhere(mask)
+    filled = np.zeros_like(mask)
+    filled[tuple(slice(a, b + 1) for a, b in zip(points.min(0), points.max(0), strict=True))] = True
+    return filled
+
+
+def every_third(mask: np.ndarray) -> np.ndarray:
+    kept = np.zeros_like(mask)
+    kept[::3] = mask[::3]
+    return kept
+
+
+def with_skull(case: Case) -> Case:
+    from skull import add_skull
+
+    return add_skull(case)
+
+
+def changes() -> Iterator[tuple[str, str, Change]]:
+    """(group, name, change), the 48 orientations aside."""
+    nearest, linear = sitk.sitkNearestNeighbor, sitk.sitkLinear
+    yield "storage", "float64, times 3.7 plus 250", values(lambda a: a.astype(np.float64) * 3.7 + 250)
+    yield "storage", "float32, times 0.001", values(lambda a: (a * 0.001).astype(np.float32))
+    yield "storage", "int32", values(lambda a: a.astype(np.int32))
+    fine = (0.7, 0.7, 0.7)
+    yield "sampling", "0.7 mm", on_all(resampled(fine, linear), resampled(fine, nearest))
+    yield "sampling", "1 x 1 x 5 mm, mask as drawn", on_sequences(thick)
+    for name in ("T1", "FLAIR"):
+        yield "position", f"{name} 5 mm, 5 degrees, header says so", lambda c, n=name: moved(c, n, True)
+        yield "position", f"{name} 5 mm, 5 degrees, header does not", lambda c, n=name: moved(c, n, False)
+    yield "skull", "skull and scalp added", with_skull
+    yield "mask", "dilated by 2 mm", on_mask(dilated)
+    yield "mask", "eroded by 2 mm", on_mask(eroded)
+    yield "mask", "shifted by 3 mm", on_mask(shifted)
+    yield "mask", "sphere of the same volume", on_mask(sphere)
+    yield "mask", "bounding box", on_mask(box)
+    yield "mask", "every third slice drawn", on_mask(every_third)
+
+
+def orientations() -> Iterator[Change]:
+    for order in permutations(range(3)):
+        for flips in product((False, True), repeat=3):
+            yield on_all(stored_as(order, flips))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Benchmarks")
+    parser.add_argument("--bundle", default=None)
+    parser.add_argument("--oriented", type=int, default=3, help="cases to store in all 48 orientations")
+    options = parser.parse_args()
+    grader = Grader.load(options.bundle)
+    cases = [Case.read(path) for path in sorted(options.cases.glob("*/*")) if path.is_dir()]
+    before = [grader.grade(case) for case in cases]
+    rows = []
+    if options.oriented:
+        pairs = [
+            (grader.grade(change(case)), result)
+            for case, result in list(zip(cases, before, strict=True))[: options.oriented]
+            for change in orientations()
+        ]
+        rows.append(row("storage", f"all 48 orientations ({options.oriented} cases)", pairs))
+        print(rows[-1], flush=True)
+    for group, name, change in changes():
+        pairs = [(grader.grade(change(case)), r) for case, r in zip(cases, before, strict=True)]
+        rows.append(row(group, name, pairs))
+        print(rows[-1], flush=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    content = {"cases": len(cases), "model": grader.bundle.description(), "rows": rows}
+    write_atomically(options.output / "input_invariance.json", json.dumps(content, indent=2) + "\n")
+    write_atomically(options.output / "input_invariance.md", table(rows, len(cases)))
+
+
+def row(group: str, name: str, pairs: list) -> dict:
+    """How far the three together and the single sequences moved, and how many votes or decisions changed."""
+    together = [abs(a.probability_hgg - b.probability_hgg) for a, b in pairs]
+    single = [
+        abs(a.votes[i].probability_hgg - b.votes[i].probability_hgg)
+        for a, b in pairs
+        for i in range(len(SEQUENCES))
+    ]
+    return {
+        "group": group,
+        "change": name,
+        "gradings": len(pairs),
+        "median": round(float(np.median(together)), 4),
+        "largest": round(float(np.max(together)), 4),
+        "largest_of_a_sequence": round(float(np.max(single)), 4),
+        "grades_changed": sum(a.grade != b.grade for a, b in pairs),
+    }
+
+
+def table(rows: list[dict], cases: int) -> str:
+    lines = [
+        f"How far the probability of HGG moves, over {cases} real patients at full resolution.",
+        "Command: `python Testing/benchmarks/input_invariance.py --cases DIR`.",
+        "",
+        "| change | gradings | median | largest | largest of one sequence | grades changed |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['group']}: {r['change']} | {r['gradings']} | {r['median']:.4f} | {r['largest']:.4f} "
+        f"| {r['largest_of_a_sequence']:.4f} | {r['grades_changed']} |"
+        for r in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,11 @@ def test_folds_are_stratified_and_seeded():
     assert max(map(len, folds)) - min(map(len, folds)) <= 1
     again = stratified_folds(grades, 5, seed=7)
     assert all((a == b).all() for a, b in zip(folds, again, strict=True))
-    assert any((a != b).any() for a, b in zip(folds, stratified_folds(grades, 5, seed=8), strict=True) if len(a) == len(b))
+    assert any(
+        (a != b).any()
+        for a, b in zip(folds, stratified_folds(grades, 5, seed=8), strict=True)
+        if len(a) == len(b)
+    )
 
 
 def test_ridge_solves_the_same_system_in_both_forms():
@@ -172,7 +176,9 @@ def test_a_checkpoint_of_another_recipe_is_refused(data, tmp_path):
 
 def test_early_stopping_keeps_to_its_patience(data):
     nobody = Part(np.empty(0, dtype=int), np.empty(0, dtype=int))
-    fit = Fit(data, 0, Split(Part.of_patients([0, 1], 20), nobody, nobody), replace(QUICK, epochs=0, patience=2))
+    fit = Fit(
+        data, 0, Split(Part.of_patients([0, 1], 20), nobody, nobody), replace(QUICK, epochs=0, patience=2)
+    )
     for losses, stops in (([3, 2, 1], False), ([1, 2], False), ([1, 2, 3], True), ([2, 1, 3, 0.5], False)):
         fit.curves = [type("F", (), {"validation_loss": x})() for x in losses]
         assert fit._stopped_early() is stops

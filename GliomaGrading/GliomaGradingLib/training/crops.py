@@ -36,9 +36,7 @@ def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
             f"the crops cannot be read ({error})", arrays, "see 'make data' in the README"
         ) from error
     if [row["patient"] for row in rows] != list(patients) or tuple(sequences) != SEQUENCES:
-        raise CaseError(
-            "crops and table do not tell of the same patients", table, "take both from one source"
-        )
+        raise CaseError("crops and table do not tell of the same patients", table, "take both from one source")
     return _training_set(
         images,
         labels,

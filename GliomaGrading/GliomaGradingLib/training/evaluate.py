@@ -81,7 +81,7 @@ def calibrate(units: Predictions, rows: np.ndarray | None = None) -> Calibration
     return Calibration(dict(zip(SEQUENCES, platts, strict=True)), fit_platt(mean, grades))
 
 
-def all_figures(units: Predictions, probabilities: np.ndarray) -> dict[str, Any]:
+def all_figures(units: Predictions, probabilities: np.ndarray, draws: int = 1000) -> dict[str, Any]:
     """Figures with 95 % intervals of each sequence, the majority, the soft vote and the three together.
 
     With repeats, a figure is the mean over the repeats.
@@ -89,9 +89,9 @@ def all_figures(units: Predictions, probabilities: np.ndarray) -> dict[str, Any]
     called = probabilities[:, :3] >= 0.5
     soft = probabilities[:, :3].mean(axis=1)
     columns = {name: probabilities[:, i] for i, name in enumerate((*SEQUENCES, "together"))}
-    figures = {name: _intervals(units, probability_figures, scores) for name, scores in columns.items()}
-    figures["soft"] = _intervals(units, probability_figures, soft)
-    figures["majority"] = _intervals(units, classification_figures, called.sum(axis=1) >= 2)
+    figures = {name: _intervals(units, probability_figures, scores, draws) for name, scores in columns.items()}
+    figures["soft"] = _intervals(units, probability_figures, soft, draws)
+    figures["majority"] = _intervals(units, classification_figures, called.sum(axis=1) >= 2, draws)
     return figures
 
 
@@ -136,7 +136,7 @@ def _cell(value: dict[str, float] | None) -> str:
     return "" if value is None else f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
 
 
-def _intervals(units: Predictions, figures_of: Any, scores: np.ndarray) -> Any:
+def _intervals(units: Predictions, figures_of: Any, scores: np.ndarray, draws: int) -> Any:
     repeats = [np.flatnonzero(units.repeat == repeat) for repeat in np.unique(units.repeat)]
 
     def mean_over_repeats(rows: np.ndarray) -> Figures:
@@ -146,7 +146,7 @@ def _intervals(units: Predictions, figures_of: Any, scores: np.ndarray) -> Any:
         ]
         return {name: float(np.mean([t[name] for t in tables])) for name in tables[0]}
 
-    return with_intervals(mean_over_repeats, units.patient)
+    return with_intervals(mean_over_repeats, units.patient, draws)
 
 
 def _fold_rows(units: Predictions) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -15,11 +15,27 @@ from ..network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
-from .evaluate import calibrate
+from .evaluate import all_figures, calibrate, unit_probabilities
 from .fit import Fit, curves_csv
 from .recipe import Recipe
 from .splits import Part, Split
-from .study import Predictions, read_study
+from .study import read_study
+
+LICENSE = """\
+These weights are licensed under the Apache License, Version 2.0
+(http://www.apache.org/licenses/LICENSE-2.0). They are for research use only; they are not a medical
+device and not for diagnosis or treatment decisions.
+"""
+ATTRIBUTION = """\
+What the weights have learned from
+- Patients: TCGA-GBM and TCGA-LGG of The Cancer Imaging Archive with the BraTS-TCGA segmentations
+  (Bakas et al. 2017, doi 10.1038/sdata.2017.117, licensed CC BY 3.0), as packaged by the BraTS challenge
+  (Menze et al. 2015, doi 10.1109/TMI.2014.2377694; Bakas et al. 2018, arXiv 1811.02629).
+- Starting point: the BVLC reference GoogLeNet, trained on ImageNet and released for unrestricted use
+  (Szegedy et al. 2015, doi 10.1109/CVPR.2015.7298594; Jia et al. 2014, arXiv 1408.5093). Every layer has
+  been fine-tuned since.
+- Method: Chin J Med Imaging Technol 2022;38(11):1715, three transfer networks that vote.
+"""
 
 NOBODY = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
@@ -47,17 +63,14 @@ def train_bundle(
     models = {
         sequence: _averaged(
             [
-                _trained(
-                    data, column, replace(recipe, seed=recipe.seed + 100 * seed), work, pretrained, device
-                )
+                _trained(data, column, replace(recipe, seed=recipe.seed + 100 * seed), work, pretrained, device)
                 for seed in range(seeds)
             ]
         )
         for column, sequence in enumerate(SEQUENCES)
     }
-    predictions = read_study(study)[1].of_patients() if study else None
-    metadata = _metadata(data, recipe, seeds, name or folder.name, predictions)
-    return write_bundle(folder, models, metadata)
+    metadata = _metadata(data, recipe, seeds, name or folder.name, study)
+    return write_bundle(folder, models, metadata, {"LICENSE": LICENSE, "ATTRIBUTION.txt": ATTRIBUTION})
 
 
 def _trained(
@@ -65,9 +78,7 @@ def _trained(
 ) -> TransferModel:
     run = work / f"final-{SEQUENCES[column]}-seed{recipe.seed}"
     everyone = Part.of_patients(np.arange(len(data)), SLICE_COUNT)
-    fit = Fit(
-        data, column, Split(everyone, NOBODY, NOBODY), recipe, run / "checkpoint.pt", pretrained, device
-    )
+    fit = Fit(data, column, Split(everyone, NOBODY, NOBODY), recipe, run / "checkpoint.pt", pretrained, device)
     model = fit.run()
     (run / "curves.csv").write_text(curves_csv(fit.curves), encoding="utf-8")
     return model
@@ -81,10 +92,8 @@ def _averaged(models: list[TransferModel]) -> TransferModel:
     return models[0].cpu()
 
 
-def _metadata(
-    data: TrainingSet, recipe: Recipe, seeds: int, name: str, predictions: Predictions | None
-) -> dict[str, Any]:
-    calibration = calibrate(predictions) if predictions else Calibration.identity()
+def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: Path | None) -> dict[str, Any]:
+    calibration = calibrate(read_study(study)[1].of_patients()) if study else Calibration.identity()
     hgg = int(data.grades.sum())
     return {
         "name": name,
@@ -96,9 +105,12 @@ def _metadata(
         "calibration": {
             "sequences": {s: asdict(platt) for s, platt in calibration.sequences.items()},
             "together": asdict(calibration.together),
-            "fitted_on": "out-of-fold predictions by patient" if predictions else "nothing",
+            "fitted_on": "out-of-fold predictions by patient" if study else "nothing",
         },
         "decision": asdict(DecisionRule()),
+        "license": "Apache-2.0",
+        "card": "Resources/ModelCard.md",
+        "figures": _figures(study),
         "training": {
             "patients": len(data),
             "HGG": hgg,
@@ -108,3 +120,19 @@ def _metadata(
             "seeds": seeds,
         },
     }
+
+
+def _figures(study: Path | None) -> dict[str, Any]:
+    """The study's figures of the three together, for whoever shows a grade."""
+    if study is None:
+        return {}
+    settings, predictions = read_study(study)
+    units = predictions.of_patients()
+    figures = all_figures(units, unit_probabilities(settings, units))["together"]
+    shown = {
+        "auc": "AUC by patient",
+        "accuracy": "accuracy",
+        "sensitivity": "sensitivity",
+        "specificity": "specificity",
+    }
+    return {label: {k: round(v, 3) for k, v in figures[name].items()} for name, label in shown.items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 from ..voting import Platt
 
@@ -16,8 +16,16 @@ NAN = float("nan")
 
 
 def auc(grades: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve; NaN where only one grade is present."""
-    return float(roc_auc_score(grades, scores)) if len(np.unique(grades)) == 2 else NAN
+    """Area under the ROC curve; NaN where only one grade is present.
+
+    By the rank sum, which takes a tenth of the time of scikit-learn's, and thousands of draws are made.
+    """
+    hgg = int(np.count_nonzero(grades))
+    lgg = len(grades) - hgg
+    if not hgg or not lgg:
+        return NAN
+    rank_sum = rankdata(scores)[grades == 1].sum()
+    return float((rank_sum - hgg * (hgg + 1) / 2) / (hgg * lgg))
 
 
 def classification_figures(grades: np.ndarray, called_hgg: np.ndarray) -> Figures:

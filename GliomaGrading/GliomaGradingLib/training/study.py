@@ -190,6 +190,7 @@ def _run(
     stored = folder / "test_logits.npy"
     if stored.is_file():
         return np.load(stored, allow_pickle=False)
+    folder.mkdir(parents=True, exist_ok=True)
     fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device)
 
     def done(figures: EpochFigures) -> None:

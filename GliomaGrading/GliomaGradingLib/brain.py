@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import CaseError
-from .grid import FieldOfView, Lattice, canonical, cut_around, cut_to_content
+from .grid import FieldOfView, Lattice, canonical, cut_around, cut_to_content, triple
 from .imaging import Volume
 from .result import Notice
 from .words import SEQUENCES
@@ -151,7 +151,7 @@ class _Rough:
 
     @property
     def any_signal(self) -> np.ndarray:
-        return self.signal.any(axis=0)
+        return np.asarray(self.signal.any(axis=0))
 
     def is_stripped(self) -> bool:
         """Whether there is constant background in all sequences, and no scalp within.
@@ -247,19 +247,18 @@ def _without_rim(
     likely = inside & (tissue | (distance(~inside, COARSE_MM) > 8))
     kept = _component(distance(~likely, COARSE_MM) > 3, seed)
     brain = (distance(kept, COARSE_MM) <= 3) & likely
-    return _filled(close(brain | drawn, 6, COARSE_MM) & (inside | drawn))
+    closed = _filled(close(brain | drawn, 6, COARSE_MM) & (inside | drawn))
+    marrow = (t1 > 1.25) & (distance(~closed, COARSE_MM) <= 4)
+    return closed & ~marrow | drawn
 
 
 def _around_core(rough: _Rough, core: np.ndarray) -> Lattice:
     """A coarse lattice over what can be brain: a brain reaches no further from its core than this."""
-    points = np.argwhere(core)[:, ::-1]
-    if not len(points):
-        points = np.array([[0, 0, 0], np.asarray(rough.lattice.size) - 1])
-    low = [rough.lattice.position(a, max(points[:, a].min() - 35, 0)) for a in range(3)]
-    high = [
-        rough.lattice.position(a, min(points[:, a].max() + 35, rough.lattice.size[a] - 1)) for a in range(3)
-    ]
-    return FieldOfView(tuple(map(float, low)), tuple(map(float, high))).lattice((COARSE_MM,) * 3)
+    size = np.asarray(rough.lattice.size)
+    points = np.argwhere(core)[:, ::-1] if core.any() else np.array([[0, 0, 0], size - 1])
+    first, last = np.maximum(points.min(0) - 35, 0), np.minimum(points.max(0) + 35, size - 1)
+    low, high = ([float(rough.lattice.position(a, end[a])) for a in range(3)] for end in (first, last))
+    return FieldOfView(triple(low), triple(high)).lattice((COARSE_MM,) * 3)
 
 
 def _relative(volume: Volume, background: float | None, lattice: Lattice, seed: np.ndarray) -> np.ndarray:
@@ -322,7 +321,7 @@ def _every_nth(volume: Volume, spacing: float) -> Volume:
     steps = [max(1, round(spacing / s)) for s in volume.spacing]
     array = volume.array[tuple(slice(None, None, n) for n in steps[::-1])]
     return replace(
-        volume, array=array, spacing=tuple(s * n for s, n in zip(volume.spacing, steps, strict=True))
+        volume, array=array, spacing=triple(s * n for s, n in zip(volume.spacing, steps, strict=True))
     )
 
 

@@ -7,7 +7,7 @@ and the left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -28,10 +28,10 @@ class Lattice:
     step: tuple[float, float, float]
     size: tuple[int, int, int]
 
-    def window(self, first: Sequence[int], size: Sequence[int]) -> Lattice:
+    def window(self, first: Sequence[float] | np.ndarray, size: Sequence[int] | np.ndarray) -> Lattice:
         """The points from index ``first`` (x, y, z; may lie outside) on."""
-        start = tuple(s + f * d for s, f, d in zip(self.start, first, self.step, strict=True))
-        return replace(self, start=start, size=tuple(int(n) for n in size))
+        start = [s + f * d for s, f, d in zip(self.start, first, self.step, strict=True)]
+        return Lattice(triple(start), self.step, (int(size[0]), int(size[1]), int(size[2])))
 
     def position(self, axis: int, index: np.ndarray | float) -> np.ndarray:
         return self.start[axis] + np.asarray(index, dtype=float) * self.step[axis]
@@ -68,7 +68,7 @@ class FieldOfView:
         span = steps * (np.asarray(volume.array.shape[::-1]) - 1)
         low = np.asarray(volume.origin) + np.minimum(span, 0).sum(1)
         high = np.asarray(volume.origin) + np.maximum(span, 0).sum(1)
-        return cls(tuple(map(float, low)), tuple(map(float, high)))
+        return cls(triple(low), triple(high))
 
     def contains(self, other: FieldOfView, tolerance: float = 1.0) -> bool:
         below = all(a <= b + tolerance for a, b in zip(self.low, other.low, strict=True))
@@ -80,16 +80,16 @@ class FieldOfView:
         For a 240 x 240 x 155 image of 1 mm and a step of 1 mm these are its voxels. ``even`` drops a point
         where their number is odd, so that images with the same centre share the points.
         """
-        low, high, step = np.asarray(self.low), np.asarray(self.high), np.asarray(step, dtype=float)
-        size = np.floor((high - low) / step + 1e-3).astype(int) + 1
+        low, high, steps = np.asarray(self.low), np.asarray(self.high), np.asarray(step, dtype=float)
+        size = np.floor((high - low) / steps + 1e-3).astype(int) + 1
         if even:
             size = np.maximum(size - size % 2, 2)
-        start = (low + high) / 2 - (size - 1) / 2 * step
-        return Lattice(tuple(map(float, start)), tuple(map(float, step)), tuple(map(int, size)))
+        start = (low + high) / 2 - (size - 1) / 2 * steps
+        return Lattice(triple(start), triple(steps), (int(size[0]), int(size[1]), int(size[2])))
 
 
 def canonical(volume: Volume) -> Volume:
-    """The same voxels, not copied, with axes permuted and flipped to run along L, P and S as nearly as can be."""
+    """The same voxels (no copy), axes permuted and flipped to run along L, P and S as nearly as can be."""
     direction = np.asarray(volume.direction, dtype=float)
     axes = max(permutations(range(3)), key=lambda p: sum(abs(direction[a, p[a]]) for a in range(3)))
     array = volume.array.transpose([2 - axes[2 - k] for k in range(3)])
@@ -103,14 +103,14 @@ def canonical(volume: Volume) -> Volume:
             array = np.flip(array, 2 - axis)
     # "+ 0.0" turns -0.0 into 0.0; the rounding keeps 48 storage orders from differing by float noise
     origin, direction = np.round(origin, 6) + 0.0, np.round(direction, 12) + 0.0
-    return replace(volume, array=array, spacing=tuple(spacing), origin=tuple(origin), direction=direction)
+    return replace(volume, array=array, spacing=triple(spacing), origin=triple(origin), direction=direction)
 
 
-def cut(volume: Volume, first: Sequence[int], stop: Sequence[int]) -> Volume:
+def cut(volume: Volume, first: Sequence[int] | np.ndarray, stop: Sequence[int] | np.ndarray) -> Volume:
     """The voxels from index ``first`` to before ``stop`` (I, J, K order), without a copy."""
     slices = tuple(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))[::-1]
     shift = volume.direction @ (np.asarray(volume.spacing) * np.asarray(first))
-    return replace(volume, array=volume.array[slices], origin=tuple(np.asarray(volume.origin) + shift))
+    return replace(volume, array=volume.array[slices], origin=triple(np.asarray(volume.origin) + shift))
 
 
 def cut_around(volume: Volume, lattice: Lattice, margin: int = 2) -> Volume:
@@ -128,12 +128,13 @@ def cut_around(volume: Volume, lattice: Lattice, margin: int = 2) -> Volume:
 
 def cut_to_content(mask: Volume) -> Volume:
     """The bounding box of a mask's voxels and a voxel around it; empty where the mask is empty."""
-    planes = mask.array.any(axis=(1, 2))
-    if not planes.any():
+    planes = np.flatnonzero(mask.array.any(axis=(1, 2)))
+    if not planes.size:
         return cut(mask, (0, 0, 0), (0, 0, 0))
-    k0, k1 = _ends(planes)
-    flat = mask.array[k0:k1].any(axis=0)
-    (j0, j1), (i0, i1) = _ends(flat.any(axis=1)), _ends(flat.any(axis=0))
+    k0, k1 = planes[0], planes[-1] + 1
+    flat = np.asarray(mask.array[k0:k1].any(axis=0))
+    rows, columns = (np.flatnonzero(np.asarray(flat.any(axis=a))) for a in (1, 0))
+    j0, j1, i0, i1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     first = np.maximum(np.array([i0, j0, k0]) - 1, 0)
     return cut(mask, first, np.minimum(np.array([i1, j1, k1]) + 1, mask.array.shape[::-1]))
 
@@ -165,6 +166,6 @@ def nearest(points: np.ndarray) -> np.ndarray:
     return np.floor(np.asarray(points) + 0.5 + 1e-6).astype(int)
 
 
-def _ends(flags: np.ndarray) -> tuple[int, int]:
-    found = np.flatnonzero(flags)
-    return int(found[0]), int(found[-1]) + 1
+def triple(values: Iterable[float]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,16 @@ class Vote:
     slice_probabilities: tuple[float, ...]
     slices_hgg: int
 
+    @classmethod
+    def fromDict(cls, values: Mapping[str, Any]) -> Vote:
+        return cls(
+            values["sequence"],
+            values["grade"],
+            float(values["probability_hgg"]),
+            tuple(map(float, values["slice_probabilities"])),
+            int(values["slices_hgg"]),
+        )
+
     def toDict(self) -> dict[str, Any]:
         return {
             "sequence": self.sequence,
@@ -53,6 +64,16 @@ class SliceInfo:
     spacing_mm: float
     largest_index: int
     largest_area_mm2: float
+
+    @classmethod
+    def fromDict(cls, values: Mapping[str, Any]) -> SliceInfo:
+        return cls(
+            tuple(map(int, values["indices"])),
+            tuple(map(float, values["positions_mm"])),
+            float(values["spacing_mm"]),
+            int(values["largest_index"]),
+            float(values["largest_area_mm2"]),
+        )
 
     def toDict(self) -> dict[str, Any]:
         return {
@@ -111,6 +132,33 @@ class GradeResult:
             "meaning": GRADE_MEANING,
             "disclaimer": DISCLAIMER,
         }
+
+    @classmethod
+    def fromDict(cls, values: Mapping[str, Any]) -> GradeResult:
+        """The result that ``toDict`` wrote: what came from the worker, or from a result.json.
+
+        Raises:
+            ValueError: it is of another schema, or something is missing in it.
+        """
+        if values.get("schema") != RESULT_SCHEMA:
+            raise ValueError(f"this is not a result of schema {RESULT_SCHEMA}")
+        try:
+            return cls(
+                case=str(values["case"]),
+                grade=str(values["grade"]),
+                decision=str(values["decision"]),
+                probability_hgg=float(values["probability_hgg"]),
+                votes=tuple(Vote.fromDict(vote) for vote in values["votes"]),
+                slices=SliceInfo.fromDict(values["slices"]),
+                tumour_ml=float(values["tumour"]["volume_ml"]),
+                warnings=tuple(Notice(w["code"], w["message"]) for w in values["warnings"]),
+                model=dict(values["model"]),
+                software=dict(values["software"]),
+                seconds=dict(values["seconds"]),
+                registration=dict(values.get("registration", {})),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the result is incomplete ({error})") from error
 
     def toJson(self) -> str:
         return json.dumps(self.toDict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

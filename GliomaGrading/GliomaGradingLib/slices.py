@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -44,23 +44,17 @@ from .imaging import Volume
 from .result import Notice, SliceInfo
 from .words import SEQUENCES, SLICE_COUNT
 
+if TYPE_CHECKING:
+    from .case import Case
+
 AXIAL_MM = 1.0
 WHOLE_SLICE_MM = 240.0
 KINDS = ("tumour-region", "whole-slice")
 INTENSITIES = ("brain", "region")
+ANCHORS = ("lattice", "lesion")
 
-Progress = Callable[[float, str], None]
-
-
-class CaseLike(Protocol):
-    """What is needed of a :class:`~GliomaGradingLib.case.Case`."""
-
-    @property
-    def images(self) -> Mapping[str, Volume]: ...
-    @property
-    def mask(self) -> Volume: ...
-    @property
-    def warnings(self) -> tuple[Notice, ...]: ...
+Progress = Callable[[str, float], None]
+"""Called with a stage's name and the fraction done."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,9 @@ class InputForm:
         intensity: ``brain``: z-scores over the brain, as the crops have them; ``region``: those brought to
             median 0 and a robust standard deviation of 1 over the healthy brain within the region, which
             depends less on where the brain is found to end.
+        anchor: ``lattice``: the region starts on a point of the crop lattice, as the crops do; ``lesion``: at
+            the lesion's centre to a fraction of a point, so that it does not jump by a point (1.9 mm) when
+            the image is resampled. Cropped training data are on the lattice in any case.
     """
 
     kind: str = "tumour-region"
@@ -84,10 +81,12 @@ class InputForm:
     plane_mm: float = 154 / 127
     margin: int = 3
     intensity: str = "brain"
+    anchor: str = "lattice"
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS or self.intensity not in INTENSITIES:
-            raise ValueError(f"no input form of kind {self.kind!r} with intensity {self.intensity!r}")
+        for value, known in ((self.kind, KINDS), (self.intensity, INTENSITIES), (self.anchor, ANCHORS)):
+            if value not in known:
+                raise ValueError(f"no input form has {value!r}; known are {', '.join(known)}")
         if self.pixels < 2 or self.margin < 0 or min(self.pixel_mm, self.plane_mm) <= 0:
             raise ValueError(f"not an input form: {self}")
 
@@ -183,10 +182,14 @@ class Scene:
 
     @cached_property
     def start(self) -> np.ndarray:
-        """First point (x, y, z) of the tumour region on the crop lattice."""
-        low, high = self._lesion()
+        """First point (x, y, z) of the tumour region on the crop lattice; whole for that anchor."""
         half = self.form.pixels // 2
-        start = (low + high + 1) // 2 - half
+        if self.form.anchor == "lesion":
+            low, high = self._lesion_ends()
+            start = (low + high) / 2 - half + 0.25  # where the crops' rule starts on average
+        else:
+            low, high = self._lesion()
+            start = (low + high + 1) // 2 - half
         return _shift_inward(start, self.form.pixels, np.asarray(self.lattice.size))
 
     def _lesion(self) -> tuple[np.ndarray, np.ndarray]:
@@ -202,6 +205,17 @@ class Scene:
             return first, last
         points = np.argwhere(largest_component(coarse))[:, ::-1]
         return first + points.min(0), first + points.max(0)
+
+    def _lesion_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bounding box of the largest lesion on the axial grid, as continuous lattice indices."""
+        tumour, low = self.tumour
+        points = np.argwhere(largest_component(tumour))[:, ::-1] + low
+        ends = points.min(0), points.max(0)
+        first, last = (
+            np.array([self.lattice.index(a, self.axial.position(a, end[a])) for a in range(3)])
+            for end in ends
+        )
+        return first, last
 
     def _lattice_span(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lattice points around a box of the axial grid."""
@@ -268,7 +282,7 @@ class Scene:
 
 
 def prepare(
-    case: CaseLike,
+    case: Case,
     form: InputForm | None = None,
     registerMode: str = "auto",
     progress: Progress | None = None,
@@ -279,18 +293,18 @@ def prepare(
         CaseError: fewer than 20 axial slices, an empty mask, a constant sequence, or a sequence that does
             not reach the tumour.
     """
-    say = progress or (lambda fraction, text: None)
-    say(0.0, "Registration")
+    say = progress or (lambda stage, fraction: None)
+    say("alignment", 0.0)
     case, report = _registered(case, registerMode)
-    say(0.4, "Brain")
+    say("brain", 0.4)
     scene = scene_of(case, form or InputForm())
-    say(0.7, "Slices")
+    say("slices", 0.7)
     stack = _stack(scene, case.warnings)
-    say(1.0, "Slices")
+    say("slices", 1.0)
     return stack, report
 
 
-def crop(case: CaseLike, form: InputForm | None = None) -> tuple[np.ndarray, np.ndarray]:
+def crop(case: Case, form: InputForm | None = None) -> tuple[np.ndarray, np.ndarray]:
     """A case in the form of the shared crops: images (3, 32, 32, 32) float32, tumour (32, 32, 32) uint8."""
     scene = scene_of(case, form or InputForm())
     return scene.block(scene.start, (scene.form.pixels,) * 3)
@@ -363,7 +377,7 @@ def renormalise(planes: np.ndarray, mask: np.ndarray, intensity: str) -> np.ndar
     return np.stack([_renormalised(sequence, mask) for sequence in planes])
 
 
-def scene_of(case: CaseLike, form: InputForm) -> Scene:
+def scene_of(case: Case, form: InputForm) -> Scene:
     """A case on its lattices, with its brain found; sequences are taken to be registered."""
     images = {name: canonical(case.images[name]) for name in SEQUENCES}
     mask = canonical(case.mask)
@@ -455,7 +469,7 @@ def _empty_mask(mask: Volume) -> CaseError:
     )
 
 
-def _registered(case: CaseLike, mode: str) -> tuple[CaseLike, dict[str, Any]]:
+def _registered(case: Case, mode: str) -> tuple[Case, dict[str, Any]]:
     if mode == "never":
         return case, {"mode": mode}
     from .registration import register

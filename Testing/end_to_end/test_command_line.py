@@ -189,5 +189,7 @@ def test_help_and_version_need_no_torch():
         "print(sorted({'torch', 'SimpleITK', 'numpy'} & set(sys.modules)), status)"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[] 0"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
+from GliomaGradingLib.case import Case
 from GliomaGradingLib.imaging import Volume
-from GliomaGradingLib.slices import CaseLike
 
 TISSUES = ("csf", "dura", "bone", "marrow", "fat", "skin", "muscle", "water", "nerve", "blood")
 LEVELS = {  # relative to the brain's median; nearly those of spin echo images
@@ -40,7 +40,7 @@ class SkullOptions:
     neck_mm: float = 40.0
 
 
-def add_skull(case: CaseLike, options: SkullOptions | None = None) -> CaseLike:
+def add_skull(case: Case, options: SkullOptions | None = None) -> Case:
     """A copy of a stripped case on one grid of about 1 mm, padded at both ends, with a head around it."""
     options = options or SkullOptions()
     random = np.random.default_rng(options.seed)
@@ -54,7 +54,7 @@ def add_skull(case: CaseLike, options: SkullOptions | None = None) -> CaseLike:
         for name, volume in images.items()
     }
     mask = replace(_padded(case.mask, options.pad), origin=first.origin)
-    return replace(case, images=heads, mask=mask)  # type: ignore[type-var]
+    return replace(case, images=heads, mask=mask)
 
 
 def _painted(

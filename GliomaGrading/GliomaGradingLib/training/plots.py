@@ -59,6 +59,7 @@ def _curves(study: Path) -> Figure:
     for axis, what in zip(axes, ("Accuracy of slices", "Loss (cross-entropy)"), strict=True):
         axis.set(xlabel="Epoch", ylabel=what)
         axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     if axes[0].lines:
         axes[0].legend(fontsize=8)
     return figure

@@ -27,12 +27,21 @@ $(VENV)/.development: pyproject.toml | $(VENV)/.product
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
+# The embedded Slicer draws off screen with EGL. Where it is missing, root on Debian or Ubuntu gets it here; others
+# are told, and everything that draws is skipped and says so.
+.PHONY: graphics
+graphics:
+	@ldconfig -p 2>/dev/null | grep -q libEGL.so.1 || [ "$$(uname)" != Linux ] || { \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y libegl1 libgl1 >/dev/null; } || \
+	  echo "EGL is missing, so that no panel is drawn: sudo apt-get install libegl1 libgl1"; }
+
 ## demo         grade the sample case, or CASE=folder, into build/demo
-demo: $(VENV)/.product
+demo: $(VENV)/.product graphics
 	$(BIN)/python -m Testing.demo --output $(BUILD)/demo $(if $(CASE),--case "$(CASE)")
 
 ## test         run every test
-test: $(VENV)/.development
+test: $(VENV)/.development graphics
 	$(BIN)/python -m pytest
 
 ## lint         style and types
@@ -40,6 +49,10 @@ lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+## slicer       the module in the embedded Slicer, in a real window
+slicer: $(VENV)/.product graphics
+	$(BIN)/python -m Testing.host show GliomaGrading/GliomaGrading.py
 
 ## data         training data of real patients, from SHARED
 data: $(BUILD)/data/tumour-region.npz

@@ -1,0 +1,524 @@
+"""The client of the grading process: for Slicer's own process, for scripts and for tests.
+
+Everything here is to be called from one thread (in Slicer: the main thread) and returns at once,
+except ``wait`` and ``stop``. Callbacks come only out of ``poll``, ``wait`` and ``stop``, on the
+caller's thread. A graphical program calls ``poll`` from a timer::
+
+    client = WorkerClient()
+    client.start()                                   # when the module is entered
+    timer.connect("timeout()", client.poll)          # every 20 ms or so
+    arrays = ArrayFile({"T1": t1, "T2": t2, "FLAIR": flair, "mask": mask})
+    for fraction in arrays.write_steps():
+        slicer.app.processEvents()
+    job = client.submit(Request(arrays, {"vote": "majority"}), onResult=show, onError=explain)
+    client.cancel(job)                               # at any time
+    client.stop()                                    # when the module goes away
+
+and a script::
+
+    with WorkerClient() as client:
+        result = client.wait(client.submit(Request(ArrayFile(volumes))))
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import GliomaGradingError
+from .arrays import ArrayFile
+from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
+from .protocol import ANSWERS, VERSION, GradingCancelled, WorkerError, encode, error_from_event
+
+KILL_AFTER = 0.3
+"""Seconds that a cancelled child has to reach the end of a stage before it is killed."""
+
+GRADE_SECONDS = 900.0
+LOAD_SECONDS = 300.0
+START_SECONDS = 90.0
+_MAX_STRIKES = 3
+_PAUSE = 0.005
+
+_DOING = {"hello": "starting", "load": "loading the model", "grade": "grading", "explain": "explaining"}
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Work for the child. The client owns ``arrays`` from ``submit`` on, and removes them.
+
+    Args:
+        arrays: T1, T2, FLAIR and mask; written by ``submit`` where that is not done yet.
+        options: plain JSON values for the engine (``engine.GradingEngine``).
+        kind: ``grade`` or ``explain``.
+        timeout: seconds after which the child counts as hung and is killed.
+    """
+
+    arrays: ArrayFile
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "grade"
+    timeout: float = GRADE_SECONDS
+
+
+class Job:
+    """Work that was given to the client. Read it; only the client changes it.
+
+    ``state`` is waiting, running, done, failed or cancelled. ``result`` is the engine's dictionary
+    (its ``arrays``: numpy arrays by name), ``error`` a GliomaGradingError.
+    """
+
+    def __init__(self, kind: str, identifier: int, timeout: float) -> None:
+        self.kind = kind
+        self.id = identifier
+        self.timeout = timeout
+        self.state = "waiting"
+        self.stage = ""
+        self.fraction = 0.0
+        self.message = ""
+        self.result: dict[str, Any] | None = None
+        self.error: GliomaGradingError | None = None
+        self.isCancelling = False
+        self.callbacks: dict[str, Callable[..., object] | None] = {}
+        self._fields: dict[str, Any] = {}
+        self._arrays: ArrayFile | None = None
+        self._deadline = float("inf")
+        self._killAt = float("inf")
+
+    @property
+    def isDone(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.kind} {self.state} {self.stage} {self.fraction:.0%}>"
+
+
+class WorkerClient:
+    """Keeps one child with a loaded model, and gives it one job at a time.
+
+    Args:
+        python: interpreter of the child; PythonSlicer inside Slicer, else this one.
+        environment: variables for the child, None takes one away.
+        modulePath: the folder that contains GliomaGradingLib.
+        bundle: name or folder of a model bundle; None for the default.
+        device: auto, cpu or cuda.
+        engine: dotted name of the child's engine.
+        threads: of numerical libraries in the child; None leaves it to them.
+        debug: tracebacks of the child in ``error.details``.
+
+    A child that ends by itself fails the running job with a WorkerError and is started anew; after
+    three such ends in a row, or one while starting or loading, only the next ``submit`` or ``start``
+    tries again.
+    """
+
+    def __init__(
+        self,
+        python: str | None = None,
+        environment: Mapping[str, str | None] | None = None,
+        modulePath: str | Path | None = None,
+        bundle: str | Path | None = None,
+        device: str = "auto",
+        engine: str = "GliomaGradingLib.worker.engine:GradingEngine",
+        *,
+        threads: int | None = None,
+        debug: bool = False,
+        startTimeout: float = START_SECONDS,
+        loadTimeout: float = LOAD_SECONDS,
+    ) -> None:
+        path = Path(modulePath).resolve() if modulePath else PACKAGE_PARENT
+        self._launch = Launch(python or "", path, engine, dict(environment or {}), threads, debug)
+        self._bundle, self._device = _absolute(bundle), device
+        self._startTimeout, self._loadTimeout = startTimeout, loadTimeout
+        self._child: ChildProcess | None = None
+        self._current: Job | None = None
+        self._queue: deque[Job] = deque()
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._leftovers: list[ArrayFile] = []
+        self._isLoaded = False
+        self._strikes = 0
+        self._lastId = 0
+        self._lastState = "stopped"
+        self._guard: weakref.finalize | None = None
+        self.problem: GliomaGradingError | None = None
+        self.info: dict[str, Any] = {}
+        self.onStateChanged: Callable[[str], object] | None = None
+
+    # What there is to see
+
+    @property
+    def isReady(self) -> bool:
+        """The child lives and its model is loaded."""
+        return self._child is not None and self._isLoaded
+
+    @property
+    def state(self) -> str:
+        """stopped, starting, loading, ready, busy, or failed (then ``problem`` says why)."""
+        if self._current is not None:
+            return {"hello": "starting", "load": "loading"}.get(self._current.kind, "busy")
+        if self.isReady:
+            return "ready"
+        return "failed" if self.problem else "stopped"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child (of its launcher, where there is one)."""
+        return self._child.pid if self._child else None
+
+    # What there is to do
+
+    def start(self) -> None:
+        """Starts the child and loads the model, in the background. Does nothing where there is one."""
+        if self._child is None:
+            self._launch_child()
+        self._advance()
+
+    def load(self, bundle: str | Path | None = None, device: str = "auto") -> Job:
+        """Changes to another bundle or device; jobs submitted later are graded with it."""
+        self._bundle, self._device = _absolute(bundle), device
+        job = self._new_load()
+        self._queue.append(job)
+        self.start()
+        return job
+
+    def submit(
+        self,
+        request: Request,
+        onProgress: Callable[[str, float, str], object] | None = None,
+        onResult: Callable[[dict[str, Any]], object] | None = None,
+        onError: Callable[[GliomaGradingError], object] | None = None,
+        onCancelled: Callable[[], object] | None = None,
+    ) -> Job:
+        """Queues work; starts the child where none runs.
+
+        Raises:
+            WorkerError: the images cannot be written, or the options are no JSON.
+        """
+        job = self._new_job(request.kind, request.timeout)
+        job.callbacks = {
+            "progress": onProgress,
+            "done": onResult,
+            "failed": onError,
+            "cancelled": onCancelled,
+        }
+        try:
+            request.arrays.write()
+            job._fields = _work_fields(request)
+            encode({"kind": job.kind, "id": job.id, **job._fields})
+        except BaseException:
+            request.arrays.remove()
+            raise
+        job._arrays = request.arrays
+        self._queue.append(job)
+        self.start()
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Ends a job within half a second: between two stages, or by killing the child."""
+        if job.isDone or job.isCancelling:
+            return
+        if job is self._current and self._child is not None:
+            job.isCancelling = True
+            job._killAt = time.monotonic() + KILL_AFTER
+            self._child.send({"kind": "cancel", "id": job.id})
+        else:
+            self._queue.remove(job)
+            self._finish(job, "cancelled")
+
+    def poll(self, budget: float = 0.02) -> None:
+        """Handles what has come in, for at most about ``budget`` seconds, and makes the callbacks."""
+        end = time.monotonic() + budget
+        self._enforce_limits()
+        while self._step() and time.monotonic() < end:
+            pass
+        self._tell_state()
+        self._clean_up()
+
+    def wait(
+        self, job: Job, timeout: float | None = None, pump: Callable[[], object] | None = None
+    ) -> dict[str, Any]:
+        """Waits for a job and gives its result.
+
+        Args:
+            timeout: seconds; the job is cancelled after them. None: the job's own limit holds.
+            pump: called again and again, to keep a graphical program alive.
+
+        Raises:
+            GliomaGradingError: what went wrong with the job.
+            GradingCancelled: the job was cancelled.
+            WorkerError: the time is over.
+        """
+        end = time.monotonic() + timeout if timeout is not None else float("inf")
+        while not job.isDone and time.monotonic() < end:
+            self._turn(pump)
+        is_late = not job.isDone
+        if is_late:
+            self.cancel(job)
+        while not job.isDone or self._calls:
+            self._turn(pump)
+        return _outcome(job, timeout if is_late else None)
+
+    def stop(self) -> None:
+        """Cancels all jobs and ends the child. The client can be started again."""
+        is_busy = self._current is not None
+        for job in [self._current, *self._queue]:
+            if job is not None:
+                self._finish(job, "cancelled")
+        self._current = None
+        self._queue.clear()
+        child = self._forget_child()
+        if child is not None:
+            child.stop(grace=0.0 if is_busy else 1.0)
+        self.problem = None
+        while self._calls:
+            self._call()
+        self._tell_state()
+        self._clean_up()
+
+    def __enter__(self) -> WorkerClient:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # Child
+
+    def _launch_child(self) -> None:
+        self.problem = None
+        try:
+            child = ChildProcess(self._launch)
+        except WorkerError as error:
+            self._fail_all(error)
+            return
+        self._child = child
+        self._guard = weakref.finalize(self, child.kill)
+        hello = self._new_job("hello", self._startTimeout)
+        hello._fields = {"version": VERSION}
+        if not any(job.kind == "load" for job in self._queue):
+            self._queue.appendleft(self._new_load())
+        self._queue.appendleft(hello)
+
+    def _forget_child(self) -> ChildProcess | None:
+        child, self._child, self._isLoaded, self.info = self._child, None, False, {}
+        if self._guard is not None:
+            self._guard.detach()
+            self._guard = None
+        return child
+
+    def _replace_child(self) -> None:
+        """Kills the child and starts the next: the way out of a stage that takes too long."""
+        child = self._forget_child()
+        if child is not None:
+            child.kill()
+        self.start()
+
+    def _child_ended(self, status: int) -> None:
+        child, job = self._forget_child(), self._current
+        doing = _DOING.get(job.kind, job.kind) if job else "idle"
+        error = crash_error(status, doing, child.lastWords() if child else ())
+        self._strikes += 1
+        if job is not None:
+            self._end_current("cancelled" if job.isCancelling else "failed", error=error)
+        if (job is not None and job.kind in ("hello", "load")) or self._strikes >= _MAX_STRIKES:
+            self._fail_all(error)
+        else:
+            self.start()
+
+    def _fail_all(self, error: GliomaGradingError) -> None:
+        self.problem = error
+        while self._queue:
+            self._finish(self._queue.popleft(), "failed", error=error)
+
+    # Jobs
+
+    def _new_job(self, kind: str, timeout: float) -> Job:
+        self._lastId += 1
+        return Job(kind, self._lastId, timeout)
+
+    def _new_load(self) -> Job:
+        job = self._new_job("load", self._loadTimeout)
+        job._fields = {"bundle": self._bundle, "device": self._device}
+        return job
+
+    def _advance(self) -> None:
+        """Gives the child the next job, if it has none."""
+        if self._child is None or self._current is not None or not self._queue:
+            return
+        if self._queue[0].kind not in ("hello", "load") and not self._isLoaded:
+            self._queue.appendleft(self._new_load())
+        job = self._current = self._queue.popleft()
+        self._isLoaded = self._isLoaded and job.kind != "load"
+        job.state, job._deadline = "running", time.monotonic() + job.timeout
+        self._child.send({"kind": job.kind, "id": job.id, **job._fields})
+
+    def _end_current(self, state: str, **outcome: Any) -> None:
+        job, self._current = self._current, None
+        if job is not None:
+            self._finish(job, state, **outcome)
+
+    def _finish(
+        self,
+        job: Job,
+        state: str,
+        result: dict[str, Any] | None = None,
+        error: GliomaGradingError | None = None,
+    ) -> None:
+        job.state, job.result, job.error = state, result, error if state == "failed" else None
+        if job._arrays is not None and not job._arrays.remove():
+            self._leftovers.append(job._arrays)
+        arguments = {"done": (job.result,), "failed": (job.error,)}.get(state, ())
+        self._post(job.callbacks.get(state), *arguments)
+
+    def _enforce_limits(self) -> None:
+        job, now = self._current, time.monotonic()
+        if job is None or now < min(job._deadline, job._killAt):
+            return
+        state = "cancelled" if job.isCancelling else "failed"
+        if self._child is not None:
+            self._child.kill()  # first, so that Windows lets the job's files go
+        self._end_current(state, error=_late(job))
+        if state == "failed" and job.kind in ("hello", "load"):
+            self._give_up_child(_late(job))
+        else:
+            self._replace_child()
+
+    def _give_up_child(self, error: GliomaGradingError) -> None:
+        child = self._forget_child()
+        if child is not None:
+            child.kill()
+        self._fail_all(error)
+
+    # Events
+
+    def _step(self) -> bool:
+        if self._calls:
+            self._call()
+            return True
+        event = self._child.nextEvent() if self._child else None
+        if event is None:
+            return False
+        self._handle(event)
+        return True
+
+    def _handle(self, event: dict[str, Any]) -> None:
+        job = self._current
+        if event["event"] == "end":
+            self._child_ended(event["status"])
+        elif job is not None and event.get("id") == job.id:
+            if event["event"] == "progress":
+                self._report(job, event)
+            elif event["event"] in ANSWERS:
+                self._answer(job, event)
+                self._advance()
+
+    def _report(self, job: Job, event: dict[str, Any]) -> None:
+        if not job.isCancelling:
+            job.stage, job.message = str(event.get("stage", "")), str(event.get("message", ""))
+            job.fraction = float(event.get("fraction", 0.0))
+            self._post(job.callbacks.get("progress"), job.stage, job.fraction, job.message)
+
+    def _answer(self, job: Job, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if job.isCancelling or kind == "cancelled":
+            self._end_current("cancelled")
+        elif kind == "error":
+            self._failed(job, error_from_event(event))
+        else:
+            self._succeeded(job, event)
+
+    def _failed(self, job: Job, error: GliomaGradingError) -> None:
+        self._end_current("failed", error=error)
+        if job.kind == "hello":
+            self._give_up_child(error)
+        elif job.kind == "load":
+            self._fail_all(error)
+
+    def _succeeded(self, job: Job, event: dict[str, Any]) -> None:
+        if job.kind == "hello":
+            assert self._child is not None
+            self._child.innerPid = int(event.get("pid", 0))
+            self._end_current("done", result=event)
+            return
+        try:
+            result = _result(job, event)
+        except GliomaGradingError as error:
+            self._failed(job, error)
+            return
+        if job.kind == "load":
+            self._isLoaded, self.info, self.problem = True, result, None
+        else:
+            self._strikes = 0
+        self._end_current("done", result=result)
+
+    # Callbacks and cleaning
+
+    def _post(self, function: Callable[..., object] | None, *arguments: Any) -> None:
+        if function is not None:
+            self._calls.append((function, arguments))
+
+    def _call(self) -> None:
+        function, arguments = self._calls.popleft()
+        function(*arguments)
+
+    def _tell_state(self) -> None:
+        state = self.state
+        if state != self._lastState:
+            self._lastState = state
+            if self.onStateChanged is not None:
+                self.onStateChanged(state)
+
+    def _turn(self, pump: Callable[[], object] | None) -> None:
+        self.poll()
+        if pump is not None:
+            pump()
+        time.sleep(_PAUSE)
+
+    def _clean_up(self) -> None:
+        """Windows lets go of a dead process's files a moment later."""
+        if self._leftovers:
+            self._leftovers = [arrays for arrays in self._leftovers if not arrays.remove()]
+
+
+def _absolute(bundle: str | Path | None) -> str | None:
+    """A folder's name must hold in the child's current folder too; any other text is a bundle's name."""
+    if bundle is None:
+        return None
+    return str(Path(bundle).resolve()) if Path(bundle).exists() else str(bundle)
+
+
+def _work_fields(request: Request) -> dict[str, Any]:
+    return {
+        "arrays": request.arrays.toMessage(),
+        "output": str(request.arrays.outputPath),
+        "options": dict(request.options),
+    }
+
+
+def _result(job: Job, event: Mapping[str, Any]) -> dict[str, Any]:
+    result = event.get("result")
+    if not isinstance(result, dict):
+        raise WorkerError("the grading process answered without a result", remedy="grade again")
+    if "arrays" in event and job._arrays is not None:
+        result["arrays"] = job._arrays.readOutput(event["arrays"])
+    return result
+
+
+def _late(job: Job) -> WorkerError:
+    return WorkerError(
+        f"the grading process did not finish {_DOING.get(job.kind, job.kind)} within {job.timeout:g} s",
+        remedy="close other programs and try again; it has been ended",
+    )
+
+
+def _outcome(job: Job, late_after: float | None) -> dict[str, Any]:
+    if late_after is not None:
+        remedy = "wait longer, or close other programs"
+        raise WorkerError(f"there was no result within {late_after:g} s", remedy=remedy)
+    if job.error is not None:
+        raise job.error
+    if job.result is None:
+        raise GradingCancelled("the grading was cancelled")
+    return job.result

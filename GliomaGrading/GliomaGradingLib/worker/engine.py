@@ -1,0 +1,95 @@
+"""The engine of the product: ``Grader`` behind the worker's protocol. Only the child imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..case import Case
+from ..imaging import Volume
+from ..words import SEQUENCES
+from .arrays import ArrayVolume
+from .protocol import WorkerError
+from .server import Progress
+
+_NAMES = (*SEQUENCES, "mask")
+
+
+class GradingEngine:
+    """Holds one loaded bundle and grades cases with it.
+
+    Options of ``grade``: ``vote`` (majority, soft), ``register`` (auto, always, never),
+    ``maskLabels`` (list of whole numbers, or none for every label), ``caseId``.
+    """
+
+    def __init__(self) -> None:
+        self._grader: Any = None
+
+    def load(self, bundle: str | None, device: str, progress: Progress) -> dict[str, Any]:
+        """Loads the weights onto the device.
+
+        Raises:
+            BundleError: there is no such bundle, or it is damaged.
+            WorkerError: PyTorch is missing or does not work.
+        """
+        progress("torch", 0.0)
+        try:
+            import torch  # noqa: F401  # here, because it takes most of the time of loading
+
+            from ..grading import Grader
+        except ImportError as error:
+            raise _no_torch(error) from error
+        progress("weights", 0.7)
+        grader = Grader.load(bundle=bundle, device=device)
+        self._grader = grader
+        progress("weights", 1.0)
+        return {"model": grader.bundle.description(), "device": str(grader.device)}
+
+    def grade(
+        self,
+        volumes: Mapping[str, ArrayVolume],
+        options: Mapping[str, Any],
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """``GradeResult.toDict()`` of the four volumes T1, T2, FLAIR and mask.
+
+        ``progress`` ends the work where it was cancelled, so ``cancelled`` needs no look here.
+
+        Raises:
+            CaseError: the images cannot be graded.
+        """
+        case = _case(volumes, options)
+        result = self._grader.grade(
+            case,
+            vote=options.get("vote", "majority"),
+            registerMode=options.get("register", "auto"),
+            progress=progress,
+        )
+        return result.toDict()
+
+
+def _case(volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any]) -> Case:
+    missing = [name for name in _NAMES if name not in volumes]
+    if missing:
+        raise WorkerError(f"the request has no {', '.join(missing)}")
+    images = {name: _plain_volume(volumes[name]) for name in _NAMES}
+    return Case.fromArrays(
+        t1=images["T1"],
+        t2=images["T2"],
+        flair=images["FLAIR"],
+        mask=images["mask"],
+        maskLabels=options.get("maskLabels"),
+        caseId=options.get("caseId") or "case",
+    )
+
+
+def _plain_volume(volume: ArrayVolume) -> Volume:
+    return Volume(volume.array, volume.spacing, volume.origin, volume.direction, volume.source)
+
+
+def _no_torch(error: ImportError) -> WorkerError:
+    return WorkerError(
+        f"PyTorch cannot be used ({error})",
+        remedy="install it: in Slicer by the PyTorch extension, elsewhere by pip install torch torchvision",
+    )

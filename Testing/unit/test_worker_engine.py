@@ -1,0 +1,105 @@
+"""The engine of the product hands to Grader what the client sent. Without torch: Grader is a double."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from GliomaGradingLib.errors import BundleError
+from GliomaGradingLib.worker.arrays import ArrayVolume
+from GliomaGradingLib.worker.engine import GradingEngine
+from GliomaGradingLib.worker.protocol import WorkerError
+
+
+class GraderDouble:
+    calls: list[dict[str, Any]] = []
+    bundle = SimpleNamespace(description=lambda: {"name": "shipped", "version": "1"})
+    device = "cpu"
+
+    @classmethod
+    def load(cls, bundle: str | None = None, device: str = "auto") -> GraderDouble:
+        if bundle == "missing":
+            raise BundleError("there is no such bundle", bundle)
+        return cls()
+
+    def grade(self, case: Any, **options: Any) -> Any:
+        options["progress"]("prepare", 0.5)
+        self.calls.append({"case": case, **options})
+        return SimpleNamespace(toDict=lambda: {"grade": "HGG", "case": case.identifier})
+
+
+@pytest.fixture
+def grader(monkeypatch: pytest.MonkeyPatch) -> type[GraderDouble]:
+    grading = ModuleType("GliomaGradingLib.grading")
+    grading.Grader = GraderDouble  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "GliomaGradingLib.grading", grading)
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    monkeypatch.setattr(GraderDouble, "calls", [])
+    return GraderDouble
+
+
+def progress(*_: object) -> None:
+    pass
+
+
+def volumes() -> dict[str, ArrayVolume]:
+    """A bright head with a tumour in 40 slices, 1 mm."""
+    noise = np.random.default_rng(0)
+    images = {}
+    for name in ("T1", "T2", "FLAIR"):
+        array = np.zeros((40, 64, 64), "int16")
+        array[:, 8:56, 8:56] = noise.integers(200, 900, (40, 48, 48))
+        images[name] = ArrayVolume(array, (1.0, 1.0, 1.0), (1.0, 2.0, 3.0), source=f"{name}.nrrd")
+    mask = np.zeros((40, 64, 64), "uint8")
+    mask[10:30, 20:40, 20:40] = 2
+    return {**images, "mask": ArrayVolume(mask, (1.0, 1.0, 1.0), (1.0, 2.0, 3.0))}
+
+
+def test_loading_names_the_model_and_the_device(grader: type[GraderDouble]) -> None:
+    stages: list[str] = []
+    loaded = GradingEngine().load(None, "auto", lambda stage, fraction: stages.append(stage))
+    assert loaded == {"model": {"name": "shipped", "version": "1"}, "device": "cpu"}
+    assert stages == ["torch", "weights", "weights"]
+
+
+def test_a_missing_bundle_stays_a_bundle_error(grader: type[GraderDouble]) -> None:
+    with pytest.raises(BundleError):
+        GradingEngine().load("missing", "auto", progress)
+
+
+def test_missing_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(WorkerError, match="PyTorch extension"):
+        GradingEngine().load(None, "auto", progress)
+
+
+def test_images_and_options_reach_the_grader(grader: type[GraderDouble]) -> None:
+    engine, sent = GradingEngine(), volumes()
+    engine.load(None, "cpu", progress)
+    options = {"vote": "soft", "register": "never", "maskLabels": [2], "caseId": "Köhler 7"}
+    assert engine.grade(sent, options, progress, lambda: False) == {"grade": "HGG", "case": "Köhler 7"}
+    (call,) = grader.calls
+    assert (call["vote"], call["registerMode"], call["progress"]) == ("soft", "never", progress)
+    case = call["case"]
+    for name in ("T1", "T2", "FLAIR"):
+        assert np.array_equal(case.images[name].array, sent[name].array)
+        assert case.images[name].origin == (1.0, 2.0, 3.0)
+    assert int(np.count_nonzero(case.mask.array)) == 20 * 20 * 20
+
+
+def test_options_have_the_defaults_of_the_grader(grader: type[GraderDouble]) -> None:
+    engine = GradingEngine()
+    engine.load(None, "cpu", progress)
+    assert engine.grade(volumes(), {}, progress, lambda: False)["case"] == "case"
+    assert (grader.calls[0]["vote"], grader.calls[0]["registerMode"]) == ("majority", "auto")
+
+
+def test_a_request_without_a_sequence_is_refused(grader: type[GraderDouble]) -> None:
+    engine, sent = GradingEngine(), volumes()
+    engine.load(None, "cpu", progress)
+    del sent["T2"]
+    with pytest.raises(WorkerError, match="T2"):
+        engine.grade(sent, {}, progress, lambda: False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,21 @@ def main() -> int:
     case = options.case or _sample(options.output / "synthetic-hgg")
     from GliomaGradingLib.cli import main as command_line
 
-    return command_line(["grade", str(case), "--output", str(options.output)])
+    status = command_line(["grade", str(case), "--output", str(options.output)])
+    if status == 0:
+        _panel_picture(case, options.output / "panel.png")
+    return status
+
+
+def _panel_picture(case: Path, picture: Path) -> None:
+    """The Slicer module on the same case. In a process of its own: torch is in this one."""
+    picture.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "Testing.panel_picture", str(case.resolve()), str(picture.resolve())]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, encoding="utf-8", errors="replace")
+    if picture.is_file():
+        print(f"Panel        {picture}")
+    if done.returncode:
+        print(f"The Slicer module could not be shown: {done.stderr.strip()}", file=sys.stderr)
 
 
 def _sample(folder: Path) -> Path:

@@ -223,9 +223,7 @@ def _estimate(images: Mapping[str, Volume], tumour: Volume, rough: _Rough) -> tu
     return lattice.volume(brain.astype(np.uint8)), not 0.3 < litres < LARGEST_BRAIN_LITRES
 
 
-def _inside_skull(
-    relative: list[np.ndarray], seed: np.ndarray, drawn: np.ndarray
-) -> tuple[np.ndarray, float]:
+def _inside_skull(relative: list[np.ndarray], seed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
     """What the skull parts from scalp and neck, and its litres: brain, fluid, some marrow."""
     soft = (np.max(relative, axis=0) > 0.6) & (relative[0] < 1.35) | drawn
     depth = distance(~soft, COARSE_MM)

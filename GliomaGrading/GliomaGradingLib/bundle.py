@@ -154,7 +154,8 @@ def open_bundle(name: str | Path | None = None) -> Bundle:
             check()
         bundle.description()
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"the bundle is incomplete or wrong ({error})", folder / METADATA, INSTALL_AGAIN) from error
+        problem = f"the bundle is incomplete or wrong ({error})"
+        raise BundleError(problem, folder / METADATA, INSTALL_AGAIN) from error
     for entry in weights.values():
         _check_plain_name(folder, entry.file)
     return bundle
@@ -218,9 +219,7 @@ def _read_weight_file(folder: Path, weights: WeightFile) -> bytes:
             )
         data = path.read_bytes()
     except OSError as error:
-        raise BundleError(
-            f"the weight file cannot be read ({error.strerror})", path, INSTALL_AGAIN
-        ) from error
+        raise BundleError(f"the weight file cannot be read ({error.strerror})", path, INSTALL_AGAIN) from error
     if hashlib.sha256(data).hexdigest() != weights.sha256:
         raise BundleError("the weight file is damaged (SHA-256 differs)", path, INSTALL_AGAIN)
     return data

@@ -113,9 +113,7 @@ def _check_different(images: Mapping[str, Volume]) -> None:
             a, b = images[first].array, images[second].array
             if a.shape == b.shape and np.array_equal(a[:: max(1, len(a) // 4)], b[:: max(1, len(a) // 4)]):
                 where = images[second].source or first
-                raise CaseError(
-                    f"{first} and {second} are the same image", where, "give each sequence its own"
-                )
+                raise CaseError(f"{first} and {second} are the same image", where, "give each sequence its own")
 
 
 def _check_coverage(name: str, volume: Volume, points: np.ndarray) -> Iterator[Notice]:
@@ -176,9 +174,7 @@ def _check_contrasts(
     swapped = None if levels is None else _swapped(*levels)
     if swapped:
         first, second = swapped
-        text = (
-            f"{first} and {second} seem to be swapped (by how bright fluid and tumour are): check the files"
-        )
+        text = f"{first} and {second} seem to be swapped (by how bright fluid and tumour are): check the files"
         yield Notice(f"{first}-{second}-swapped".lower(), text)
 
 

@@ -137,9 +137,7 @@ def _candidates(folder: Path) -> list[Path]:
     """Volume files and sub-folders (DICOM series), in a fixed order."""
     try:
         if not folder.is_dir():
-            what = (
-                "this is a file, not the folder of a case" if folder.exists() else "there is no such folder"
-            )
+            what = "this is a file, not the folder of a case" if folder.exists() else "there is no such folder"
             raise CaseError(what, folder, "give the folder that holds T1, T2, FLAIR and the mask")
         entries = sorted(folder.iterdir())
     except PermissionError:
@@ -174,9 +172,7 @@ def _mask_candidates(folder: Path, layout: Layout) -> list[Path]:
 
 def _best(candidates: list[Path], role: str, endings: tuple[str, ...]) -> list[Path]:
     """The candidates for the most preferred ending that has any; a name counts for its longest ending only."""
-    longest = {
-        p: max((e for e in endings if _has_ending(stem(p), e)), key=len, default="") for p in candidates
-    }
+    longest = {p: max((e for e in endings if _has_ending(stem(p), e)), key=len, default="") for p in candidates}
     for ending in endings:
         found = [p for p in candidates if longest[p] == ending and _may_be(stem(p), role, ending)]
         if found:

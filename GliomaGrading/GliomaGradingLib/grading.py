@@ -51,7 +51,7 @@ class Grader:
         self._calibration = bundle.calibration()
         self._rule = bundle.decisionRule()
         self._models = {
-            sequence: models[sequence].to(device=device, memory_format=torch.channels_last).eval()
+            sequence: models[sequence].to(device).to(memory_format=torch.channels_last).eval()
             for sequence in SEQUENCES
         }
 

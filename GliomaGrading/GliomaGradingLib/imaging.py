@@ -385,9 +385,7 @@ def _sheared(path: object) -> CaseError:
 def _layers(path: Path, image: sitk.Image) -> list[sitk.Image]:
     """Scalar 3D images: the components of a vector image, the frames of a 4D one."""
     if image.GetDimension() > 4:
-        raise CaseError(
-            f"this volume has {image.GetDimension()} dimensions", path, "save one 3D volume of it"
-        )
+        raise CaseError(f"this volume has {image.GetDimension()} dimensions", path, "save one 3D volume of it")
     frames = [image] if image.GetDimension() == 3 else [image[:, :, :, t] for t in range(image.GetSize()[3])]
     if "vector" not in image.GetPixelIDTypeAsString():
         return frames

@@ -113,7 +113,7 @@ class TransferModel(nn.Module):
     def __init__(self, backbone: str, dropout: float = 0.3) -> None:
         super().__init__()
         self.backbone_name = backbone
-        self.backbone = make_backbone(backbone)
+        self.backbone: Any = make_backbone(backbone)  # Any: its blocks are attributes mypy cannot see
         self.output = OutputModule(sum(LEVELS.values()) + LEVELS["3b"], dropout)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
@@ -232,8 +232,6 @@ def _read_tensors(path: Path) -> Mapping[str, Tensor]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise BundleError(
-            "there are no pretrained tensors", path, "name the file with --pretrained"
-        ) from None
+        raise BundleError("there are no pretrained tensors", path, "name the file with --pretrained") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise BundleError(f"the pretrained tensors cannot be read ({error})", path, "copy it anew") from error

@@ -106,10 +106,7 @@ def grid_relation(volume: Volume, mask: Volume, tolerance: float = 0.01) -> str:
     to_volume = np.linalg.inv(volume.affine) @ mask.affine
     turn = np.rint(to_volume[:3, :3])
     extent = max(mask.size)
-    if (
-        np.abs(to_volume[:3, :3] - turn).max() * extent > tolerance * 5
-        or abs(round(np.linalg.det(turn))) != 1
-    ):
+    if np.abs(to_volume[:3, :3] - turn).max() * extent > tolerance * 5 or abs(round(np.linalg.det(turn))) != 1:
         return "other"
     shift = to_volume[:3, 3]
     if np.abs(shift - np.rint(shift)).max() > tolerance * 5:

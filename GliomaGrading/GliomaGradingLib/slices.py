@@ -212,8 +212,7 @@ class Scene:
         points = np.argwhere(largest_component(tumour))[:, ::-1] + low
         ends = points.min(0), points.max(0)
         first, last = (
-            np.array([self.lattice.index(a, self.axial.position(a, end[a])) for a in range(3)])
-            for end in ends
+            np.array([self.lattice.index(a, self.axial.position(a, end[a])) for a in range(3)]) for end in ends
         )
         return first, last
 

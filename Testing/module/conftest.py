@@ -9,9 +9,9 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-from grading_module import fake_worker, grade, module, scene
+from grading_module import fake_worker, grade, module, scene  # noqa: E402
 
-from Testing.host.fixtures import embedded_slicer, host
+from Testing.host.fixtures import embedded_slicer, host  # noqa: E402
 
 __all__ = ["embedded_slicer", "fake_worker", "grade", "host", "module", "probe_file", "scene"]
 

@@ -79,9 +79,7 @@ class TestStripped:
             assert brain.scales[name].mean == pytest.approx(inside.mean(), rel=1e-12)
             assert brain.scales[name].deviation == pytest.approx(inside.std(), rel=1e-12)
             z = brain.normalised(name, case.images[name])
-            assert np.allclose(
-                z, np.where(values != 0, (values - inside.mean()) / inside.std(), 0), atol=1e-5
-            )
+            assert np.allclose(z, np.where(values != 0, (values - inside.mean()) / inside.std(), 0), atol=1e-5)
 
     def test_z_scored_input_is_stripped(self, case: FakeCase) -> None:
         brain = found(case)

@@ -63,9 +63,7 @@ def test_every_format_gives_the_same_voxels_in_the_same_place(tmp_path: Path, na
     assert volume.source == str(tmp_path / name) and volume.warnings == ()
 
 
-@pytest.mark.parametrize(
-    "kind", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64"]
-)
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64"])
 def test_pixel_types(tmp_path: Path, kind: str) -> None:
     array = (ARRAY % 200).astype(kind)
     sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
@@ -247,9 +245,7 @@ def test_few_nan_are_repaired_and_many_refused(tmp_path: Path) -> None:
     sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
     volume = read_volume(tmp_path / "a.nrrd")
     assert volume.array[0, 0, 0] == volume.array[1, 1, 1] == -6
-    assert [n.code for n in volume.warnings] == ["non-finite-voxels"] and "2 NaN" in volume.warnings[
-        0
-    ].message
+    assert [n.code for n in volume.warnings] == ["non-finite-voxels"] and "2 NaN" in volume.warnings[0].message
     array[:3] = np.nan
     sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
     with pytest.raises(CaseError, match=r"12\.5 % of the voxels are NaN.*set them to 0"):
@@ -263,9 +259,7 @@ def test_a_layered_segmentation_has_a_volume_per_layer(tmp_path: Path) -> None:
     assert [int(v.array.sum()) for v in read] == [int(np.greater(ARRAY, n).sum()) for n in (100, 900)]
 
 
-def write_series(
-    folder: Path, *, uid: str = "1", keep=range(24), slopes=None, description: str = "t1"
-) -> Path:
+def write_series(folder: Path, *, uid: str = "1", keep=range(24), slopes=None, description: str = "t1") -> Path:
     pydicom = pytest.importorskip("pydicom")
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian

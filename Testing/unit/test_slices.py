@@ -64,8 +64,7 @@ def make_case(shape: tuple[int, int, int] = (60, 96, 88), seed: int = 3) -> Fake
     images = {}
     for number, name in enumerate(SEQUENCES):
         waves = [
-            [np.sin(random.uniform(0.05, 0.2) * p + random.uniform(0, 6)) for p in (z, y, x)]
-            for _ in range(6)
+            [np.sin(random.uniform(0.05, 0.2) * p + random.uniform(0, 6)) for p in (z, y, x)] for _ in range(6)
         ]
         texture = sum(a * b * c for a, b, c in waves)
         levels = 300 + 40 * texture + (number - 0.5) * 120 * (bump < 1)

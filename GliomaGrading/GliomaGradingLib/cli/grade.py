@@ -24,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in FILE_OPTIONS:
         what = "tumour mask" if name == "mask" else f"{name.upper()} volume"
         parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: a file, or a DICOM folder")
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png"
-    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")

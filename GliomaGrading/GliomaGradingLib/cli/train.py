@@ -22,23 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
     )
-    parser.add_argument(
-        "--shuffle-grades", action="store_true", help="control: grades shuffled among patients"
-    )
+    parser.add_argument("--shuffle-grades", action="store_true", help="control: grades shuffled among patients")
     parser.add_argument("--recipe", type=Path, metavar="JSON", help="settings that differ from the defaults")
-    parser.add_argument(
-        "--pretrained", type=Path, metavar="FILE", help="the 2014 GoogLeNet's ImageNet tensors"
-    )
+    parser.add_argument("--pretrained", type=Path, metavar="FILE", help="the 2014 GoogLeNet's ImageNet tensors")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on in a folder that holds this study already"
-    )
+    parser.add_argument("--resume", action="store_true", help="go on in a folder that holds this study already")
     parser.add_argument(
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on all patients and write a bundle"
     )
-    parser.add_argument(
-        "--seeds", type=int, default=1, help="with --final: models whose weights are averaged"
-    )
+    parser.add_argument("--seeds", type=int, default=1, help="with --final: models whose weights are averaged")
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
 
 
@@ -49,9 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     data = _chosen(TrainingSet.read(options.data), options)
     if not options.resume and options.output.is_dir() and any(options.output.iterdir()):
-        raise UsageError(
-            "the folder is not empty", options.output, "add --resume, or choose another --output"
-        )
+        raise UsageError("the folder is not empty", options.output, "add --resume, or choose another --output")
     device = str(choose_device(options.device))
     recipe = _recipe(options)
     if options.final:

@@ -27,7 +27,11 @@ def write_result_folder(folder: Path, graded: Graded, bundle: Bundle) -> None:
     picture = slices_picture(display, graded.result)
     card = bundle.metadata.get("figures")
     report = report_html(graded.result, {PICTURE: picture}, card, synthetic=display.synthetic)
-    contents: dict[str, str | bytes] = {"result.json": graded.result.toJson(), "report.html": report, PICTURE: picture}
+    contents: dict[str, str | bytes] = {
+        "result.json": graded.result.toJson(),
+        "report.html": report,
+        PICTURE: picture,
+    }
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,8 @@ class TrainingSet:
 
     def subset(self, rows: np.ndarray) -> TrainingSet:
         """The patients of a boolean or index array."""
-        return TrainingSet(
-            *(
-                getattr(self, name)[rows]
-                for name in ("images", "labels", "first", "grades", "patients", "collections", "shippable")
-            ),
-            plane_mm=self.plane_mm,
-            form=self.form,
-        )
+        arrays = ("images", "labels", "first", "grades", "patients", "collections", "shippable")
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
     def write(self, path: Path) -> None:
         from ..export.files import write_atomically

@@ -113,7 +113,8 @@ def read_probabilities(path: Path) -> tuple[Predictions, np.ndarray]:
         rows = list(csv.DictReader(stream))
     names = [*(f"{name.lower()}_probability_hgg" for name in SEQUENCES), "probability_hgg"]
     units = Predictions(
-        *(np.array([int(row[name]) for row in rows]) for name in ("repeat", "fold")),
+        repeat=np.array([int(row["repeat"]) for row in rows]),
+        fold=np.array([int(row["fold"]) for row in rows]),
         patient=np.array([row["patient"] for row in rows]),
         slice=np.array([int(row["slice"]) for row in rows]),
         grade=np.array([int(row["grade"] == "HGG") for row in rows]),

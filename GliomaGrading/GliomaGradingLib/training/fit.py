@@ -63,7 +63,7 @@ class Fit:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.source = SliceSource(data, sequence, recipe)
-        self.model = new_model(recipe, pretrained).to(self.device, memory_format=torch.channels_last)
+        self.model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
         if recipe.probe and not self._has_checkpoint():
             fit_probe(self.model, self.source, split.train)
         self.average = AveragedModel(self.model, use_buffers=True)
@@ -95,7 +95,8 @@ class Fit:
     def result(self) -> TransferModel:
         """The averaged weights where averaging has begun, else the last ones."""
         averaged = int(self.average.n_averaged) > 0
-        return (self.average.module if averaged else self.model).eval()
+        model: Any = self.average.module if averaged else self.model
+        return model.eval()
 
     @property
     def _total_steps(self) -> int:
@@ -124,7 +125,7 @@ class Fit:
                 self.average.update_parameters(self.model)
         return EpochFigures(
             epoch=epoch + 1,
-            learning_rate=self.scheduler.get_last_lr()[0],
+            learning_rate=float(self.scheduler.get_last_lr()[0]),
             train_loss=float(np.mean(losses)),
             train_accuracy=float(np.mean(right)),
             **self._validate(),

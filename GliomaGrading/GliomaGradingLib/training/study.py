@@ -81,7 +81,9 @@ class Predictions:
         counts = np.bincount(inverse)
         means = [np.bincount(inverse, self.logits[:, s]) / counts for s in range(len(SEQUENCES))]
         return Predictions(
-            *(getattr(self, name)[first] for name in ("repeat", "fold", "patient")),
+            repeat=self.repeat[first],
+            fold=self.fold[first],
+            patient=self.patient[first],
             slice=np.full(len(first), -1),
             grade=self.grade[first],
             logits=np.stack(means, axis=1),

@@ -34,6 +34,10 @@ _IN_WHEEL = _PACKAGE / "Models"
 MODELS_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "Resources" / "Models"
 LARGEST_METADATA = 1 << 20
 LARGEST_WEIGHTS = 64 << 20
+SMALL_TENSOR = 10_000
+"""Elements below which a tensor is stored as float32."""
+HALF_WEIGHTS = 300_000
+"""Weights, counted from the network's first layer, that are stored as float16."""
 INSTALL_AGAIN = "install GliomaGrading again, or choose another bundle with --bundle"
 
 
@@ -230,14 +234,20 @@ def _canonical_json(value: Any) -> bytes:
 
 
 def pack_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Store matrices and convolutions with 8 bits: ``name`` becomes ``name.q8`` (int8) and ``name.scale``.
+    """Store convolutions with 8 bits: ``name`` becomes ``name.q8`` (int8) and ``name.scale``.
 
-    The scale belongs to an output channel; one-dimensional tensors stay float32.
+    The scale belongs to an output channel. Vectors and small tensors (the last layer, which sums to the
+    logit, among them) stay float32, and the first ``HALF_WEIGHTS`` weights are float16, since the whole
+    network builds on them: they weigh little in the file and much in the probability.
     """
-    packed = {}
+    packed, early = {}, 0
     for name, tensor in state.items():
-        if tensor.dim() < 2:
+        if tensor.dim() < 2 or tensor.numel() < SMALL_TENSOR:
             packed[name] = tensor.detach().float().clone()
+            continue
+        early += tensor.numel()
+        if early <= HALF_WEIGHTS:
+            packed[name] = tensor.detach().half()
             continue
         flat = tensor.detach().float().flatten(1)
         scale = flat.abs().amax(dim=1).clamp(min=1e-12) / 127
@@ -255,7 +265,7 @@ def unpack_state(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
             scale = packed[f"{base}.scale"]
             state[base] = tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
         elif not name.endswith(".scale"):
-            state[name] = tensor
+            state[name] = tensor.float()
     return state
 
 

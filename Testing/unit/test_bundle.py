@@ -68,14 +68,22 @@ def test_what_was_written_is_read(folder):
 
 def test_eight_bits_are_within_half_a_step_of_each_channel():
     generator = torch.Generator().manual_seed(1)
-    weight = torch.randn(7, 3, 5, 5, generator=generator) * torch.logspace(-3, 3, 7)[:, None, None, None]
-    state = {"w": weight, "b": torch.randn(7, generator=generator)}
+    weight = torch.randn(7, 80, 5, 5, generator=generator) * torch.logspace(-3, 3, 7)[:, None, None, None]
+    state = {
+        "early": torch.randn(290, 1000, generator=generator),
+        "w": weight,
+        "b": torch.randn(7, generator=generator),
+        "small": torch.randn(1, 50),
+    }
     packed = pack_state(state)
+    assert packed["early"].dtype == torch.float16
     assert packed["w.q8"].dtype == torch.int8
     back = unpack_state(packed)
     step = weight.flatten(1).abs().amax(1) / 127
     assert ((back["w"] - weight).abs().flatten(1).amax(1) <= step * 0.5001).all()
     assert torch.equal(back["b"], state["b"])
+    assert torch.equal(back["small"], state["small"])
+    torch.testing.assert_close(back["early"], state["early"], rtol=1e-3, atol=1e-6)
 
 
 def test_loaded_models_compute_what_the_packed_ones_do(folder, models):

@@ -50,6 +50,17 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+## bench        benchmark tables into Resources/Benchmarks (real patients in SHARED)
+bench: $(VENV)/.development
+	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases
+	$(BIN)/python -m Testing.evidence
+
+## screenshots  the README's pictures, from the demo
+screenshots: demo
+	mkdir -p Resources/Screenshots
+	cp $(BUILD)/demo/slices.png Resources/Screenshots/slices.png
+	if [ -f $(BUILD)/demo/panel.png ]; then cp $(BUILD)/demo/panel.png Resources/Screenshots/panel.png; fi
+
 ## slicer       the module in the embedded Slicer, in a real window
 slicer: $(VENV)/.product graphics
 	$(BIN)/python -m Testing.host show GliomaGrading/GliomaGrading.py

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..case import Case
 from ..errors import CaseError
-from ..slices import InputForm, crop, stack_from_crop
+from ..registration import register
+from ..slices import AXIAL_MM, InputForm, crop, prepare, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
 from .dataset import TrainingSet
 
@@ -37,61 +38,69 @@ def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
         ) from error
     if [row["patient"] for row in rows] != list(patients) or tuple(sequences) != SEQUENCES:
         raise CaseError("crops and table do not tell of the same patients", table, "take both from one source")
-    return _training_set(
-        images,
-        labels,
-        patients,
-        grades=[row["grade"] for row in rows],
-        collections=[row["collection"] for row in rows],
-        shippable=[row["shippable"] == "True" for row in rows],
+    form = InputForm()
+    return TrainingSet(
+        images=images.astype(np.float16),
+        labels=labels.astype(np.uint8),
+        first=np.array([_first_plane(i, m, form) for i, m in zip(images, labels, strict=True)]),
+        grades=_as_numbers([row["grade"] for row in rows]),
+        patients=patients,
+        collections=np.array([row["collection"] for row in rows]),
+        shippable=np.array([row["shippable"] == "True" for row in rows]),
+        plane_mm=form.plane_mm,
+        form=form,
     )
 
 
 def training_set_from_cases(
     cases: Iterable[tuple[Case, str]], collection: str = "own", form: InputForm | None = None
 ) -> TrainingSet:
-    """A training set from cases and their grades, in the form of the tumour region."""
-    names, grades, images, labels = [], [], [], []
+    """A training set from cases and their grades, of tumour regions or of whole slices as ``form`` says.
+
+    Every case is registered first, as it is for grading.
+
+    Raises:
+        CaseError: there are no cases, a grade is unknown, or a case cannot be graded as it is.
+    """
+    form = form or InputForm()
+    names, grades, images, labels, first = [], [], [], [], []
     for case, grade in cases:
-        picture, mask = crop(case, form)
+        picture, mask, start = _planes_of(register(case, "auto")[0], form)
         names.append(case.identifier)
         grades.append(grade)
         images.append(picture.astype(np.float16))
         labels.append(mask)
+        first.append(start)
     if not names:
         raise CaseError("there are no cases to learn from", remedy="give a cohort with grades")
-    return _training_set(
-        np.stack(images),
-        np.stack(labels),
-        np.array(names),
-        grades,
-        collections=[collection] * len(names),
-        shippable=[True] * len(names),
+    return TrainingSet(
+        images=np.stack(images),
+        labels=np.stack(labels),
+        first=np.array(first, dtype=float),
+        grades=_as_numbers(grades),
+        patients=np.array(names),
+        collections=np.array([collection] * len(names)),
+        shippable=np.ones(len(names), dtype=bool),
+        plane_mm=form.plane_mm if form.kind == "tumour-region" else AXIAL_MM,
         form=form,
     )
 
 
-def _training_set(
-    images: np.ndarray,
-    labels: np.ndarray,
-    patients: np.ndarray,
-    grades: list[str],
-    collections: list[str],
-    shippable: list[bool],
-    form: InputForm | None = None,
-) -> TrainingSet:
-    form = form or InputForm()
+def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, float]:
+    """Images (3, P, H, W), mask (P, H, W) and the plane of the first slice."""
+    if form.kind == "tumour-region":
+        images, labels = crop(case, form)
+        return images, labels, _first_plane(images, labels, form)
+    stack, _ = prepare(case, form, "never")
+    return stack.planes, stack.mask, float(stack.first)
+
+
+def _first_plane(images: np.ndarray, labels: np.ndarray, form: InputForm) -> float:
+    """Where the 20 slices of a crop begin, in planes."""
+    return stack_from_crop(images, labels, form).info.indices[0] * AXIAL_MM / form.plane_mm
+
+
+def _as_numbers(grades: list[str]) -> np.ndarray:
     if unknown := sorted(set(grades) - {LGG, HGG}):
         raise CaseError(f"grade {unknown[0]!r} is neither LGG nor HGG", remedy="correct the table of grades")
-    stacks = [stack_from_crop(image, label, form) for image, label in zip(images, labels, strict=True)]
-    return TrainingSet(
-        images=images.astype(np.float16),
-        labels=labels.astype(np.uint8),
-        first=np.array([stack.info.indices[0] / form.plane_mm for stack in stacks]),
-        grades=np.array([int(grade == HGG) for grade in grades]),
-        patients=np.asarray(patients),
-        collections=np.asarray(collections),
-        shippable=np.asarray(shippable),
-        plane_mm=form.plane_mm,
-        form=form,
-    )
+    return np.array([int(grade == HGG) for grade in grades])

@@ -1,0 +1,111 @@
+"""Training sets from crops and from whole cases, as tumour regions and as whole slices."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from GliomaGradingLib.bundle import write_bundle
+from GliomaGradingLib.case import Case
+from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.grading import Grader
+from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.network import TransferModel
+from GliomaGradingLib.slices import InputForm, crop, prepare
+from GliomaGradingLib.training.crops import training_set_from_cases, training_set_from_crops
+from GliomaGradingLib.training.recipe import Recipe
+from GliomaGradingLib.training.source import SliceSource, part_logits
+from GliomaGradingLib.training.splits import Part
+from GliomaGradingLib.voting import Calibration, DecisionRule
+from GliomaGradingLib.words import SEQUENCES
+from small_head import volumes
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    made = volumes()
+    return Case.fromArrays(
+        t1=made["T1"], t2=made["T2"], flair=made["FLAIR"], mask=made["mask"], caseId="small head"
+    )
+
+
+def write_crops(folder, patients=("a", "b"), grades=("HGG", "LGG")):
+    images = np.random.default_rng(0).normal(size=(2, 3, 32, 32, 32)).astype(np.float16)
+    labels = np.zeros((2, 32, 32, 32), np.uint8)
+    labels[0, 2:8, 10:20, 10:20] = 4
+    labels[1, 10:22, 10:20, 10:20] = 2
+    np.savez(
+        folder / "crops.npz",
+        images=images,
+        segmentations=labels,
+        patients=np.array(["a", "b"]),
+        sequences=np.array(SEQUENCES),
+    )
+    with (folder / "crops.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["patient", "grade", "collection", "shippable"])
+        writer.writerows([[p, g, "X", s] for p, g, s in zip(patients, grades, ("True", "False"), strict=True)])
+    return folder / "crops.npz", folder / "crops.csv"
+
+
+def test_crops_and_their_table_become_a_training_set(tmp_path):
+    data = training_set_from_crops(*write_crops(tmp_path))
+    assert data.grades.tolist() == [1, 0]
+    assert data.shippable.tolist() == [True, False]
+    # planes 2..7 are the tumour at the bottom: its slices begin at the crop's end
+    assert data.first[0] == 0
+    middle = data.first[1] + 10 / data.plane_mm
+    assert middle == pytest.approx(15.5, abs=1.0)
+
+
+def test_a_table_of_other_patients_or_grades_is_refused(tmp_path):
+    with pytest.raises(CaseError, match="same patients"):
+        training_set_from_crops(*write_crops(tmp_path, patients=("b", "a")))
+    with pytest.raises(CaseError, match="'IV' is neither"):
+        training_set_from_crops(*write_crops(tmp_path, grades=("HGG", "IV")))
+
+
+def test_a_case_becomes_its_crop(case):
+    data = training_set_from_cases([(case, "HGG")])
+    images, labels = crop(case)
+    np.testing.assert_allclose(data.images[0], images, atol=5e-3)
+    np.testing.assert_array_equal(data.labels[0], labels)
+
+
+@pytest.mark.parametrize(
+    ("form", "image"),
+    [
+        (InputForm(), ImageForm(pixels=64)),
+        (InputForm.wholeSlice(64), ImageForm(pixels=64, channels="same")),
+    ],
+    ids=["tumour region", "whole slice"],
+)
+def test_training_sees_a_case_as_grading_does(case, form, image, tmp_path):
+    """The same network gives the same logits by way of the training set and by way of a bundle."""
+    torch.manual_seed(0)
+    models = {}
+    for sequence in SEQUENCES:
+        models[sequence] = TransferModel("googlenet-2014").eval()
+        torch.nn.init.normal_(models[sequence].output.linear.weight, std=0.02)
+    metadata = {
+        "name": "t",
+        "version": "0",
+        "input": {"region": asdict(form), "image": asdict(image)},
+        "calibration": asdict(Calibration.identity()),
+        "decision": asdict(DecisionRule()),
+    }
+    grader = Grader(write_bundle(tmp_path / "b", models, metadata), models, torch.device("cpu"))
+    stack, _ = prepare(case, form, "never")
+    data = training_set_from_cases([(case, "HGG")], form=form)
+    assert data.form == form
+    recipe = replace(Recipe(), precision="float32", image=image)
+    for column, sequence in enumerate(SEQUENCES):
+        learned = part_logits(models[sequence], SliceSource(data, column, recipe), Part.of_patients([0], 20))
+        graded = np.array(grader.slice_logits(stack, sequence))
+        spread = graded.std()
+        # the crop's planes begin on another point along S, up to half a plane beside the axial grid's
+        allowed = 0.02 if form.kind == "whole-slice" else 0.5
+        assert np.abs(learned - graded).mean() < allowed * spread + 1e-3, sequence

@@ -28,10 +28,12 @@ __all__ = ["adopt", "forget_connections", "is_native", "qt", "stray_attributes",
 
 # Properties that are virtual functions, too: C++ looks for the function on the Python side.
 NOT_AS_ATTRIBUTE = {"sizeHint", "minimumSizeHint"}
-# PySide6 6.12.0 forgets to count the None that its functions return, which ends the process after some
-# thousand calls where None is not immortal, that is before Python 3.12: give None references to lose.
+# PySide6 6.12.0 forgets to count the None, True and False that its functions return, which ends the process
+# after some ten thousand calls where these are not immortal, that is before Python 3.12: give them references
+# to lose.
 if sys.version_info < (3, 12):
-    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+    for _constant in (None, True, False):
+        ctypes.c_ssize_t.from_address(id(_constant)).value += 1 << 40
 
 # Shiboken's own setter: the only one that CPython lets a replaced __setattr__ call.
 _store = shiboken6.Shiboken.Object.__setattr__
@@ -98,7 +100,7 @@ def _generic_setter(name: str) -> Callable:
 
 
 def _set_property(item: QObject, name: str, value: object) -> None:
-    meta = item.metaObject()
+    meta = type(item).staticMetaObject  # that of an instance would take the class's along when it goes
     if not meta.property(meta.indexOfProperty(name)).isWritable():
         raise AttributeError(f"{type(item).__name__}.{name} is read-only")
     if not QObject.setProperty(item, name, value):
@@ -245,7 +247,7 @@ def _split_signature(signature: str) -> tuple[str, list[str]]:
 
 
 def _declared_signatures(item: QObject, name: str) -> list[str]:
-    meta = item.metaObject()
+    meta = type(item).staticMetaObject
     methods = (meta.method(index) for index in range(meta.methodCount()))
     signatures = (
         method.methodSignature().data().decode()
@@ -304,7 +306,7 @@ def _adopt_qt() -> None:
         if "exec" in dir(cls):
             cls.exec_ = _exec
     QObject.name = property(lambda self: self.objectName, lambda self, value: self.setObjectName(value))
-    QObject.className = lambda self: self.metaObject().className()
+    QObject.className = lambda self: type(self).staticMetaObject.className()
     QObject.delete = lambda self: self.deleteLater()
     QObject.findChildren = _find_children
     QObject.findChild = _find_child

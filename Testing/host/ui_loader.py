@@ -85,7 +85,8 @@ def _refuse_unknown_properties(root: QtWidgets.QWidget, tree: ET.Element) -> Non
         widget = _named(root, element.get("name"))
         for declared in element.iterfind("property"):
             name = declared.get("name")
-            if widget and declared.get("stdset") != "0" and widget.metaObject().indexOfProperty(name) < 0:
+            known = type(widget).staticMetaObject if widget else None
+            if known and declared.get("stdset") != "0" and known.indexOfProperty(name) < 0:
                 raise RuntimeError(f"{element.get('class')} {element.get('name')} has no property {name}")
 
 

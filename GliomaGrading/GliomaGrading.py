@@ -1,0 +1,343 @@
+"""The module in 3D Slicer: description, panel, logic, self-test. The work is done in GliomaGradingLib."""
+
+from typing import Annotated, Union
+
+import slicer
+import vtk
+from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, Default, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class GliomaGrading(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Glioma Grading")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        parent.dependencies = []
+        parent.contributors = ["GliomaGrading contributors"]
+        parent.helpText = _(
+            "Grades a glioma as LGG or HGG from T1, T2 and FLAIR and a tumour mask: three GoogLeNet "
+            "transfer models, one for each sequence, vote on 20 axial slices. For research use only."
+        )
+        parent.acknowledgementText = _(
+            "Implements the method of: Combining multiple MR sequences transfer learning networks for "
+            "automatic grading of glioma. Chinese Journal of Medical Imaging Technology 2022;38(11):1715."
+        )
+
+
+@parameterNodeWrapper
+class GliomaGradingParameterNode:
+    """The panel's choices; they are saved with the scene. ``segmentId`` is empty for all segments together."""
+
+    t1: vtkMRMLScalarVolumeNode
+    t2: vtkMRMLScalarVolumeNode
+    flair: vtkMRMLScalarVolumeNode
+    mask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007 - what the wrapper knows
+    segmentId: str = ""
+    bundle: str = ""
+    vote: Annotated[str, Choice(["majority", "soft"]), Default("majority")]
+    device: Annotated[str, Choice(["auto", "cpu", "cuda"]), Default("auto")]
+    registration: Annotated[str, Choice(["auto", "always", "never"]), Default("auto")]
+
+
+class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Connects the panel with the scene; ``GliomaGradingLib.panel.controller`` does what its buttons say."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.controller = None
+        self._parameterNode = None
+        self._guiTag = None
+        self._segmentation = None
+
+    def setup(self):
+        from GliomaGradingLib.panel.controller import Controller
+
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/GliomaGrading.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = GliomaGradingLogic()
+        self.controller = Controller(self.ui, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        self.initializeParameterNode()
+
+    def cleanup(self):
+        if self.controller:
+            self.setParameterNode(None)
+            self.controller.stop()
+            self.logic.close()
+        self.removeObservers()
+
+    def enter(self):
+        self.initializeParameterNode()
+        self.controller.enter()
+
+    def exit(self):
+        self.setParameterNode(None)
+        self.controller.exit()
+
+    def onReload(self):
+        """Slicer reloads this file only; the package comes anew with it."""
+        import sys
+
+        ScriptedLoadableModuleWidget.cleanup(self)
+        for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller=None, event=None):
+        self.controller.abandon()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller=None, event=None):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+            self.controller.settle()
+
+    def onNodeAdded(self, caller=None, event=None):
+        self.controller.settle()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node):
+        self.controller.onNodeAboutToBeRemoved(node)
+
+    def initializeParameterNode(self):
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, node):
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self._parameterNode = node
+        if node:
+            self._guiTag = node.connectGui(self.ui)
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self.controller.setParameters(node)
+        self.onParametersModified()
+
+    def onParametersModified(self, caller=None, event=None):
+        self.observeSegments(self._parameterNode.mask if self._parameterNode else None)
+        self.controller.refresh()
+
+    def observeSegments(self, node):
+        """Keeps the list of segments up to date while the user draws."""
+        segmentation = node.GetSegmentation() if node and node.IsA("vtkMRMLSegmentationNode") else None
+        if segmentation is self._segmentation:
+            return
+        names = ("SegmentAdded", "SegmentRemoved", "SegmentModified")
+        events = [getattr(slicer.vtkSegmentation, name) for name in names]
+        for event in events if self._segmentation else ():
+            self.removeObserver(self._segmentation, event, self.onSegments)
+        self._segmentation = segmentation
+        for event in events if segmentation else ():
+            self.addObserver(segmentation, event, self.onSegments)
+
+    def onSegments(self, caller=None, event=None):
+        self.controller.refresh()
+
+
+class GliomaGradingLogic(ScriptedLoadableModuleLogic):
+    """Grades nodes of the scene, or folders, from Python; the panel uses the same three phases.
+
+    Call it on the main thread. The networks run in a process of their own, which lives until ``close``.
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._worker = None
+        self._loaded = None
+
+    def getParameterNode(self):
+        return GliomaGradingParameterNode(super().getParameterNode())
+
+    def process(
+        self, t1Node, t2Node, flairNode, segmentationNode, segmentId=None, *,
+        vote="majority", register="auto", bundle="", device="auto", progress=None,
+    ):  # fmt: skip
+        """Grades and puts the result into the scene: ``prepare``, ``run`` and ``publish`` in a row.
+
+        Args:
+            segmentationNode: a segmentation, or a labelmap.
+            segmentId: one segment; None for all of them together.
+            progress: called with a stage's name and the fraction done.
+
+        Returns: GliomaGradingLib.GradeResult.
+        Raises: GliomaGradingLib.GliomaGradingError, whose message says what to do.
+        """
+        from GliomaGradingLib.scene.inputs import Inputs
+
+        inputs = Inputs(t1Node, t2Node, flairNode, segmentationNode, segmentId)
+        prepared = self.prepare(inputs)
+        options = {"vote": vote, "register": register}
+        result = self.run(prepared, options, bundle, device, progress)
+        self.publish(result, inputs, prepared)
+        return result
+
+    def prepare(self, inputs):
+        """Nodes to arrays."""
+        return inputs.prepare()
+
+    def run(self, prepared, options, bundle="", device="auto", progress=None):
+        """Arrays to a GradeResult, in the worker; Slicer's events are handled meanwhile."""
+        from GliomaGradingLib.result import GradeResult
+        from GliomaGradingLib.worker.arrays import ArrayFile
+        from GliomaGradingLib.worker.client import Request
+
+        worker = self.worker(bundle, device)
+        tell = (lambda stage, fraction, message="": progress(stage, fraction)) if progress else None
+        request = Request(ArrayFile(prepared.volumes), {**options, "caseId": prepared.case})
+        answer = worker.wait(worker.submit(request, tell), pump=slicer.app.processEvents)
+        return GradeResult.fromDict(answer)
+
+    def publish(self, result, inputs, prepared):
+        """A GradeResult to nodes; the slice views go to the largest slice."""
+        from GliomaGradingLib.scene.results import jump_to_largest_slice, publish
+
+        published = publish(result, inputs)
+        jump_to_largest_slice(result, prepared.volumes["mask"])
+        return published
+
+    def gradeCohort(self, inputDirectory, outputDirectory, *, vote="majority", register="auto", bundle="",
+                    device="auto", progress=None):  # fmt: skip
+        """Grades every case folder; writes results.csv and a folder a case. A bad case is a row with its error.
+
+        Returns: GradeResult, or the error, by case.
+        """
+        from GliomaGradingLib.scene.cohort import grade_cohort
+        from GliomaGradingLib.scene.inputs import Prepared
+
+        def grade(case):
+            prepared = Prepared(case.identifier, {**case.images, "mask": case.mask})
+            return self.run(prepared, {"vote": vote, "register": register}, bundle, device)
+
+        return grade_cohort(inputDirectory, outputDirectory, grade, progress)
+
+    def worker(self, bundle="", device="auto"):
+        """The client of the grading process, with this bundle and device; not started by this."""
+        from GliomaGradingLib.scene.application import worker_python
+        from GliomaGradingLib.worker.client import WorkerClient
+
+        if self._worker is None:
+            self._worker = WorkerClient(worker_python(), bundle=bundle or None, device=device)
+        elif self._loaded != (bundle, device):
+            self._worker.load(bundle or None, device)
+        self._loaded = (bundle, device)
+        return self._worker
+
+    def close(self):
+        """Ends the grading process; the next grading starts another."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
+
+
+class GliomaGradingTest(ScriptedLoadableModuleTest):
+    """Grades the synthetic sample case through the logic and through the panel. No patient is needed."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self, **kwargs):
+        for test in (self.test_logic, self.test_panel, self.test_cancel, self.test_missing_input):
+            self.setUp()
+            test()
+            self.tearDown()
+
+    def tearDown(self):
+        slicer.mrmlScene.Clear()
+
+    def test_logic(self):
+        nodes = self.loadSample()
+        result = slicer.util.getModuleLogic("GliomaGrading").process(*nodes)
+        self.assertEqual(result.case, "synthetic-hgg")
+        self.assertEqual([vote.sequence for vote in result.votes], ["T1", "T2", "FLAIR"])
+        self.assertIn(result.grade, ("LGG", "HGG"))
+        self.assertEqual(self.published(), (result.toJson(), 3))
+
+    def test_panel(self):
+        widget = self.panel()
+        self.loadSample()
+        self.waitFor(lambda: widget.ui.gradeButton.enabled)
+        widget.ui.gradeButton.click()
+        self.assertTrue(widget.ui.cancelButton.enabled)
+        self.waitFor(lambda: not widget.ui.cancelButton.enabled, 300)
+        self.assertEqual(widget.ui.messageLabel.text, "")
+        self.assertEqual(self.published()[1], 3)
+        self.assertIn("HGG", widget.ui.summaryLabel.text)
+        self.assertEqual(widget.ui.statusLabel.text, _("Ready."))
+
+    def test_cancel(self):
+        widget = self.panel()
+        self.loadSample()
+        self.waitFor(lambda: widget.ui.gradeButton.enabled)
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        widget.ui.gradeButton.click()
+        widget.ui.cancelButton.click()
+        self.waitFor(lambda: widget.ui.gradeButton.enabled)
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
+        self.assertEqual(self.published(), (None, 0))
+
+    def test_missing_input(self):
+        from GliomaGradingLib import CaseError
+
+        t1, t2, _flair, mask = self.loadSample()
+        with self.assertRaisesRegex(CaseError, "FLAIR"):
+            slicer.util.getModuleLogic("GliomaGrading").process(t1, t2, None, mask)
+
+    def panel(self):
+        slicer.util.selectModule("GliomaGrading") if slicer.util.mainWindow() else None
+        widget = slicer.util.getModuleWidget("GliomaGrading")
+        widget.enter()
+        return widget
+
+    def loadSample(self):
+        """The sample's T1, T2, FLAIR and segmentation nodes."""
+        from pathlib import Path
+
+        from GliomaGradingLib.sample import write_sample_case
+
+        folder = Path(slicer.app.temporaryPath) / "synthetic-hgg"
+        if not (folder / "synthetic-hgg_seg.nii.gz").is_file():
+            write_sample_case(folder)
+        paths = {name: str(folder / f"synthetic-hgg_{name}.nii.gz") for name in ("t1", "t2", "flair", "seg")}
+        volumes = [slicer.util.loadVolume(paths[name]) for name in ("t1", "t2", "flair")]
+        return (*volumes, slicer.util.loadSegmentation(paths["seg"]))
+
+    def published(self):
+        """(text of the one result, rows of its table); (None, 0) where there is none."""
+        texts = [
+            n for n in slicer.util.getNodesByClass("vtkMRMLTextNode") if n.GetAttribute("GliomaGrading.Result")
+        ]
+        self.assertLessEqual(len(texts), 1)
+        return (
+            (texts[0].GetText(), texts[0].GetNodeReference("votes").GetNumberOfRows()) if texts else (None, 0)
+        )
+
+    def waitFor(self, condition, seconds=30):
+        import time
+
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), end, "waited in vain")
+            slicer.app.processEvents()
+            time.sleep(0.01)

@@ -1,0 +1,266 @@
+"""What the buttons do: starts and cancels a run, shows how it stands, and publishes its result."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..errors import GliomaGradingError
+from ..result import GradeResult
+from ..scene import autofill
+from ..scene.inputs import Inputs, Prepared
+from ..scene.mask import segments_of
+from ..scene.results import published_for
+from ..worker.client import WorkerClient
+from . import dependencies, text
+from .result_view import ResultView
+from .run import GradingRun
+
+_ROLES = ("t1", "t2", "flair", "mask")
+BUSY_MS, IDLE_MS, SETTLE_MS = 15, 250, 50
+
+
+class Logic(Protocol):
+    """What the controller needs of the module's logic."""
+
+    def worker(self, bundle: str = "", device: str = "auto") -> WorkerClient: ...
+    def publish(self, result: GradeResult, inputs: Inputs, prepared: Prepared) -> object: ...
+
+
+class Controller:
+    """Owns the panel's timers and the one run; ``parameters`` is the parameter node or None."""
+
+    def __init__(self, ui: Any, logic: Logic) -> None:
+        self._ui, self._logic = ui, logic
+        self.parameters: Any = None
+        self.run: GradingRun | None = None
+        self._view = ResultView(ui)
+        self._hints = {role: self._box(role).toolTip for role in _ROLES}
+        self._message = ""
+        self._isEntered = False
+        self._isFilling = False
+        self._client: WorkerClient | None = None
+        self._timer = _timer(self._on_timer, IDLE_MS)
+        self._settling = _timer(self._on_settled, SETTLE_MS, once=True)
+        ui.gradeButton.connect("clicked(bool)", self.grade)
+        ui.cancelButton.connect("clicked(bool)", self.cancel)
+        ui.bundleButton.connect("clicked(bool)", self._choose_bundle)
+        ui.segmentSelector.connect("currentIndexChanged(int)", self._on_segment)
+        self.refresh()
+
+    # The panel comes and goes
+
+    def enter(self) -> None:
+        self._isEntered = True
+        self.fill()
+        if self.parameters is not None and not dependencies.missing():
+            self._connect_worker().start()
+        self._timer.start()
+
+    def exit(self) -> None:
+        """A run goes on; without one nothing is left that ticks."""
+        self._isEntered = False
+        self._settling.stop()
+        if self.run is None:
+            self._timer.stop()
+
+    def stop(self) -> None:
+        """Ends everything, for good."""
+        self.abandon()
+        self._timer.stop()
+        self._settling.stop()
+        self._client = None
+        self._view.show(None)
+
+    def setParameters(self, parameters: Any) -> None:
+        self.parameters = parameters
+        self.refresh()
+
+    # Inputs
+
+    @property
+    def inputs(self) -> Inputs:
+        chosen = self.parameters
+        if chosen is None:
+            return Inputs()
+        return Inputs(chosen.t1, chosen.t2, chosen.flair, chosen.mask, chosen.segmentId or None)
+
+    def settle(self) -> None:
+        """Nodes came: looks at them when their names and voxels are there, too."""
+        if self._isEntered:
+            self._settling.start()
+
+    def fill(self) -> None:
+        """Fills in the inputs that are empty and can only be one node each."""
+        if self.parameters is None or self.run is not None:
+            return
+        guess = autofill.guess()
+        taken = self.inputs.nodes
+        for name, node in guess.sequences.items():
+            if getattr(self.parameters, name.lower()) is None and node not in taken:
+                setattr(self.parameters, name.lower(), node)
+        if self.parameters.mask is None and guess.mask is not None:
+            self.parameters.mask = guess.mask
+            self.parameters.segmentId = autofill.whole_tumour_segment(segments_of(guess.mask))
+
+    def refresh(self) -> None:
+        """Brings buttons, status line and result in line with the inputs."""
+        inputs = self.inputs
+        self._fill_segments(inputs)
+        for role, hint in self._hints.items():
+            node = getattr(inputs, role)
+            self._box(role).toolTip = f"{node.GetName()}\n{hint}" if node is not None else hint
+        if self.run is None:
+            published = published_for(inputs) if self.parameters is not None else None
+            self._view.show(published.result if published else None)
+        self._show_state(*inputs.isValid())
+
+    def onNodeAboutToBeRemoved(self, node: Any) -> None:
+        """A grading whose input goes has nothing to give its result to.
+
+        The choice is emptied first: a node box would go on to the next node, which nobody chose.
+        """
+        if self.run is not None and any(node is one for one in self.run.inputs.nodes):
+            self.abandon()
+            self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(node.GetName() or "")))
+        for role in _ROLES if self.parameters is not None else ():
+            if getattr(self.parameters, role) is node:
+                setattr(self.parameters, role, None)
+        self.settle()
+
+    # Grading
+
+    def grade(self, *_clicked: object) -> None:
+        ok, _reason = self.inputs.isValid()
+        if not ok or self.run is not None:
+            return
+        self._message = ""
+        try:
+            if not dependencies.ensure():
+                self._say(_("Cancelled: PyTorch was not installed."))
+                return
+            options = {"vote": self.parameters.vote, "register": self.parameters.registration}
+            self._view.show(None)
+            self.run = GradingRun(self._connect_worker(), self.inputs, options, self)
+        except GliomaGradingError as error:
+            self._say(text.error_text(error))
+            return
+        self._timer.start(BUSY_MS)
+        self.onProgress("images", 0.0)
+        self.refresh()
+
+    def cancel(self, *_clicked: object) -> None:
+        if self.run is not None:
+            self._ui.cancelButton.enabled = False
+            self._ui.statusLabel.text = text.stage_text("cancelling", self.run.seconds)
+            self.run.cancel()
+
+    def abandon(self) -> None:
+        """Ends a run without a word and without a result."""
+        if self.run is not None:
+            run, self.run = self.run, None
+            run.abandon()
+            self._rest()
+
+    # What the run tells
+
+    def onProgress(self, stage: str, fraction: float) -> None:
+        if self.run is not None and self._ui.cancelButton.enabled:
+            self._ui.progressBar.value = round(100 * fraction)
+            self._ui.statusLabel.text = text.stage_text(stage, self.run.seconds)
+
+    def onResult(self, result: GradeResult, prepared: Prepared) -> None:
+        run, self.run = self.run, None
+        assert run is not None
+        try:
+            self._logic.publish(result, run.inputs, prepared)
+        finally:
+            self._rest()
+
+    def onError(self, error: GliomaGradingError) -> None:
+        self.run = None
+        self._message = text.error_text(error)
+        self._rest()
+
+    def onCancelled(self) -> None:
+        self.run = None
+        self._message = _("Cancelled.")
+        self._rest()
+
+    # Widgets
+
+    def _on_timer(self) -> None:
+        if self.run is not None:
+            self.run.tick()
+        elif self._client is not None:
+            self._client.poll()
+
+    def _on_settled(self) -> None:
+        self.fill()
+        self.refresh()
+
+    def _connect_worker(self) -> WorkerClient:
+        """The client, told about the chosen bundle and device: at Grade, not while they are being typed."""
+        self._client = self._logic.worker(self.parameters.bundle, self.parameters.device)
+        return self._client
+
+    def _rest(self) -> None:
+        self._timer.setInterval(IDLE_MS)
+        if not self._isEntered:
+            self._timer.stop()
+        self.refresh()
+
+    def _say(self, message: str) -> None:
+        self._message = message
+        self.refresh()
+
+    def _show_state(self, ok: bool, reason: str) -> None:
+        busy = self.run is not None
+        self._ui.gradeButton.enabled = ok and not busy
+        self._ui.gradeButton.toolTip = reason if not busy else _("Grading is under way.")
+        if ok and not busy:
+            self._ui.gradeButton.toolTip = _("Grade the glioma by the votes of the three sequences.")
+        self._ui.cancelButton.enabled = busy
+        self._ui.progressBar.visible = busy
+        self._ui.inputsCollapsibleButton.enabled = not busy
+        self._ui.messageLabel.text = self._message
+        self._ui.messageLabel.visible = bool(self._message) and not busy
+        if not busy:
+            self._ui.statusLabel.text = reason or _("Ready.")
+
+    def _box(self, role: str) -> Any:
+        return getattr(self._ui, f"{role}Selector")
+
+    def _fill_segments(self, inputs: Inputs) -> None:
+        segments = segments_of(inputs.mask)
+        rows = [("", _("All segments together")), *segments] if segments else []
+        box = self._ui.segmentSelector
+        shown = [(box.itemData(row), box.itemText(row)) for row in range(box.count)]
+        self._isFilling = True
+        if shown != rows:
+            box.clear()
+            for identifier, name in rows:
+                box.addItem(name, identifier)
+        box.setCurrentIndex(box.findData(inputs.segmentId or ""))
+        self._isFilling = False
+        self._ui.segmentSelector.visible = self._ui.segmentLabel.visible = bool(segments)
+
+    def _on_segment(self, row: int) -> None:
+        if self.parameters is not None and not self._isFilling and row >= 0:
+            self.parameters.segmentId = self._ui.segmentSelector.itemData(row) or ""
+
+    def _choose_bundle(self, *_clicked: object) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Model bundle"))
+        if folder and self.parameters is not None:
+            self.parameters.bundle = folder
+
+
+def _timer(function: Any, interval: int, once: bool = False) -> Any:
+    timer = qt.QTimer()
+    timer.setSingleShot(once)
+    timer.setInterval(interval)
+    timer.connect("timeout()", function)
+    return timer

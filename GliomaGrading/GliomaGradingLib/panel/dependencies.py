@@ -1,0 +1,92 @@
+"""What Slicer's Python needs for grading, and how it gets there: through the PyTorch extension, on demand."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from ..errors import GliomaGradingError
+
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
+
+DOWNLOAD = "200 MB to 3 GB"
+"""CPU builds of torch and torchvision are at the low end, builds for NVIDIA graphics cards at the high end."""
+
+
+def requirements(path: Path = REQUIREMENTS) -> dict[str, str]:
+    """Version demands (``>=2.4``) by package."""
+    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition(">=") for line in lines if line)
+    return {name.strip(): f">={version.strip()}" if version else "" for name, _sign, version in pairs}
+
+
+def missing(find: Callable[[str], Any] = importlib.util.find_spec) -> list[str]:
+    """Packages that are not installed. Nothing is imported: that is for the grading process alone."""
+    importlib.invalidate_caches()
+    return [name for name in requirements() if find(name) is None]
+
+
+def ensure() -> bool:
+    """Installs what is missing after asking once; False where the user said no.
+
+    Raises:
+        GliomaGradingError: it cannot be installed; the message says what to do, also without network.
+    """
+    absent = missing()
+    if not absent:
+        return True
+    logic = _pytorch_extension()
+    if not slicer.util.confirmOkCancelDisplay(question(absent), _("Install PyTorch")):
+        return False
+    demands = requirements()
+    try:
+        logic.installTorch(
+            askConfirmation=False,
+            torchVersionRequirement=demands["torch"],
+            torchvisionVersionRequirement=demands["torchvision"],
+        )
+    except Exception as error:  # pip, the network, the disk: whatever it is, the user has to hear of it
+        raise _not_installed(str(error)) from error
+    if missing():
+        raise _not_installed(_("see the application's log"))
+    return True
+
+
+def question(absent: list[str]) -> str:
+    return _(
+        "Grading needs {packages}, which are not installed in this Slicer yet.\n\n"
+        "They will be downloaded from the internet and installed into Slicer: {size}, some minutes. "
+        "Nothing else is installed, and no image leaves this computer.\n\n{offline}"
+    ).format(packages=" and ".join(absent), size=DOWNLOAD, offline=offline_advice())
+
+
+def offline_advice() -> str:
+    return _(
+        'Without network: on a computer with the same system, run "PythonSlicer -m pip download -d FOLDER '
+        'torch torchvision", bring the folder here, and run "PythonSlicer -m pip install --no-index '
+        '--find-links FOLDER torch torchvision".'
+    )
+
+
+def _pytorch_extension() -> Any:
+    try:
+        return importlib.import_module("PyTorchUtils").PyTorchUtilsLogic()
+    except ImportError:
+        raise GliomaGradingError(
+            _("PyTorch is not installed, and neither is Slicer's PyTorch extension that installs it"),
+            remedy=_(
+                "install the PyTorch extension in the Extensions Manager and restart Slicer. {offline}"
+            ).format(offline=offline_advice()),
+        ) from None
+
+
+def _not_installed(why: str) -> GliomaGradingError:
+    return GliomaGradingError(
+        _("PyTorch could not be installed ({why})").format(why=why), remedy=offline_advice()
+    )

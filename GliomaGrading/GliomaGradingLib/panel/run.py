@@ -1,0 +1,147 @@
+"""One grading, seen from the panel: nodes to arrays, arrays to the worker, its answer back. No Qt here.
+
+Everything happens in ``tick``, which a timer calls on the main thread and which takes some milliseconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Protocol
+
+from ..errors import GliomaGradingError
+from ..result import GradeResult
+from ..scene.cohort import with_times
+from ..scene.inputs import Inputs, Prepared
+from ..worker.arrays import ArrayFile
+from ..worker.client import Job, Request, WorkerClient
+
+_BUDGET = 0.02
+"""Seconds of the main thread that a tick may take for writing images."""
+
+_WRITING, _STARTING = 0.1, 0.3
+"""Where the bar stands when the images are written, and when the worker is ready."""
+
+
+class Listener(Protocol):
+    """What a run tells, always out of ``tick`` or ``cancel``; exactly one of the last three ends it."""
+
+    def onProgress(self, stage: str, fraction: float) -> None: ...
+    def onResult(self, result: GradeResult, prepared: Prepared) -> None: ...
+    def onError(self, error: GliomaGradingError) -> None: ...
+    def onCancelled(self) -> None: ...
+
+
+class GradingRun:
+    """Grades ``inputs`` with a worker and tells a listener.
+
+    Args:
+        options: vote and register, for the engine.
+        makeArrays: where the images are handed over; a test's own.
+    """
+
+    def __init__(
+        self,
+        worker: WorkerClient,
+        inputs: Inputs,
+        options: Mapping[str, Any],
+        listener: Listener,
+        makeArrays: Callable[[Mapping[str, Any]], ArrayFile] = ArrayFile,
+    ) -> None:
+        self.inputs = inputs
+        self.isDone = False
+        self._worker, self._options, self._listener = worker, dict(options), listener
+        self._makeArrays = makeArrays
+        self._start = time.monotonic()
+        self._prepared: Prepared | None = None
+        self._arrays: ArrayFile | None = None
+        self._job: Job | None = None
+        self._read = 0.0
+        self._steps = self._prepare()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def tick(self) -> None:
+        """Does some milliseconds of work and tells what there is to tell."""
+        if self._job is None and not self.isDone:
+            self._advance()
+        self._worker.poll()
+        if self._job is not None and not self._job.isDone and self._worker.state in ("starting", "loading"):
+            self._tell(self._worker.state, _WRITING + 0.5 * (_STARTING - _WRITING))
+
+    def cancel(self) -> None:
+        """Ends the run; the listener hears of it at once where no job runs yet, else within half a second."""
+        self._stop()
+        if self._job is None:
+            self._end(self._listener.onCancelled)
+
+    def abandon(self) -> None:
+        """Ends the run without a word: its nodes or its panel are gone."""
+        self.isDone = True
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._job is not None:
+            self._worker.cancel(self._job)
+        else:
+            self._steps.close()
+            self._remove_arrays()
+
+    def _advance(self) -> None:
+        end = time.monotonic() + _BUDGET
+        try:
+            while self._job is None and time.monotonic() < end:
+                self._tell("images", _WRITING * next(self._steps, 1.0))
+        except GliomaGradingError as error:
+            self._remove_arrays()
+            self._fail(error)
+
+    def _prepare(self) -> Generator[float, None, None]:
+        for prepared in self.inputs.prepare_steps():
+            self._prepared = prepared
+            yield 0.1
+        assert self._prepared is not None
+        self._arrays = self._makeArrays(self._prepared.volumes)
+        for fraction in self._arrays.write_steps():
+            yield 0.1 + 0.9 * fraction
+        self._submit(self._prepared, self._arrays)
+
+    def _submit(self, prepared: Prepared, arrays: ArrayFile) -> None:
+        self._read = self.seconds
+        request = Request(arrays, {**self._options, "caseId": prepared.case})
+        self._job = self._worker.submit(
+            request, self._on_progress, self._on_result, self._fail, self._on_cancelled
+        )
+
+    def _on_progress(self, stage: str, fraction: float, message: str = "") -> None:
+        self._tell(stage, _STARTING + (1 - _STARTING) * fraction)
+
+    def _on_result(self, answer: dict[str, Any]) -> None:
+        assert self._prepared is not None
+        try:
+            result = with_times(GradeResult.fromDict(answer), self._read)
+        except ValueError as error:
+            self._fail(GliomaGradingError(str(error), remedy="install the module again"))
+            return
+        self._end(self._listener.onResult, result, self._prepared)
+
+    def _fail(self, error: GliomaGradingError) -> None:
+        self._end(self._listener.onError, error)
+
+    def _on_cancelled(self) -> None:
+        self._end(self._listener.onCancelled)
+
+    def _end(self, tell: Callable[..., None], *arguments: Any) -> None:
+        if not self.isDone:
+            self.isDone = True
+            tell(*arguments)
+
+    def _tell(self, stage: str, fraction: float) -> None:
+        if not self.isDone:
+            self._listener.onProgress(stage, fraction)
+
+    def _remove_arrays(self) -> None:
+        if self._arrays is not None:
+            self._arrays.remove()

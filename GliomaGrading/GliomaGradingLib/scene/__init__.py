@@ -1,0 +1,1 @@
+"""MRML in, MRML out: the rooms that read Slicer's scene and write results into it. No Qt here."""

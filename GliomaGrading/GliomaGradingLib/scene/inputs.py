@@ -1,0 +1,122 @@
+"""The inputs of one grading: chosen nodes, whether they can be graded, and their voxels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ..errors import CaseError
+from ..imaging import Volume
+from ..words import SEQUENCES
+from .mask import describe, mask_of, segments_of
+from .volumes import volume_of
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What goes to the grading process, and what the result will be called.
+
+    Args:
+        case: the case's name.
+        volumes: T1, T2, FLAIR and mask, each in LPS world coordinates.
+    """
+
+    case: str
+    volumes: Mapping[str, Volume]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Nodes chosen for a grading; None where nothing is chosen.
+
+    Args:
+        t1, t2, flair: scalar volume nodes.
+        mask: a segmentation or labelmap node.
+        segmentId: one segment of it; None or '' for all of them together.
+    """
+
+    t1: Any = None
+    t2: Any = None
+    flair: Any = None
+    mask: Any = None
+    segmentId: str | None = None
+
+    @property
+    def sequences(self) -> dict[str, Any]:
+        return dict(zip(SEQUENCES, (self.t1, self.t2, self.flair), strict=True))
+
+    @property
+    def nodes(self) -> list[Any]:
+        return [node for node in (self.t1, self.t2, self.flair, self.mask) if node is not None]
+
+    def isValid(self) -> tuple[bool, str]:
+        """Whether grading can start, else what the user has to do first. Looks at no voxel."""
+        for reason in self._reasons():
+            return False, reason
+        return True, ""
+
+    def _reasons(self) -> Iterator[str]:
+        missing = [name for name, node in self.sequences.items() if node is None]
+        missing += [_("tumour mask")] * (self.mask is None)
+        if missing:
+            yield _("Choose {names}.").format(names=", ".join(missing))
+        for name, node in self.sequences.items():
+            others = [other for other, same in self.sequences.items() if same is node and other != name]
+            if others:
+                yield _("{first} and {second} are the same volume.").format(first=name, second=others[0])
+            if node.GetImageData() is None:
+                yield _("{name} has no voxels: load it again.").format(name=name)
+        yield from self._mask_reasons()
+
+    def _mask_reasons(self) -> Iterator[str]:
+        if not self.mask.IsA("vtkMRMLSegmentationNode"):
+            if self.mask.GetImageData() is None:
+                yield _("The tumour mask has no voxels: load it again.")
+            return
+        known = [one for one, _name in segments_of(self.mask)]
+        if not known:
+            yield _("The segmentation has no segment: draw the tumour.")
+        elif self.segmentId and self.segmentId not in known:
+            yield _("Choose a segment.")
+
+    def prepare(self) -> Prepared:
+        """All voxels; see ``prepare_steps``."""
+        *_unfinished, prepared = self.prepare_steps()
+        assert prepared is not None
+        return prepared
+
+    def prepare_steps(self) -> Iterator[Prepared | None]:
+        """Reads node by node, to be called on the main thread; the last thing yielded is the outcome.
+
+        Raises:
+            CaseError: an input is missing or cannot be read.
+        """
+        ok, reason = self.isValid()
+        if not ok:
+            raise CaseError(reason.rstrip("."), remedy=_("choose the inputs and grade again"))
+        volumes: dict[str, Volume] = {}
+        for name, node in self.sequences.items():
+            volumes[name] = volume_of(node)
+            yield None
+        volumes["mask"] = mask_of(self.mask, self.segmentId or None, list(volumes.values()))
+        yield Prepared(case_name([node.GetName() or "" for node in self.nodes[:3]]), volumes)
+
+    def describeMask(self) -> str:
+        return describe(self.mask, self.segmentId) if segments_of(self.mask) else str(self.mask.GetName())
+
+
+def case_name(names: list[str]) -> str:
+    """What the names of a case's volumes begin with: ``BraTS20_001_t1`` and ``_t2`` give ``BraTS20_001``.
+
+    Where they share no words of their own, the first name.
+    """
+    shared = os.path.commonprefix(names)  # noqa: RUF071 - of names, character by character
+    if any(name[len(shared) :][:1].isalnum() and shared[-1:].isalnum() for name in names):
+        shared = re.sub(r"[^\W_]+$", "", shared)  # back to the end of the last whole word
+    shared = re.sub(r"[\W_]+$", "", shared.strip())
+    return shared if len(shared) > 1 else names[0] or "case"

@@ -1,0 +1,169 @@
+"""The tumour mask out of a segmentation or a labelmap node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+
+from ..errors import CaseError
+from ..imaging import Volume
+from .volumes import oriented_volume, volume_of
+
+LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()
+_TOLERANCE = 1e-3
+"""Of a voxel: what header rounding adds up to over a head."""
+
+
+def mask_of(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Volume:
+    """The mask of a labelmap node, or of one segment (all segments where none is named).
+
+    Segments count whether they are shown or hidden. The mask comes on the grid of the first of the
+    ``references`` on whose voxel centres the segmentation lies; otherwise on its own grid.
+
+    Raises:
+        CaseError: there is no such segment, or nothing is drawn.
+    """
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return volume_of(node)
+    identifiers = _chosen(node, segment_id)
+    drawn = [one for one in _labelmaps(node, identifiers, references) if one is not None and one.array.any()]
+    if not drawn:
+        raise CaseError(
+            "nothing is drawn", describe(node, segment_id), "draw the tumour, or choose another segment"
+        )
+    return _united(drawn, references, describe(node, segment_id))
+
+
+def describe(node: Any, segment_id: str | None) -> str:
+    """The mask's name for people: SEGMENTATION, or SEGMENTATION / SEGMENT."""
+    segment = node.GetSegmentation().GetSegment(segment_id) if segment_id else None
+    return f"{node.GetName()} / {segment.GetName()}" if segment else str(node.GetName())
+
+
+def segments_of(node: Any) -> list[tuple[str, str]]:
+    """(id, name) of the segments; none where the node is no segmentation."""
+    if node is None or not node.IsA("vtkMRMLSegmentationNode"):
+        return []
+    segmentation = node.GetSegmentation()
+    return [(one, segmentation.GetSegment(one).GetName()) for one in segmentation.GetSegmentIDs()]
+
+
+def _chosen(node: Any, segment_id: str | None) -> list[str]:
+    known = [one for one, _ in segments_of(node)]
+    if not known:
+        raise CaseError("there is no segment", node.GetName(), "draw the tumour as a segment")
+    if segment_id and segment_id not in known:
+        raise CaseError(f"there is no segment {segment_id!r}", node.GetName(), "choose one of its segments")
+    return [segment_id] if segment_id else known
+
+
+def _labelmaps(node: Any, identifiers: list[str], references: Sequence[Volume]) -> list[Volume | None]:
+    """Each segment in world coordinates, on its own grid; None for an empty one."""
+    if not node.GetSegmentation().ContainsRepresentation(LABELMAP):
+        return [_converted(node, one, references[0]) for one in identifiers]
+    return [_labelmap(node, one) for one in identifiers]
+
+
+def _labelmap(node: Any, identifier: str) -> Volume | None:
+    image = slicer.vtkOrientedImageData()
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    if not logic.GetSegmentBinaryLabelmapRepresentation(node, identifier, image):
+        raise CaseError(
+            "this segment cannot be read", describe(node, identifier), "save and load the segmentation"
+        )
+    return _volume(image, node, identifier)
+
+
+def _converted(node: Any, identifier: str, reference: Volume) -> Volume | None:
+    """A closed surface drawn onto voxels like the reference's, in a copy: the user's node stays as it is."""
+    copy = slicer.vtkSegmentation()
+    copy.DeepCopy(node.GetSegmentation())
+    converter = slicer.vtkSegmentationConverter
+    geometry = converter.SerializeImageGeometry(_oriented(reference))
+    copy.SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), geometry)
+    image = slicer.vtkOrientedImageData()
+    if not copy.CreateRepresentation(LABELMAP):
+        raise CaseError(
+            "this surface cannot be turned into voxels",
+            describe(node, identifier),
+            "create its binary labelmap in the Segmentations module",
+        )
+    image.DeepCopy(copy.GetSegment(identifier).GetRepresentation(LABELMAP))
+    slicer.vtkSlicerSegmentationsModuleLogic.ApplyParentTransformToOrientedImageData(node, image)
+    return _volume(image, node, identifier)
+
+
+def _oriented(volume: Volume) -> Any:
+    """The geometry of a Volume as a vtkOrientedImageData (RAS) without voxels."""
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(*(bound for size in volume.size for bound in (0, size - 1)))
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
+    return image
+
+
+def _volume(image: Any, node: Any, identifier: str) -> Volume | None:
+    if min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
+        return None
+    return oriented_volume(image, describe(node, identifier))
+
+
+def _united(parts: Sequence[Volume], references: Sequence[Volume], source: str) -> Volume:
+    for grid in references:
+        if all(_fits(part, grid) for part in parts):
+            return _pasted(parts, grid, source)
+    lattice = parts[0]
+    if all(_offset(part, lattice) is not None for part in parts):
+        return _pasted(parts, _around(parts, lattice), source)
+    return _resampled(parts, references[0], source)
+
+
+def _offset(part: Volume, grid: Volume) -> np.ndarray | None:
+    """Where the part's first voxel lies on the grid (I, J, K); None where their voxels do not coincide."""
+    relative = np.linalg.inv(grid.affine) @ part.affine
+    if np.abs(relative[:3, :3] - np.eye(3)).max() * max(part.size) > _TOLERANCE * 10:
+        return None
+    shift = np.rint(relative[:3, 3])
+    return shift.astype(int) if np.abs(relative[:3, 3] - shift).max() < _TOLERANCE * 10 else None
+
+
+def _fits(part: Volume, grid: Volume) -> bool:
+    offset = _offset(part, grid)
+    return offset is not None and bool(
+        (offset >= 0).all() and (offset + np.array(part.size) <= np.array(grid.size)).all()
+    )
+
+
+def _pasted(parts: Sequence[Volume], grid: Volume, source: str) -> Volume:
+    array = np.zeros(grid.array.shape, np.uint8)
+    for part in parts:
+        offset = _offset(part, grid)
+        assert offset is not None
+        window = tuple(slice(o, o + n) for o, n in zip(offset[::-1], part.array.shape, strict=True))
+        np.maximum(array[window], part.array != 0, out=array[window], casting="unsafe")
+    return Volume(array, grid.spacing, grid.origin, grid.direction, source)
+
+
+def _around(parts: Sequence[Volume], lattice: Volume) -> Volume:
+    """A grid with the lattice's voxels around all parts; its array has no memory of its own."""
+    offsets = np.array([_offset(part, lattice) for part in parts])
+    low = offsets.min(axis=0)
+    size = (offsets + [part.size for part in parts]).max(axis=0) - low
+    origin = (lattice.affine @ [*low, 1.0])[:3]
+    array = np.broadcast_to(np.uint8(0), tuple(size[::-1]))
+    return Volume(array, lattice.spacing, tuple(map(float, origin)), lattice.direction)  # type: ignore[arg-type]
+
+
+def _resampled(parts: Sequence[Volume], grid: Volume, source: str) -> Volume:
+    """Segments that were drawn on different grids, each voxel of the grid asking for the nearest of each."""
+    array = np.zeros(grid.array.shape, np.uint8)
+    reference = Volume(array, grid.spacing, grid.origin, grid.direction).toImage()
+    for part in parts:
+        image = Volume((part.array != 0).astype(np.uint8), part.spacing, part.origin, part.direction).toImage()
+        found = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+        np.maximum(array, sitk.GetArrayViewFromImage(found), out=array)
+    return Volume(array, grid.spacing, grid.origin, grid.direction, source)

@@ -1,0 +1,85 @@
+"""Volume nodes as Volumes in world coordinates, parent transforms included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ..errors import CaseError
+from ..imaging import Volume
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def volume_of(node: Any) -> Volume:
+    """The voxels of a scalar volume or labelmap node, where its parent transforms put them.
+
+    A linear transform changes the geometry alone, and the array is a view of the node's; others resample.
+
+    Raises:
+        CaseError: the node has no voxels.
+    """
+    if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
+        raise CaseError("this volume has no voxels", node.GetName(), "load it again, or choose another")
+    to_world = linear_to_world(node)
+    if to_world is None:
+        return _resampled(node)
+    affine = LPS_FROM_RAS @ to_world @ _ijk_to_ras(node)
+    spacing = (
+        node.GetSpacing() if np.array_equal(to_world, np.eye(4)) else np.linalg.norm(affine[:3, :3], axis=0)
+    )
+    return volume_from(slicer.util.arrayFromVolume(node), affine, spacing, node.GetName())
+
+
+def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str) -> Volume:
+    """A Volume of an array (K, J, I) and its 4 x 4 matrix from (I, J, K) to LPS."""
+    steps = tuple(float(value) for value in spacing)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        direction = affine[:3, :3] / steps
+    return Volume(array, steps, tuple(map(float, affine[:3, 3])), direction, source)  # type: ignore[arg-type]
+
+
+def linear_to_world(node: Any) -> np.ndarray | None:
+    """The 4 x 4 matrix of all parent transforms (RAS); None where one of them is not linear."""
+    matrix = vtk.vtkMatrix4x4()
+    parent = node.GetParentTransformNode()
+    if parent and not slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(parent, None, matrix):
+        return None
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def oriented_volume(image: Any, source: str) -> Volume:
+    """A vtkOrientedImageData (RAS) as a Volume; the extent need not start at 0."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    affine = LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(matrix)
+    extent = image.GetExtent()
+    affine[:3, 3] = (affine @ [extent[0], extent[2], extent[4], 1.0])[:3]
+    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    return volume_from(array, affine, image.GetSpacing(), source)
+
+
+def _ijk_to_ras(node: Any) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _resampled(node: Any) -> Volume:
+    """A copy that a non-linear transform has been applied to; the scene is left alone."""
+    image = slicer.vtkOrientedImageData()
+    image.DeepCopy(node.GetImageData())
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    image.SetGeometryFromImageToWorldMatrix(matrix)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    is_smooth = not node.IsA("vtkMRMLLabelMapVolumeNode")
+    if not logic.ApplyParentTransformToOrientedImageData(node, image, is_smooth):
+        raise CaseError(
+            "its transform cannot be applied", node.GetName(), "harden the transform and grade again"
+        )
+    return oriented_volume(image, node.GetName())

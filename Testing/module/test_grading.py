@@ -1,0 +1,131 @@
+"""Real models: the module's own test, the same probability as the command line, the batch from the console."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from grading_module import MODULE_FILE
+
+
+@pytest.fixture
+def graded(host, monkeypatch):
+    """Grades a case folder with the module's logic; everything on one thread, as a shared machine likes it."""
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "2"))
+    module = host.load(MODULE_FILE, enter=True)
+
+    def grade(folder: Path, as_labelmap=False):
+        import slicer
+        from GliomaGradingLib.case_files import find_case_files
+
+        paths = {name: str(path) for name, path in find_case_files(folder).paths.items()}
+        volumes = [slicer.util.loadVolume(paths[name]) for name in ("T1", "T2", "FLAIR")]
+        load = slicer.util.loadLabelVolume if as_labelmap else slicer.util.loadSegmentation
+        return module.logic.process(*volumes, load(paths["mask"]))
+
+    return grade
+
+
+def command_line(folder: Path) -> dict:
+    """In a process of its own: torch beside Slicer's libraries crashes, so the module has a worker."""
+    done = subprocess.run(
+        [sys.executable, "-m", "GliomaGradingLib", "grade", str(folder), "--json"],
+        cwd=MODULE_FILE.parent,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def assert_same(result, expected):
+    assert result.grade == expected["grade"] and result.decision == expected["decision"]
+    assert result.probability_hgg == pytest.approx(expected["probability_hgg"], abs=1e-6)
+    assert [vote.probability_hgg for vote in result.votes] == pytest.approx(
+        [vote["probability_hgg"] for vote in expected["votes"]], abs=1e-6
+    )
+    assert list(result.slices.positions_mm) == pytest.approx(expected["slices"]["positions_mm"], abs=1e-3)
+    assert result.tumour_ml == pytest.approx(expected["tumour"]["volume_ml"], abs=1e-3)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    from GliomaGradingLib.sample import write_sample_case
+
+    return write_sample_case(tmp_path_factory.mktemp("data") / "synthetic-hgg")
+
+
+def test_sample_is_graded_as_on_the_command_line(graded, sample, host):
+    result = graded(sample)
+    assert_same(result, command_line(sample))
+    host.close_scene()
+    assert graded(sample, as_labelmap=True).probability_hgg == pytest.approx(result.probability_hgg, abs=1e-6)
+
+
+def test_three_real_cases_are_graded_as_on_the_command_line(graded, real_cases, host):
+    for folder in real_cases[:3]:
+        host.close_scene()
+        assert_same(graded(folder), command_line(folder))
+
+
+def test_module_tests_itself(host, monkeypatch):
+    module = host.load(MODULE_FILE, enter=True)
+    host.self_test(module)
+
+
+def test_module_tests_itself_as_cmake_runs_it(host, fake_worker):
+    module = host.load(MODULE_FILE)
+    result = host.run_unit_tests(module)
+    assert [text for _test, text in (*result.failures, *result.errors)] == []
+    assert result.testsRun == 4
+
+
+# The batch from the console
+
+
+def test_cohort_survives_a_bad_case(host, module, tmp_path, sample):
+    (tmp_path / "in" / "b bad").mkdir(parents=True)
+    (tmp_path / "in" / "ä good").symlink_to(sample)
+    seen = []
+    results = module.logic.gradeCohort(
+        tmp_path / "in", tmp_path / "out", progress=lambda name, fraction: seen.append((name, fraction))
+    )
+    assert seen == [("b bad", 0.0), ("ä good", 0.5)]
+    assert results["ä good"].grade == "HGG"
+    assert "b bad" in str(results["b bad"])
+    rows = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[1] for row in rows] == ["status", "failed", "graded"]
+    written = json.loads((tmp_path / "out" / "ä good" / "result.json").read_text(encoding="utf-8"))
+    assert written["grade"] == "HGG"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.csv", "ä good"]
+
+
+def test_cohort_of_one_case_folder(host, module, tmp_path, sample):
+    assert list(module.logic.gradeCohort(sample, tmp_path / "out")) == ["synthetic-hgg"]
+
+
+def test_cohort_without_cases(host, module, tmp_path):
+    from GliomaGradingLib.errors import UsageError
+
+    with pytest.raises(UsageError, match="there is no case"):
+        module.logic.gradeCohort(tmp_path, tmp_path / "out")
+
+
+def test_process_passes_errors_on_and_leaves_nothing(host, module, scene):
+    from GliomaGradingLib import CaseError
+
+    nodes = [*scene.sequences(), scene.labelmap(box=(slice(0, 0),))]
+    before = scene.ids()
+    with pytest.raises(CaseError, match="the mask is empty"):
+        module.logic.process(*nodes)
+    assert scene.ids() == before
+
+
+def test_process_tells_progress(host, module, scene):
+    seen = []
+    module.logic.process(*scene.case(), progress=lambda stage, fraction: seen.append(stage))
+    assert seen[0] == "alignment" and "slices" in seen

@@ -1,0 +1,266 @@
+"""MRML in: world geometry, transforms, segmentations of any kind; and what is refused with which words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+BOX = (slice(2, 5), slice(3, 7), slice(4, 9))
+
+
+def transform(node, matrix):
+    import slicer
+
+    parent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    parent.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    node.SetAndObserveTransformNodeID(parent.GetID())
+    return parent
+
+
+def ras_centre(volume):
+    """RAS mm of the middle of what is not zero."""
+    index = np.array(np.nonzero(volume.array)).mean(axis=1)[::-1]
+    x, y, z = (volume.affine @ [*index, 1.0])[:3]
+    return [-x, -y, z]
+
+
+OBLIQUE = np.array([[0, 0, 3.0, 5], [0.8, 0.6, 0, -7], [-0.6, 0.8, 0, 11], [0, 0, 0, 1]])
+
+
+def test_geometry_of_a_volume_that_is_not_axial(host, scene):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("v", ijk_to_ras=OBLIQUE)
+    volume = volume_of(node)
+    assert np.allclose(np.diag([-1, -1, 1, 1]) @ volume.affine, OBLIQUE)
+    assert np.allclose(volume.spacing, (1, 1, 3))
+    assert volume.source == "v"
+
+
+def test_voxels_are_not_copied(host, scene):
+    import slicer
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("v")
+    assert np.shares_memory(volume_of(node).array, slicer.util.arrayFromVolume(node))
+
+
+def test_nested_linear_transforms_move_the_geometry(host, scene):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("v", ijk_to_ras=np.diag([2.0, 1, 1, 1]))
+    turn = np.array([[0, -1.0, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
+    shift = np.eye(4)
+    shift[:3, 3] = 10, 20, 30
+    inner = transform(node, turn)
+    transform(inner, shift)
+    ras = np.diag([-1, -1, 1, 1]) @ volume_of(node).affine
+    assert np.allclose(ras, shift @ turn @ np.diag([2.0, 1, 1, 1]))
+    assert np.allclose(volume_of(node).spacing, (2, 1, 1))
+
+
+def test_non_linear_transform_resamples(host, scene):
+    import slicer
+    import vtk
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("v", 0.0, shape=(20, 20, 20))
+    slicer.util.arrayFromVolume(node)[8:12, 8:12, 8:12] = 100
+    slicer.util.arrayFromVolumeModified(node)
+    spline = vtk.vtkThinPlateSplineTransform()
+    points, moved = vtk.vtkPoints(), vtk.vtkPoints()
+    for corner in np.ndindex(2, 2, 2):
+        at = np.array(corner) * 19.0
+        points.InsertNextPoint(at)
+        moved.InsertNextPoint(at + np.array((3, 0, 0)))
+    spline.SetSourceLandmarks(points)
+    spline.SetTargetLandmarks(moved)
+    spline.SetBasisToR()
+    parent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+    parent.SetAndObserveTransformToParent(spline)
+    node.SetAndObserveTransformNodeID(parent.GetID())
+    before = scene.ids()
+    assert np.allclose(ras_centre(volume_of(node)), (12.5, 9.5, 9.5), atol=0.3)
+    assert scene.ids() == before
+    assert slicer.util.arrayFromVolume(node)[9, 9, 9] == 100
+
+
+def test_labelmap_is_taken_as_it_is(host, scene):
+    from GliomaGradingLib.scene.mask import mask_of
+
+    mask = mask_of(scene.labelmap(), None, [])
+    assert mask.array.sum() == 3 * 4 * 5
+    assert mask.array[BOX].all()
+
+
+def test_segmentation_comes_on_the_grid_of_the_volume_it_fits(host, scene):
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = scene.volume("t1", ijk_to_ras=OBLIQUE)
+    node = scene.segmentation(like=t1)
+    mask = mask_of(node, None, [volume_of(t1)])
+    assert mask.size == (12, 10, 8)
+    assert np.allclose(mask.affine, volume_of(t1).affine)
+    assert mask.array[BOX].all() and mask.array.sum() == 60
+
+
+def test_all_segments_together_or_one_also_when_hidden(host, scene):
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1"))
+    node = scene.segmentation(segments=("a", "b"))
+    first, second = node.GetSegmentation().GetSegmentIDs()
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetSegmentVisibility(second, False)
+    assert mask_of(node, None, [t1]).array.sum() == 4 * 4 * 5
+    assert mask_of(node, second, [t1]).array.sum() == 60
+    assert mask_of(node, second, [t1]).array[3:6, 3:7, 4:9].all()
+    assert mask_of(node, first, [t1]).array[2:5, 3:7, 4:9].all()
+
+
+def test_segmentation_of_another_geometry_keeps_its_own(host, scene):
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1"))
+    fine = scene.volume("fine", ijk_to_ras=np.diag([0.5, 0.5, 0.5, 1]))
+    mask = mask_of(scene.segmentation(like=fine), None, [t1])
+    assert np.allclose(mask.spacing, 0.5)
+    assert mask.array.sum() == 60
+    assert np.allclose(ras_centre(mask), (3.0, 2.25, 1.5))
+
+
+def test_segments_on_different_grids_are_brought_together(host, scene):
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1"))
+    node = scene.segmentation(boxes=[(slice(0, 2), slice(0, 2), slice(0, 2))])
+    other = scene.segmentation(like=scene.volume("fine", ijk_to_ras=np.diag([0.5, 0.5, 0.5, 1])))
+    node.GetSegmentation().CopySegmentFromSegmentation(
+        other.GetSegmentation(), other.GetSegmentation().GetNthSegmentID(0)
+    )
+    mask = mask_of(node, None, [t1])
+    assert mask.size == t1.size
+    assert mask.array[:2, :2, :2].all()
+    assert mask.array[2, 3, 4] == 1 and mask.array[3, 3, 4] == 0 and mask.array[2, 4, 4] == 0
+
+
+def test_parent_transform_of_a_segmentation(host, scene):
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1"))
+    node = scene.segmentation()
+    matrix = np.eye(4)
+    matrix[:3, 3] = 100.25, 0, 0
+    transform(node, matrix)
+    assert np.allclose(ras_centre(mask_of(node, None, [t1])), (106.25, 4.5, 3.0))
+
+
+def test_closed_surface_alone_is_drawn_and_the_node_left_alone(host, scene):
+    import slicer
+    import vtk
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1", shape=(30, 30, 30)))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surface")
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(15, 14, 13)
+    sphere.SetRadius(6)
+    sphere.SetPhiResolution(40)
+    sphere.SetThetaResolution(40)
+    sphere.Update()
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "tumour", [1, 0, 0])
+    before = scene.ids()
+    mask = mask_of(node, None, [t1])
+    assert mask.array.sum() == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.03)
+    assert np.allclose(ras_centre(mask), (15, 14, 13), atol=0.1)
+    assert mask.size == t1.size
+    assert not node.GetSegmentation().ContainsRepresentation("Binary labelmap")
+    assert scene.ids() == before
+
+
+def test_an_empty_segment_is_refused(host, scene):
+    import slicer
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.scene.mask import mask_of
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
+    node.GetSegmentation().AddEmptySegment("a", "nothing here")
+    with pytest.raises(CaseError, match="nothing is drawn, in empty / nothing here: draw the tumour"):
+        mask_of(node, "a", [volume_of(scene.volume("t1"))])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"t1": None}, "Choose T1."),
+        ({"t2": None, "mask": None}, "Choose T2, tumour mask."),
+        ({"t2": "t1"}, "T1 and T2 are the same volume."),
+        ({"flair": "hollow"}, "FLAIR has no voxels: load it again."),
+        ({"segmentId": "gone"}, "Choose a segment."),
+        ({"mask": "no segment"}, "The segmentation has no segment: draw the tumour."),
+        ({"mask": "hollow label"}, "The tumour mask has no voxels: load it again."),
+    ],
+)
+def test_what_is_missing_is_said(host, scene, change, words):
+    import slicer
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    t1, t2, flair, mask = scene.case()
+    nodes = {"t1": t1, "t2": t2, "flair": flair, "mask": mask}
+    new = {
+        "hollow": "vtkMRMLScalarVolumeNode",
+        "hollow label": "vtkMRMLLabelMapVolumeNode",
+        "no segment": "vtkMRMLSegmentationNode",
+    }
+    for name, value in change.items():
+        if value in new:
+            value = slicer.mrmlScene.AddNewNodeByClass(new[value])
+        nodes[name] = t1 if value == "t1" else value
+    assert Inputs(**nodes).isValid() == (False, words)
+
+
+def test_valid_inputs(host, scene):
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    assert Inputs(*scene.case()).isValid() == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("names", "case"),
+    [
+        (["BraTS20_274_t1", "BraTS20_274_t2", "BraTS20_274_flair"], "BraTS20_274"),
+        (["t1", "t2", "flair"], "t1"),
+        (
+            ["BraTS-GLI-00002-000-t1n", "BraTS-GLI-00002-000-t2w", "BraTS-GLI-00002-000-t2f"],
+            "BraTS-GLI-00002-000",
+        ),
+        (["4: AX T1", "5: AX T2", "6: AX FLAIR"], "4: AX T1"),
+        (["Müller T1", "Müller T2", "Müller FLAIR"], "Müller"),
+    ],
+)
+def test_case_name(host, names, case):
+    from GliomaGradingLib.scene.inputs import case_name
+
+    assert case_name(names) == case
+
+
+def test_worker_python_is_slicers_own(host, tmp_path, monkeypatch):
+    import os
+    import sys
+
+    import slicer
+    from GliomaGradingLib.scene.application import worker_python
+
+    name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
+    assert worker_python() == str(__import__("pathlib").Path(slicer.app.slicerHome) / "bin" / name)
+    monkeypatch.setattr("GliomaGradingLib.scene.application.Path.is_file", lambda path: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert worker_python() == sys.executable

@@ -1,0 +1,404 @@
+"""The panel in the embedded Slicer: one grading after another, and everything that can come in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import types
+
+import numpy as np
+import pytest
+
+
+def statuses(module):
+    return module.ui.statusLabel.text, module.ui.messageLabel.text
+
+
+def test_grade_puts_the_result_into_panel_and_scene(host, module, scene, grade):
+    import slicer
+
+    nodes = scene.case()
+    before = scene.ids()
+    grade()
+    assert statuses(module) == ("Ready.", "")
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+    assert module.ui.summaryLabel.text == "Vote: HGG, 3 of 3 sequences\nProbability of HGG: 0.90"
+    assert [getattr(module.ui, f"{s}VoteLabel").text for s in ("t1", "t2", "flair")] == ["HGG"] * 3
+    assert module.ui.flairProbabilityBar.value == 90
+    assert module.ui.t2SlicesLabel.text == "20 of 20"
+    assert module.ui.t1ProbabilityLabel.text == "0.90"
+    assert "fake 1 (none, 00000000)" in module.ui.modelLabel.text.replace("\u200b", "")
+    (text,) = scene.results()
+    table = text.GetNodeReference("votes")
+    assert scene.ids() - before == {text.GetID(), table.GetID()}
+    assert [text.GetNodeReference(role) for role in ("T1", "T2", "FLAIR", "mask")] == list(nodes)
+    assert [table.GetCellText(row, 0) for row in range(3)] == ["T1", "T2", "FLAIR"]
+    assert float(table.GetCellText(2, 2)) == pytest.approx(0.9, abs=1e-6)
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(text))
+    assert hierarchy.GetItemName(folder) == "case"
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(table)) == folder
+
+
+def test_slice_views_go_to_the_largest_slice(host, module, scene, grade):
+    import slicer
+
+    scene.case()
+    grade()
+    offsets = {
+        name: slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode().GetSliceOffset()
+        for name in ("Red", "Green", "Yellow")
+    }
+    assert {name: abs(offset) for name, offset in offsets.items()} == {"Red": 4.0, "Green": 4.5, "Yellow": 6.0}
+
+
+def test_corner_of_the_3d_view(host, module, scene, grade):
+    import slicer
+    import vtk
+
+    corner = slicer.app.layoutManager().threeDWidget(0).threeDView().cornerAnnotation()
+    scene.case()
+    grade()
+    line = corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
+    assert line == "case: HGG, P(HGG) 0.90 - research use only"
+    host.close_scene()
+    assert not corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
+
+
+@pytest.mark.parametrize(
+    ("value", "headline", "border"),
+    [
+        (0.9, "▲ HGG – high grade", "solid"),
+        (0.1, "▼ LGG – low grade", "solid"),
+        (0.5, "? Indeterminate", "dashed"),
+    ],
+)
+def test_decisions_look_different_without_colour(host, module, scene, grade, value, headline, border):
+    scene.case(value=value)
+    grade()
+    assert module.ui.decisionLabel.text == headline
+    assert border in module.ui.bannerFrame.styleSheet
+
+
+def test_the_next_run_replaces_the_result(host, module, scene, grade):
+    import slicer
+
+    scene.case(value=0.9)
+    grade()
+    first = scene.ids()
+    slicer.util.arrayFromVolume(module.ui.t1Selector.currentNode())[:] = 0.1
+    grade()
+    assert len(scene.results()) == 1
+    assert len(scene.ids()) == len(first)
+    assert module.ui.decisionLabel.text == "▼ LGG – low grade"
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    assert hierarchy.GetItemChildWithName(hierarchy.GetSceneItemID(), "case")
+
+
+def test_two_patients_keep_their_results_and_the_panel_shows_the_right_one(host, module, scene, grade):
+    first = scene.case("anna", 0.9)
+    grade()
+    second = scene.case("berta", 0.1)
+    for box, node in zip(("t1", "t2", "flair", "mask"), second, strict=True):
+        getattr(module.ui, f"{box}Selector").setCurrentNode(node)
+    assert module.ui.resultFrame.isHidden()
+    grade()
+    assert [node.GetAttribute("GliomaGrading.Result") for node in scene.results()] == ["anna", "berta"]
+    assert module.ui.decisionLabel.text == "▼ LGG – low grade"
+    for box, node in zip(("t1", "t2", "flair", "mask"), first, strict=True):
+        getattr(module.ui, f"{box}Selector").setCurrentNode(node)
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+
+
+def test_one_segment_of_several(host, module, scene, grade):
+    scene.sequences()
+    scene.segmentation(segments=("necrosis", "oedema"))
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    grade()
+    assert "Tumour 80.0 ml" in module.ui.measuresLabel.text
+    module.ui.segmentSelector.setCurrentIndex(2)
+    assert module.ui.resultFrame.isHidden()
+    grade()
+    assert "Tumour 60.0 ml" in module.ui.measuresLabel.text
+
+
+def test_labelmap_as_mask_and_options(host, module, scene, grade):
+    import json
+
+    scene.sequences()
+    scene.labelmap()
+    module.ui.voteSelector.currentIndex = 1
+    module.ui.registrationSelector.currentIndex = 2
+    grade()
+    software = json.loads(scene.results()[0].GetText())["software"]
+    assert (software["vote"], software["register"], software["caseId"]) == ("soft", "never", "case")
+
+
+def test_cancel_leaves_nothing(host, module, scene):
+    scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    before = scene.ids()
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    assert not module.ui.progressBar.isHidden() and 30 <= module.ui.progressBar.value < 100
+    assert not module.ui.gradeButton.enabled and not module.ui.inputsCollapsibleButton.enabled
+    module.ui.cancelButton.click()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert statuses(module) == ("Ready.", "Cancelled.")
+    assert scene.ids() == before
+    assert module.ui.progressBar.isHidden() and not module.ui.cancelButton.enabled
+
+
+def test_error_of_the_grading_is_said_and_the_next_one_works(host, module, scene, grade):
+    import slicer
+
+    scene.sequences()
+    mask = scene.labelmap(box=(slice(0, 0),))
+    grade()
+    message = module.ui.messageLabel.text.replace("\u200b", "")
+    assert message == "✖ The mask is empty (case_seg).\nDraw the tumour."
+    assert scene.results() == []
+    slicer.util.arrayFromVolume(mask)[2:5] = 1
+    grade()
+    assert module.ui.messageLabel.text == ""
+    assert len(scene.results()) == 1
+
+
+def test_a_grading_process_that_dies_is_said_and_replaced(host, module, scene, grade):
+    nodes = scene.case("die")
+    grade()
+    assert module.ui.messageLabel.text.startswith("✖ The grading process ended")
+    for node, name in zip(nodes, ("t1", "t2", "flair", "seg"), strict=True):
+        node.SetName(f"better_{name}")
+    grade()
+    assert module.ui.messageLabel.text == ""
+    assert scene.results()[0].GetAttribute("GliomaGrading.Result") == "better"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_killed_in_the_middle(host, module, scene, grade):
+    scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    os.kill(module.logic.worker().pid, signal.SIGKILL)
+    host.wait(lambda: module.widget.controller.run is None, 10)
+    assert module.ui.messageLabel.text.startswith("✖ The grading process ")
+    assert scene.results() == []
+
+
+def test_scene_close_in_the_middle(host, module, scene):
+    scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    host.close_scene()
+    host.pump(1.0)
+    assert scene.results() == []
+    assert statuses(module) == ("Choose T1, T2, FLAIR, tumour mask.", "")
+    assert not module.ui.cancelButton.enabled
+
+
+def test_removal_of_an_input_in_the_middle(host, module, scene):
+    import slicer
+
+    _t1, t2, _flair, _mask = scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    slicer.mrmlScene.RemoveNode(t2)
+    host.pump(0.8)
+    assert statuses(module) == ("Choose T2.", "Cancelled: pause_t2 was removed.")
+    assert scene.results() == []
+
+
+def test_removal_while_the_images_are_read(host, module, scene):
+    import slicer
+
+    _t1, _t2, flair, _mask = scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    slicer.mrmlScene.RemoveNode(flair)
+    host.pump(0.3)
+    assert module.ui.statusLabel.text == "Choose FLAIR."
+
+
+def test_another_module_in_the_middle(host, module, scene):
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    module.panel.exit()
+    host.wait(lambda: module.widget.controller.run is None, 60)
+    assert len(scene.results()) == 1
+    module.panel.enter()
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+
+
+def test_reload_in_the_middle(host, module, scene):
+    import slicer
+
+    scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    before = scene.ids()
+    slicer.util.reloadScriptedModule("GliomaGrading")
+    host.pump(0.5)
+    module.panel.enter()
+    assert scene.ids() == before
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert module.ui.t1Selector.currentNode().GetName() == "pause_t1"
+
+
+def test_saved_scene_brings_choices_and_result_back(host, module, scene, grade, tmp_path):
+    import slicer
+
+    scene.case()
+    module.ui.voteSelector.currentIndex = 1
+    grade()
+    text = scene.results()[0].GetText()
+    saved = tmp_path / "Bündel 1.mrb"
+    assert slicer.util.saveScene(str(saved))
+    host.close_scene()
+    assert module.ui.resultFrame.isHidden()
+    slicer.util.loadScene(str(saved))
+    host.pump(0.3)
+    assert [module.ui.t1Selector.currentNode().GetName(), module.ui.maskSelector.currentNode().GetName()] == [
+        "case_t1",
+        "case_seg",
+    ]
+    assert module.ui.voteSelector.currentText == "soft"
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+    assert not module.ui.resultFrame.isHidden()
+    assert scene.results()[0].GetText() == text
+    grade()
+    assert len(scene.results()) == 1
+
+
+def test_failing_publication_takes_everything_back(host, module, scene, monkeypatch):
+    import fake_grading
+    from GliomaGradingLib.scene import results
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    inputs = Inputs(*scene.case())
+    made = fake_grading.result("case", 0.9, {}, np.ones(1))
+    results.publish(made, inputs)
+    before = scene.ids()
+
+    def fail(*_):
+        raise RuntimeError("no folder")
+
+    monkeypatch.setattr(results, "_put_into_folder", fail)
+    with pytest.raises(RuntimeError, match="no folder"):
+        results.publish(made, inputs)
+    assert scene.ids() == before
+
+
+def long_named(scene):
+    name = "Krankenhaus_Musterstadt_Neuroradiologie_2026_11_23_Patient_0815"
+    nodes = scene.case(name)
+    nodes[3].GetSegmentation().GetNthSegment(0).SetName(f"{name}_ganzer_Tumor_mit_Oedem")
+    return nodes
+
+
+@pytest.mark.parametrize("colors", ["light", "dark"])
+def test_panel_at_320_pixels_with_long_names(host, module, scene, grade, colors, tmp_path):
+    long_named(scene)
+    module.ui.advancedCollapsibleButton.collapsed = False
+    window = host.window(module, width=320, colors=colors)
+    grade()
+    host.pump(0.1)
+    assert module.ui.t1Selector.toolTip.startswith(
+        "Krankenhaus_Musterstadt_Neuroradiologie_2026_11_23_Patient_0815_t1\n"
+    )
+    assert module.panel.minimumSizeHint().width() <= 300
+    assert module.panel.width <= 320
+    labels = [getattr(module.ui, name) for name in vars(module.ui) if name.endswith("Label")]
+    for label in (one for one in labels if one.visible and one.text):
+        needed = label.heightForWidth(label.width) if label.wordWrap else label.sizeHint().height()
+        assert label.height >= needed, label.objectName
+        if not label.wordWrap:
+            assert label.width >= label.sizeHint().width(), label.objectName
+    assert host.picture(window, tmp_path / f"panel-{colors}.png").stat().st_size > 10_000
+
+
+def test_notice_is_always_there(host, module):
+    assert module.ui.noticeLabel.text.startswith("For research use only.")
+    assert not module.ui.noticeLabel.isHidden()
+    assert module.ui.noticeLabel.parentWidget() is not module.ui.resultFrame
+
+
+# what Slicer's Python lacks
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    from GliomaGradingLib.panel import dependencies
+
+    state = {"missing": ["torch", "torchvision"]}
+    monkeypatch.setattr(dependencies, "missing", lambda *_: list(state["missing"]))
+    return state
+
+
+def test_nothing_starts_and_nothing_is_asked_before_grade(host, fake_worker, without_torch, scene):
+    from grading_module import MODULE_FILE
+
+    module = host.load(MODULE_FILE, enter=True)
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert host.dialogs.shown == []
+    assert module.logic.worker().pid is None
+
+
+def test_without_the_pytorch_extension_the_way_is_told(host, module, scene, grade, without_torch):
+    scene.case()
+    grade()
+    message = module.ui.messageLabel.text
+    assert message.startswith("✖ PyTorch is not installed, and neither is Slicer's PyTorch extension")
+    assert "Extensions Manager" in message and "--no-index" in message
+
+
+@pytest.fixture
+def pytorch_extension(monkeypatch, without_torch):
+    calls = []
+
+    class PyTorchUtilsLogic:
+        def installTorch(self, **options):
+            calls.append(options)
+            without_torch["missing"] = []
+
+    utils = types.ModuleType("PyTorchUtils")
+    utils.PyTorchUtilsLogic = PyTorchUtilsLogic
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", utils)
+    return calls
+
+
+def test_one_question_then_installation_then_grading(host, module, scene, grade, pytorch_extension):
+    import qt
+
+    scene.case()
+    with host.testing_mode(False):
+        host.dialogs.answer(qt.QMessageBox.Ok)
+        grade()
+    assert len(host.dialogs.shown) == 1
+    assert pytorch_extension == [
+        {
+            "askConfirmation": False,
+            "torchVersionRequirement": ">=2.4",
+            "torchvisionVersionRequirement": ">=0.19",
+        }
+    ]
+    assert len(scene.results()) == 1
+
+
+def test_no_is_an_answer(host, module, scene, grade, pytorch_extension):
+    import qt
+
+    scene.case()
+    with host.testing_mode(False):
+        host.dialogs.answer(qt.QMessageBox.Cancel)
+        grade()
+    assert pytorch_extension == []
+    assert module.ui.messageLabel.text == "Cancelled: PyTorch was not installed."
+    assert module.ui.gradeButton.enabled

@@ -731,6 +731,8 @@ def test_a_launcher_in_between_is_ended_with_its_program(folder: Path) -> None:
 
 
 def test_which_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delitem(sys.modules, "slicer", raising=False)  # the embedded Slicer of other tests
+    monkeypatch.setenv("PATH", os.defpath)
     assert default_python() == sys.executable
     tool = tmp_path / ("PythonSlicer.exe" if os.name == "nt" else "PythonSlicer")
     tool.write_text("#!/bin/sh\n")

@@ -172,7 +172,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
 
     def process(
         self, t1Node, t2Node, flairNode, segmentationNode, segmentId=None, *,
-        vote="majority", register="auto", bundle="", device="auto", progress=None,
+        vote="majority", register="auto", bundle="", device="auto", progress=None, cancelled=None,
     ):  # fmt: skip
         """Grades and puts the result into the scene: ``prepare``, ``run`` and ``publish`` in a row.
 
@@ -180,6 +180,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
             segmentationNode: a segmentation, or a labelmap.
             segmentId: one segment; None for all of them together.
             progress: called with a stage's name and the fraction done.
+            cancelled: asked again and again; where it says True, the grading ends and nothing is published.
 
         Returns: GliomaGradingLib.GradeResult.
         Raises: GliomaGradingLib.GliomaGradingError, whose message says what to do.
@@ -189,7 +190,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         inputs = Inputs(t1Node, t2Node, flairNode, segmentationNode, segmentId)
         prepared = self.prepare(inputs)
         options = {"vote": vote, "register": register}
-        result = self.run(prepared, options, bundle, device, progress)
+        result = self.run(prepared, options, bundle, device, progress, cancelled)
         self.publish(result, inputs, prepared)
         return result
 
@@ -197,7 +198,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         """Nodes to arrays."""
         return inputs.prepare()
 
-    def run(self, prepared, options, bundle="", device="auto", progress=None):
+    def run(self, prepared, options, bundle="", device="auto", progress=None, cancelled=None):
         """Arrays to a GradeResult, in the worker; Slicer's events are handled meanwhile."""
         from GliomaGradingLib.result import GradeResult
         from GliomaGradingLib.worker.arrays import ArrayFile
@@ -206,8 +207,14 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         worker = self.worker(bundle, device)
         tell = (lambda stage, fraction, message="": progress(stage, fraction)) if progress else None
         request = Request(ArrayFile(prepared.volumes), {**options, "caseId": prepared.case})
-        answer = worker.wait(worker.submit(request, tell), pump=slicer.app.processEvents)
-        return GradeResult.fromDict(answer)
+        job = worker.submit(request, tell)
+
+        def pump():
+            slicer.app.processEvents()
+            if cancelled and cancelled():
+                worker.cancel(job)
+
+        return GradeResult.fromDict(worker.wait(job, pump=pump))
 
     def publish(self, result, inputs, prepared):
         """A GradeResult to nodes; the slice views go to the largest slice."""
@@ -218,8 +225,12 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         return published
 
     def gradeCohort(self, inputDirectory, outputDirectory, *, vote="majority", register="auto", bundle="",
-                    device="auto", progress=None):  # fmt: skip
+                    device="auto", progress=None, cancelled=None):  # fmt: skip
         """Grades every case folder; writes results.csv and a folder a case. A bad case is a row with its error.
+
+        Args:
+            progress: called with a case's name and the fraction of the cohort done.
+            cancelled: asked again and again; where it says True, the batch ends and keeps what is done.
 
         Returns: GradeResult, or the error, by case.
         """
@@ -228,7 +239,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
 
         def grade(case):
             prepared = Prepared(case.identifier, {**case.images, "mask": case.mask})
-            return self.run(prepared, {"vote": vote, "register": register}, bundle, device)
+            options = {"vote": vote, "register": register}
+            return self.run(prepared, options, bundle, device, cancelled=cancelled)
 
         return grade_cohort(inputDirectory, outputDirectory, grade, progress)
 

@@ -84,7 +84,7 @@ class Case:
             CaseError: one of them is unreadable, or the case cannot be graded.
         """
         paths = dict(zip(ROLES, map(Path, (t1, t2, flair, mask)), strict=True))
-        return _from_paths(paths, maskLabels, caseId or paths["T1"].resolve().parent.name or "case")
+        return _from_paths(paths, maskLabels, caseId or case_identifier(paths["T1"].parent) or "case")
 
     @classmethod
     def fromArrays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,8 +123,8 @@ def find_case_files(folder: Path, layout: str = "auto") -> CaseFiles:
 
 
 def case_identifier(folder: Path) -> str:
-    """The folder's name, without the ``_nifti`` that UCSF-PDGM adds."""
-    name = folder.resolve().name
+    """The folder's name, without the ``_nifti`` that UCSF-PDGM adds; a link has its own name."""
+    name = Path(os.path.abspath(folder)).name  # noqa: PTH100 - "." and ".." get names, and links are not followed
     return name.removesuffix("_nifti") or str(folder)
 
 

@@ -129,3 +129,35 @@ def test_process_tells_progress(host, module, scene):
     seen = []
     module.logic.process(*scene.case(), progress=lambda stage, fraction: seen.append(stage))
     assert seen[0] == "alignment" and "slices" in seen
+
+
+def test_process_is_cancelled_by_its_callback(host, module, scene):
+    from GliomaGradingLib.errors import GliomaGradingError
+
+    nodes = scene.case()
+    before = scene.ids()
+    with pytest.raises(GliomaGradingError) as caught:
+        module.logic.process(*nodes, cancelled=lambda: True)
+    assert caught.value.exit_status == 130
+    assert scene.ids() == before
+    assert module.logic.process(*nodes).grade in ("LGG", "HGG")  # and the next one works
+
+
+def test_a_cancelled_cohort_keeps_what_is_done(host, module, tmp_path, sample):
+    from GliomaGradingLib.errors import GliomaGradingError
+
+    for name in ("1", "2", "3"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).symlink_to(sample)
+    started = []
+    with pytest.raises(GliomaGradingError) as caught:
+        module.logic.gradeCohort(
+            tmp_path / "in",
+            tmp_path / "out",
+            progress=lambda name, fraction: started.append(name),
+            cancelled=lambda: len(started) == 2,
+        )
+    assert caught.value.exit_status == 130
+    assert started == ["1", "2"]
+    rows = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "graded"]]

@@ -306,3 +306,12 @@ def write_dicom(folder: Path, array: np.ndarray) -> None:
 def test_the_head_is_where_it_should_be() -> None:
     index = np.argwhere(arrays()["mask"])[:, ::-1].mean(axis=0)
     assert np.allclose(index * 2 + ORIGIN, TUMOUR_CENTRE, atol=0.5)
+
+
+def test_identifier_is_the_name_of_the_folder_or_link(tmp_path, monkeypatch):
+    folder = write_case(tmp_path / "patient 7", {role: f"{name}.nii.gz" for role, name in FOUR.items()})
+    (tmp_path / "alias").symlink_to(folder)
+    assert Case.read(tmp_path / "alias").identifier == "alias"
+    monkeypatch.chdir(folder)
+    assert Case.read(Path()).identifier == "patient 7"
+    assert Case.read(folder, caseId="mine").identifier == "mine"

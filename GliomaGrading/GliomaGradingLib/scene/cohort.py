@@ -15,6 +15,8 @@ from ..export.tables import Row, failed_row, graded_row, write_results_csv
 from ..result import GradeResult
 
 RESULTS = "results.csv"
+CANCELLED = 130
+"""Exit status of the error that a cancelled grading ends with."""
 Outcome = GradeResult | Exception
 
 
@@ -30,6 +32,7 @@ def grade_cohort(
 
     Raises:
         UsageError: there is no such folder, no case in it, or the output cannot be written.
+        GliomaGradingError: a grading was cancelled; what was graded before stays.
     """
     folders, target = case_folders(Path(source)), Path(output)
     outcomes: dict[str, Outcome] = {}
@@ -80,6 +83,8 @@ def _graded(folder: Path, grade: Callable[[Case], GradeResult]) -> tuple[Outcome
         result = with_times(grade(case), read, case)
         return result, graded_row(result)
     except (GliomaGradingError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        if getattr(error, "exit_status", 1) == CANCELLED:
+            raise  # the user's wish, not the case's fault
         return error, failed_row(folder.name, error, time.perf_counter() - start)
 
 

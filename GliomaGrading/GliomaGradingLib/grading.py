@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .network import TransferModel
     from .slices import SliceStack
 
+DOUBTFUL = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped", "misaligned", "brain-doubtful")
+"""Warnings with which no decision is stood for: what the networks saw may not be what it is named."""
+
 Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of the whole that is done."""
 
@@ -122,7 +125,7 @@ class Grader:
             votes=verdict.votes,
             slices=stack.info,
             tumour_ml=round(stack.tumour_ml, 4),
-            warnings=(*verdict.doubts, *stack.warnings),
+            warnings=tuple(dict.fromkeys((*verdict.doubts, *stack.warnings))),
             model=self.bundle.description(),
             software=software_versions(),
             seconds={"read": 0.0, **clock.seconds()},
@@ -131,13 +134,14 @@ class Grader:
         return Graded(result, registered, stack)
 
     def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
-        """Votes, grade and decision of a prepared slice stack."""
+        """Votes, grade and decision of a prepared slice stack; its warnings can hold the decision back."""
         logits = {}
         for done, sequence in enumerate(SEQUENCES):
             if progress:
                 progress(f"network {sequence}", done / len(SEQUENCES))
             logits[sequence] = self.slice_logits(stack, sequence)
-        return decide(logits, self._calibration, vote, self._rule)
+        doubts = tuple(warning for warning in stack.warnings if warning.code in DOUBTFUL)
+        return decide(logits, self._calibration, vote, self._rule, doubts)
 
     def slice_logits(self, stack: SliceStack, sequence: str) -> list[float]:
         """The raw logits of HGG of a sequence's 20 slices, from foot to head."""

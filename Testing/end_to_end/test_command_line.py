@@ -171,6 +171,16 @@ def test_case_names_with_spaces_and_letters_of_any_script(sample, tmp_path):
     assert result["case"] == "Fall Müller 神経"
 
 
+def test_swapped_sequences_get_a_warning_and_no_decision(sample):
+    files = files_of(sample)
+    done = run("grade", *options({**files, "t1": files["t2"], "t2": files["t1"]}), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    codes = [warning["code"] for warning in result["warnings"]]
+    assert result["decision"] == "indeterminate"
+    assert codes.count("t1-t2-swapped") == 1
+
+
 def test_models_lists_and_verifies():
     done = run("models", "verify")
     assert done.returncode == 0, done.stderr

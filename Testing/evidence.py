@@ -55,8 +55,26 @@ def invariance_table() -> str:
     return (BENCHMARKS / "input_invariance.md").read_text(encoding="utf-8")
 
 
+def decision_sentence() -> str:
+    """How many patients got no decision, and how often the vote was right with and without one."""
+    from GliomaGradingLib.bundle import open_bundle
+    from GliomaGradingLib.training.evaluate import read_probabilities
+
+    units, probabilities = read_probabilities(EVALUATION / "patient" / "probabilities.csv")
+    rule, together = open_bundle().decisionRule(), probabilities[:, 3]
+    vote = (probabilities[:, :3] >= 0.5).sum(axis=1) >= 2
+    withheld = ((together > rule.low) & (together < rule.high)) | (vote != (together >= 0.5))
+    right = vote == (units.grade == 1)
+    return (
+        f"The decision was withheld for {withheld.sum()} of {len(withheld)} patients, of whose votes "
+        f"{100 * right[withheld].mean():.0f} % were right; of the others' votes {100 * right[~withheld].mean():.0f} % "
+        "were right.\n"
+    )
+
+
 QUOTES: dict[str, Callable[[], str]] = {
     "patient": patient_table,
+    "decision": decision_sentence,
     "paper": paper_table,
     "invariance": invariance_table,
 }

@@ -65,10 +65,10 @@ def decision_sentence() -> str:
     vote = (probabilities[:, :3] >= 0.5).sum(axis=1) >= 2
     withheld = ((together > rule.low) & (together < rule.high)) | (vote != (together >= 0.5))
     right = vote == (units.grade == 1)
+    inside, outside = 100 * right[withheld].mean(), 100 * right[~withheld].mean()
     return (
         f"The decision was withheld for {withheld.sum()} of {len(withheld)} patients, of whose votes "
-        f"{100 * right[withheld].mean():.0f} % were right; of the others' votes {100 * right[~withheld].mean():.0f} % "
-        "were right.\n"
+        f"{inside:.0f} % were right; of the others' votes {outside:.0f} % were right.\n"
     )
 
 

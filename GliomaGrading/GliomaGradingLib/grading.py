@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .bundle import Bundle, open_bundle
 from .errors import UsageError
 from .result import GradeResult
-from .voting import VOTING_RULES, Verdict, decide
+from .voting import Verdict, check_rule, decide
 from .words import SEQUENCES, SLICE_COUNT
 
 if TYPE_CHECKING:
@@ -104,15 +104,14 @@ class Grader:
         from .registration import register
         from .slices import prepare
 
-        if vote not in VOTING_RULES:
-            raise UsageError(f"there is no vote {vote!r}", remedy=f"choose one of {', '.join(VOTING_RULES)}")
+        check_rule(vote)  # before the work, not after it
         report = progress or (lambda stage, fraction: None)
         clock = _Clock()
         report("alignment", 0.0)
         registered, registration = register(case, registerMode)
         clock.mark("register")
         report("slices", 0.3)
-        stack, _ = prepare(registered, self._form, "never")
+        stack = prepare(registered, self._form)
         clock.mark("prepare")
         verdict = self.judge(stack, vote, lambda stage, fraction: report(stage, 0.6 + 0.4 * fraction))
         clock.mark("infer")

@@ -90,14 +90,12 @@ def network_input(channels: Tensor, tumour: Tensor, form: ImageForm) -> tuple[Te
 
 
 def stack_input(
-    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm, plane_mm: float = 1.0
+    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm
 ) -> tuple[Tensor, Tensor]:
-    """Network input of ``count`` slices, 1 mm apart, of one stack (P, H, W) and its mask.
+    """Network input of ``count`` slices from plane ``first`` on, of one stack (P, H, W) and its mask.
 
-    Args:
-        first: plane of the first slice.
-        plane_mm: distance of the planes.
+    The planes of a stack lie 1 mm apart.
     """
-    positions = first + torch.arange(count, dtype=torch.float32) / plane_mm
-    channels = channel_planes(stack.expand(count, *stack.shape), positions, form, plane_mm)
+    positions = first + torch.arange(count, dtype=torch.float32)
+    channels = channel_planes(stack.expand(count, *stack.shape), positions, form, plane_mm=1.0)
     return network_input(channels, mask_planes(mask.expand(count, *mask.shape), positions), form)

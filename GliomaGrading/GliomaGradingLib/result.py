@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .words import DISCLAIMER, GRADE_MEANING
@@ -159,6 +159,15 @@ class GradeResult:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the result is incomplete ({error})") from error
+
+    def afterReading(self, seconds: float, notices: Sequence[Notice] = ()) -> GradeResult:
+        """The result with the seconds that reading the case took, and with what was noticed meanwhile."""
+        total = self.seconds.get("total", 0.0) + seconds
+        return replace(
+            self,
+            seconds={**self.seconds, "read": round(seconds, 4), "total": round(total, 4)},
+            warnings=tuple(dict.fromkeys((*self.warnings, *notices))),
+        )
 
     def toJson(self) -> str:
         return json.dumps(self.toDict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

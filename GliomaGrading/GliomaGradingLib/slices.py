@@ -20,7 +20,7 @@ Rules written down once:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,6 @@ KINDS = ("tumour-region", "whole-slice")
 INTENSITIES = ("brain", "region")
 ANCHORS = ("lattice", "lesion")
 
-Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction done."""
 
 
@@ -280,27 +279,14 @@ class Scene:
         return images, mask, _with_planes(region, self.axial, indices)
 
 
-def prepare(
-    case: Case,
-    form: InputForm | None = None,
-    registerMode: str = "auto",
-    progress: Progress | None = None,
-) -> tuple[SliceStack, dict[str, Any]]:
-    """The slices that a case is graded on, and the report of the registration.
+def prepare(case: Case, form: InputForm | None = None) -> SliceStack:
+    """The slices that a case is graded on; its sequences are taken to be registered.
 
     Raises:
         CaseError: fewer than 20 axial slices, an empty mask, a constant sequence, or a sequence that does
             not reach the tumour.
     """
-    say = progress or (lambda stage, fraction: None)
-    say("alignment", 0.0)
-    case, report = _registered(case, registerMode)
-    say("brain", 0.4)
-    scene = scene_of(case, form or InputForm())
-    say("slices", 0.7)
-    stack = _stack(scene, case.warnings)
-    say("slices", 1.0)
-    return stack, report
+    return _stack(scene_of(case, form or InputForm()), case.warnings)
 
 
 def crop(case: Case, form: InputForm | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -466,11 +452,3 @@ def _empty_mask(mask: Volume) -> CaseError:
     return CaseError(
         "the tumour mask is empty", mask.source, "draw the tumour, or choose the labels that it has"
     )
-
-
-def _registered(case: Case, mode: str) -> tuple[Case, dict[str, Any]]:
-    if mode == "never":
-        return case, {"mode": mode}
-    from .registration import register
-
-    return register(case, mode)

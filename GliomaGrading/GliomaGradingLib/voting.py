@@ -92,14 +92,19 @@ def soft(votes: Sequence[Vote]) -> str:
     return grade_of(math.fsum(vote.probability_hgg for vote in votes) / len(votes))
 
 
+def check_rule(rule: str) -> None:
+    """Raises UsageError where there is no such voting rule."""
+    if rule not in VOTING_RULES:
+        raise UsageError(f"there is no vote {rule!r}", remedy=f"choose one of {', '.join(VOTING_RULES)}")
+
+
 def grade_by(rule: str, votes: Sequence[Vote]) -> str:
     """The grade by ``majority`` or ``soft`` voting.
 
     Raises:
         UsageError: there is no such rule.
     """
-    if rule not in VOTING_RULES:
-        raise UsageError(f"there is no vote {rule!r}", remedy=f"choose one of {', '.join(VOTING_RULES)}")
+    check_rule(rule)
     return majority(votes) if rule == "majority" else soft(votes)
 
 

@@ -98,7 +98,7 @@ def test_training_sees_a_case_as_grading_does(case, form, image, tmp_path):
         "decision": asdict(DecisionRule()),
     }
     grader = Grader(write_bundle(tmp_path / "b", models, metadata), models, torch.device("cpu"))
-    stack, _ = prepare(case, form, "never")
+    stack = prepare(case, form)
     data = training_set_from_cases([(case, "HGG")], form=form)
     assert data.form == form
     recipe = replace(Recipe(), precision="float32", image=image)

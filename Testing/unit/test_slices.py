@@ -127,7 +127,7 @@ def resampled(
 
 
 def stack_of(case: FakeCase, form: InputForm | None = None) -> SliceStack:
-    return prepare(case, form, registerMode="never")[0]
+    return prepare(case, form)
 
 
 def correlations(one: SliceStack, other: SliceStack) -> list[float]:

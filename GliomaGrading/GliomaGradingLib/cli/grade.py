@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
     grader = Grader.load(options.bundle, options.device)
     graded = grader.gradeInDetail(case, options.vote, options.register)
-    result = replace(graded.result, seconds=_with_read(graded.result.seconds, read))
+    result = graded.result.afterReading(read)
     if options.output:
         from ..export.folder import write_result_folder
 
@@ -110,10 +110,6 @@ def _labels(text: str) -> tuple[int, ...]:
     if any(label <= 0 for label in labels):
         raise argparse.ArgumentTypeError("labels of the tumour are 1 or more; 0 is background")
     return labels
-
-
-def _with_read(seconds: dict[str, float], read: float) -> dict[str, float]:
-    return {**seconds, "read": round(read, 4), "total": round(seconds["total"] + read, 4)}
 
 
 def _printable(text: str) -> str:

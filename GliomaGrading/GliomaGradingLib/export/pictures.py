@@ -30,7 +30,7 @@ CELL = 232
 """Width of one slice in the picture, in pixels."""
 LABEL, GAP, TOP, BOTTOM = 178, 6, 104, 62
 
-GROUND, PANEL, TEXT, QUIET = (13, 15, 18), (24, 27, 32), (238, 240, 243), (160, 167, 177)
+GROUND, TEXT, QUIET = (13, 15, 18), (238, 240, 243), (160, 167, 177)
 OUTLINE = (255, 214, 64)
 REGION = (92, 200, 255)
 TONES = {HGG: (255, 138, 101), LGG: (129, 212, 250), INDETERMINATE: (255, 224, 130)}

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
 from ..result import GradeResult
-from ..scene.cohort import with_times
 from ..scene.inputs import Inputs, Prepared
 from ..worker.arrays import ArrayFile
 from ..worker.client import Job, Request, WorkerClient
@@ -121,7 +120,7 @@ class GradingRun:
     def _on_result(self, answer: dict[str, Any]) -> None:
         assert self._prepared is not None
         try:
-            result = with_times(GradeResult.fromDict(answer), self._read)
+            result = GradeResult.fromDict(answer).afterReading(self._read)
         except ValueError as error:
             self._fail(GliomaGradingError(str(error), remedy="install the module again"))
             return

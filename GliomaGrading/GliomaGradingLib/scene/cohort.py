@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from ..case import Case
@@ -80,20 +79,12 @@ def _graded(folder: Path, grade: Callable[[Case], GradeResult]) -> tuple[Outcome
     try:
         case = Case.read(folder)
         read = time.perf_counter() - start
-        result = with_times(grade(case), read, case)
+        result = grade(case).afterReading(read, case.warnings)
         return result, graded_row(result)
     except (GliomaGradingError, OSError, ValueError, RuntimeError, MemoryError) as error:
         if getattr(error, "exit_status", 1) == CANCELLED:
             raise  # the user's wish, not the case's fault
         return error, failed_row(folder.name, error, time.perf_counter() - start)
-
-
-def with_times(result: GradeResult, read: float, case: Case | None = None) -> GradeResult:
-    """The result with the seconds that reading took, and with what was noticed while reading."""
-    noticed = [notice for notice in (case.warnings if case else ()) if notice not in result.warnings]
-    total = result.seconds.get("total", 0.0) + read
-    seconds = {**result.seconds, "read": round(read, 4), "total": round(total, 4)}
-    return replace(result, seconds=seconds, warnings=(*result.warnings, *noticed))
 
 
 def _write_case(folder: Path, result: GradeResult) -> None:

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from ..errors import CaseError
 from ..imaging import Volume
 from ..words import SEQUENCES
-from .mask import describe, mask_of, segments_of
+from .mask import mask_of, segments_of
 from .volumes import volume_of
 
 
@@ -105,9 +105,6 @@ class Inputs:
             yield None
         volumes["mask"] = mask_of(self.mask, self.segmentId or None, list(volumes.values()))
         yield Prepared(case_name([node.GetName() or "" for node in self.nodes[:3]]), volumes)
-
-    def describeMask(self) -> str:
-        return describe(self.mask, self.segmentId) if segments_of(self.mask) else str(self.mask.GetName())
 
 
 def case_name(names: list[str]) -> str:

@@ -91,7 +91,7 @@ def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, flo
     if form.kind == "tumour-region":
         images, labels = crop(case, form)
         return images, labels, _first_plane(images, labels, form)
-    stack, _ = prepare(case, form, "never")
+    stack = prepare(case, form)
     return stack.planes, stack.mask, float(stack.first)
 
 

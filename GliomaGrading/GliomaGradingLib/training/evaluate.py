@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..export.files import write_atomically
-from ..voting import Calibration, Platt
+from ..voting import Calibration, sigmoid
 from ..words import SEQUENCES
 from .metrics import Figures, classification_figures, fit_platt, probability_figures, with_intervals
 from .study import Predictions, Study, read_study
@@ -160,5 +160,5 @@ def _fold_rows(units: Predictions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _calibrated(calibration: Calibration, logits: np.ndarray) -> list[float]:
     platts = [calibration.sequences[s] for s in SEQUENCES]
     calibrated = [platt.logit(float(x)) for platt, x in zip(platts, logits, strict=True)]
-    single: list[float] = [Platt().probability(x) for x in calibrated]
+    single = [sigmoid(x) for x in calibrated]
     return [*single, calibration.combine(calibrated)]

@@ -15,7 +15,14 @@ from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import ridge
 from GliomaGradingLib.training.recipe import Augmentation, Recipe, recipe_from_dict
 from GliomaGradingLib.training.source import SliceSource, part_logits
-from GliomaGradingLib.training.splits import Part, Split, image_split, patient_split, stratified_folds
+from GliomaGradingLib.training.splits import (
+    Part,
+    Split,
+    image_split,
+    patient_split,
+    stratified_folds,
+    whole_patient_split,
+)
 from GliomaGradingLib.training.study import Study, read_study, run_study
 from small_training import small_training_set
 
@@ -59,6 +66,28 @@ def test_patient_split_keeps_a_patient_on_one_side_and_tests_everybody_once():
         assert len(split.test) == 20 * len(sides[2])
         tested += sorted(sides[2])
     assert sorted(tested) == list(range(156))
+
+
+def test_whole_patient_split_has_the_papers_shares_of_each_grade_and_cuts_no_patient():
+    grades = np.array([0] * 60 + [1] * 100)
+    split = whole_patient_split(grades, 20, seed=4)
+    sides = [part.patients() for part in (split.train, split.validation, split.test)]
+    assert sorted(np.concatenate(sides)) == list(range(160))
+    assert [(int((grades[s] == 0).sum()), int((grades[s] == 1).sum())) for s in sides] == [
+        (42, 70),
+        (9, 15),
+        (9, 15),
+    ]
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [2240, 480, 480]
+    assert (whole_patient_split(grades, 20, seed=4).test.patient == split.test.patient).all()
+    assert (whole_patient_split(grades, 20, seed=5).test.patients() != sides[2]).any()
+
+
+def test_whole_patients_belong_to_the_image_protocol(data):
+    with pytest.raises(UsageError, match="--whole-patients"):
+        Study(protocol="patient", whole_patients=True)
+    ((_, _, split),) = Study(protocol="image", whole_patients=True).splits(data)
+    assert not set(split.train.patients()) & set(split.test.patients())
 
 
 def test_folds_are_stratified_and_seeded():
@@ -242,3 +271,14 @@ def test_recipes_know_their_keys():
     assert recipe_from_dict(Recipe().to_dict()) == Recipe()
     with pytest.raises(UsageError, match="epoch_count"):
         recipe_from_dict({"epoch_count": 3})
+
+
+def test_a_mask_may_be_replaced_by_its_box():
+    tumour = torch.zeros(1, 12, 12)
+    tumour[0, 3, 4], tumour[0, 8, 9] = 1.0, 1.0  # two corners
+    kinds = {tuple(redrawn(tumour, 0.25, torch.Generator().manual_seed(n)).shape) for n in range(3)}
+    assert kinds == {(1, 12, 12)}
+    box = torch.zeros(1, 12, 12)
+    box[0, 3:9, 4:10] = 1.0
+    drawn = [redrawn(tumour, 0.25, torch.Generator().manual_seed(n)) for n in range(40)]
+    assert 4 <= sum(bool((d == box).all()) for d in drawn) <= 20

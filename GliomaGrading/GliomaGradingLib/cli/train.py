@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
     )
     parser.add_argument("--shuffle-grades", action="store_true", help="control: grades shuffled among patients")
+    parser.add_argument(
+        "--whole-patients", action="store_true", help="with the image protocol: the same shares, no patient cut"
+    )
     parser.add_argument("--recipe", type=Path, metavar="JSON", help="settings that differ from the defaults")
     parser.add_argument("--pretrained", type=Path, metavar="FILE", help="the 2014 GoogLeNet's ImageNet tensors")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -59,6 +62,7 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         folds=options.folds,
         repeats=options.repeats,
         shuffled_grades=options.shuffle_grades,
+        whole_patients=options.whole_patients,
         recipe=recipe,
     )
     runs = 3 * sum(1 for _ in study.splits(data))

@@ -28,15 +28,23 @@ def augment(
 
 
 def redrawn(tumour: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Masks (B, H, W) as other hands might draw them: a ``share`` each is grown, shrunk or smeared."""
+    """Masks (B, H, W) as other hands might draw them: a ``share`` each is grown, shrunk, smeared or boxed."""
     grown = functional.max_pool2d(tumour[:, None], 3, stride=1, padding=1)[:, 0]
     shrunk = 1 - functional.max_pool2d(1 - tumour[:, None], 3, stride=1, padding=1)[:, 0]
     smeared = functional.avg_pool2d(tumour[:, None], 9, stride=1, padding=4)[:, 0]
     shrunk = torch.where((shrunk.sum(dim=(1, 2)) > 0)[:, None, None], shrunk, tumour)
+    boxed = _filled(tumour.amax(dim=2))[:, :, None] * _filled(tumour.amax(dim=1))[:, None, :]
     draw = torch.rand(len(tumour), generator=generator)[:, None, None]
-    for order, other in enumerate((grown, shrunk, smeared)):
+    for order, other in enumerate((grown, shrunk, smeared, boxed)):
         tumour = torch.where((draw >= order * share) & (draw < (order + 1) * share), other, tumour)
     return tumour
+
+
+def _filled(line: Tensor) -> Tensor:
+    """Lines (B, n) of 0 and 1 with 1 from the first 1 to the last."""
+    after_first = line.cummax(dim=1).values
+    before_last = line.flip(1).cummax(dim=1).values.flip(1)
+    return after_first * before_last
 
 
 def _changed_intensity(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:

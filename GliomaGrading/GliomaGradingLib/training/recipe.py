@@ -19,7 +19,7 @@ class Augmentation:
         rotation: radians. zoom, aspect: log scale. shift: fraction of the half image.
         contrast: log of the gain on z-scores. brightness: z-scores. noise: upper bound of the noise's
             standard deviation in z-scores. mirror: mirror left-right half of the time. redraw: share of
-            masks that are grown, of masks that are shrunk, and of masks that are smeared.
+            masks that are grown, of those shrunk, of those smeared, and of those replaced by their box.
     """
 
     rotation: float = 0.4
@@ -30,7 +30,7 @@ class Augmentation:
     brightness: float = 0.3
     noise: float = 0.0
     mirror: bool = True
-    redraw: float = 0.15
+    redraw: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Recipe:
     sampling: str = "patients"
     images_per_epoch: int = 1600
     batch: int = 32
-    epochs: int = 3
+    epochs: int = 2
     probe: bool = True
     ridge: float = 3.0
     probe_gain: float = 3.0
     probe_passes: int = 2
-    learning_rate: float = 2e-5
+    learning_rate: float = 1e-5
     head_factor: float = 1.0
     weight_decay: float = 0.02
     dropout: float = 0.3

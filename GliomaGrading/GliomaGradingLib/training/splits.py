@@ -1,8 +1,9 @@
 """Who is trained on and who is tested on, under the two protocols.
 
 ``image`` is the paper's: all slices of all patients are shuffled and cut 70 : 15 : 15, so that slices of one
-patient stand on both sides. ``patient`` keeps a patient on one side. Both give the same parts to the three
-sequences.
+patient stand on both sides. ``patient`` keeps a patient on one side, in cross-validation.
+``whole_patient_split`` is the paper's with the one change that no patient is cut. All give the same parts to
+the three sequences.
 """
 
 from __future__ import annotations
@@ -55,6 +56,19 @@ def image_split(patients: int, slices: int, seed: int) -> Split:
         Part(everything.patient[rows], everything.slice[rows])
         for rows in (order[:first], order[first:second], order[second:])
     )
+    return Split(train, validation, test)
+
+
+def whole_patient_split(grades: np.ndarray, slices: int, seed: int) -> Split:
+    """The paper's shares of the patients of each grade, every patient with all slices in one part."""
+    rng = np.random.default_rng(seed)
+    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for grade in np.unique(grades):
+        rows = rng.permutation(np.flatnonzero(grades == grade))
+        cuts = np.round(np.cumsum(PAPER_SHARES[:2]) * len(rows)).astype(int)
+        for part, chosen in zip(parts, np.split(rows, cuts), strict=True):
+            part.extend(int(row) for row in chosen)
+    train, validation, test = (Part.of_patients(sorted(part), slices) for part in parts)
     return Split(train, validation, test)
 
 

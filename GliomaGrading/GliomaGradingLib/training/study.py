@@ -19,7 +19,7 @@ from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, curves_csv
 from .recipe import Recipe, recipe_from_dict
 from .source import part_logits
-from .splits import PROTOCOLS, Split, image_split, patient_split
+from .splits import PROTOCOLS, Split, image_split, patient_split, whole_patient_split
 
 PREDICTIONS = "predictions.csv"
 STUDY = "study.json"
@@ -31,6 +31,8 @@ class Study:
 
     Args:
         protocol: ``patient`` (cross-validation) or ``image`` (the paper's single split).
+        whole_patients: with ``image``, the same shares but no patient is cut: what the paper's protocol gives
+            once recognising a patient does not help.
         shuffled_grades: give every patient another patient's grade, as a control: what is then scored
             above chance is recognition of patients, not of grades.
     """
@@ -39,6 +41,7 @@ class Study:
     folds: int = 5
     repeats: int = 1
     shuffled_grades: bool = False
+    whole_patients: bool = False
     seed: int = 2022
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -47,6 +50,10 @@ class Study:
             raise UsageError(
                 f"there is no protocol {self.protocol!r}", remedy=f"choose one of {', '.join(PROTOCOLS)}"
             )
+        if self.whole_patients and self.protocol != "image":
+            raise UsageError(
+                "the patient protocol keeps patients whole as it is", remedy="leave out --whole-patients"
+            )
         if self.folds < 2 or self.repeats < 1:
             raise UsageError("a study needs two folds and one repeat at least", remedy="correct --folds")
 
@@ -54,6 +61,9 @@ class Study:
         """(repeat, fold, split) of every training run; the same for the three sequences."""
         for repeat in range(self.repeats):
             seed = self.seed + repeat
+            if self.whole_patients:
+                yield repeat, 0, whole_patient_split(data.grades, SLICE_COUNT, seed)
+                continue
             if self.protocol == "image":
                 yield repeat, 0, image_split(len(data), SLICE_COUNT, seed)
                 continue
@@ -144,7 +154,7 @@ def read_study(folder: Path) -> tuple[Study, Predictions]:
         raise UsageError(
             f"there is no finished study ({error})", folder, "run 'glioma-grading train' first"
         ) from error
-    study = Study(**{**settings, "recipe": recipe_from_dict(settings["recipe"])})
+    study = study_from_dict(settings)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return study, Predictions(
         repeat=np.array(columns["repeat"], dtype=int),
@@ -154,6 +164,11 @@ def read_study(folder: Path) -> tuple[Study, Predictions]:
         grade=np.array(columns["grade"], dtype=int),
         logits=np.array([columns[_logit_column(s)] for s in SEQUENCES], dtype=float).T,
     )
+
+
+def study_from_dict(settings: dict[str, Any]) -> Study:
+    """A study of its JSON form; what the form does not say keeps its default."""
+    return Study(**{**settings, "recipe": recipe_from_dict(settings["recipe"])})
 
 
 def predictions_csv(predictions: Predictions) -> str:
@@ -214,7 +229,7 @@ def _claim(folder: Path, study: Study) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(study), indent=2) + "\n"
     path = folder / STUDY
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+    if path.is_file() and study_from_dict(json.loads(path.read_text(encoding="utf-8"))) != study:
         raise UsageError("the folder holds another study", folder, "choose another --output, or remove it")
     write_atomically(path, text.encode())
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..cohort.layouts import NAMES
+from ..errors import CaseError, UsageError
 
 if TYPE_CHECKING:
     from ..case import Case
+    from ..cohort.listing import CaseEntry, Cohort
     from ..slices import InputForm
+    from ..training.dataset import TrainingSet
+
+Failed = Callable[[str, CaseError], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input", nargs="?", type=Path, metavar="INPUT", help="folder of graded cases, or a CSV table of them"
+    )
+    parser.add_argument("--layout", default="auto", metavar="NAME", help=f"auto, manifest, {', '.join(NAMES)}")
+    parser.add_argument("--grades", type=Path, metavar="TABLE", help="grades: a table with case and grade")
+    parser.add_argument("--collection", metavar="NAME", help="name of the data; default: the layout's")
+    parser.add_argument(
+        "--cases", type=Path, metavar="DIR", help="the same as INPUT: a folder with HGG/ and LGG/, say"
+    )
     parser.add_argument(
         "--crops", type=Path, metavar="NPZ", help="tumour crops already in the form of the input"
     )
@@ -22,43 +37,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--table", type=Path, metavar="CSV", help="the crops' patients: patient, grade, collection, shippable"
     )
     parser.add_argument(
-        "--cases", type=Path, metavar="DIR", help="folder with HGG/ and LGG/, each of case folders"
-    )
-    parser.add_argument(
         "--form",
         choices=("tumour-region", "whole-slice"),
         default="tumour-region",
-        help="what models will see of --cases",
+        help="what models will see of the cases",
     )
     parser.add_argument("--pixels", type=int, default=224, help="side of a whole slice, in points over 240 mm")
     parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="training set to write")
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..training.crops import training_set_from_cases, training_set_from_crops
+    source = options.input or options.cases
+    failures: list[str] = []
+    if source and (options.crops or options.table):
+        raise UsageError("cases and crops are given", remedy="give one or the other")
+    if source:
+        data = _of_cohort(source, options, failures)
+    elif options.crops and options.table:
+        from ..training.crops import training_set_from_crops
 
-    if options.crops and options.table:
         data = training_set_from_crops(options.crops, options.table)
-    elif options.cases:
-        data = training_set_from_cases(_graded_cases(options.cases), form=_form(options))
     else:
-        raise UsageError("no patients are given", remedy="give --crops with --table, or --cases")
+        raise UsageError(
+            "no patients are given", remedy="give a folder or a table of cases, or --crops with --table"
+        )
     data.write(options.output)
     hgg = int(data.grades.sum())
     print(f"{options.output}: {len(data)} patients ({hgg} HGG, {len(data) - hgg} LGG)")
-    return 0
+    return 1 if failures else 0
+
+
+def _of_cohort(source: Path, options: argparse.Namespace, failures: list[str]) -> TrainingSet:
+    """The graded cases of a cohort, one scan a patient; who is left out is told on stderr."""
+    from ..cohort.listing import find_cohort
+    from ..training.crops import training_set_from_cases
+
+    cohort = find_cohort(source, options.layout, options.grades)
+    entries = _one_scan_a_patient(cohort)
+    _check_both_grades(cohort, entries)
+
+    def failed(case: str, error: CaseError) -> None:
+        failures.append(case)
+        _tell(f"{case} is left out: {error}")
+
+    collection = options.collection or cohort.layout
+    data = training_set_from_cases(_read(entries, failed), collection, _form(options), failed)
+    _check_both_grades(cohort, [e for e in entries if e.case in set(data.patients)])
+    return data
+
+
+def _one_scan_a_patient(cohort: Cohort) -> list[CaseEntry]:
+    """The first graded scan of each patient: two would come to lie on both sides of a split."""
+    chosen: dict[str, CaseEntry] = {}
+    for entry in cohort.cases:
+        if entry.problem:
+            _tell(f"{entry.case} is left out: {entry.problem}")
+        elif not entry.grade:
+            _tell(f"{entry.case} is left out: its grade is not known")
+        elif entry.patient in chosen:
+            _tell(f"{entry.case} is left out: {chosen[entry.patient].case} is of the same patient")
+        else:
+            chosen[entry.patient] = entry
+    return list(chosen.values())
+
+
+def _check_both_grades(cohort: Cohort, entries: list[CaseEntry]) -> None:
+    from ..words import HGG, LGG
+
+    counts = {grade: sum(entry.grade == grade for entry in entries) for grade in (LGG, HGG)}
+    if not all(counts.values()):
+        found = " and ".join(f"{number} {grade}" for grade, number in counts.items())
+        notices = "".join(f"; {notice}" for notice in cohort.notices if "not read" in notice)
+        raise CaseError(
+            f"there are {found} to learn from{notices}",
+            cohort.source,
+            "give cases of both grades, with --grades TABLE where the data set has no table of them",
+        )
+
+
+def _read(entries: list[CaseEntry], failed: Failed) -> Iterator[tuple[Case, str]]:
+    for entry in entries:
+        try:
+            case = entry.read()
+        except CaseError as error:
+            failed(entry.case, error)
+            continue
+        yield case, entry.grade or ""
+
+
+def _tell(text: str) -> None:
+    from ..cohort.listing import printable
+
+    print(printable(text), file=sys.stderr)
 
 
 def _form(options: argparse.Namespace) -> InputForm:
     from ..slices import InputForm
 
     return InputForm() if options.form == "tumour-region" else InputForm.wholeSlice(options.pixels)
-
-
-def _graded_cases(folder: Path) -> Iterator[tuple[Case, str]]:
-    from ..case import Case
-    from ..words import HGG, LGG
-
-    for grade in (HGG, LGG):
-        for case in sorted(path for path in (folder / grade).glob("*") if path.is_dir()):
-            yield Case.read(case), grade

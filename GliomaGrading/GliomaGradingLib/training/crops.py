@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,19 +53,31 @@ def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
 
 
 def training_set_from_cases(
-    cases: Iterable[tuple[Case, str]], collection: str = "own", form: InputForm | None = None
+    cases: Iterable[tuple[Case, str]],
+    collection: str = "own",
+    form: InputForm | None = None,
+    failed: Callable[[str, CaseError], None] | None = None,
 ) -> TrainingSet:
     """A training set from cases and their grades, of tumour regions or of whole slices as ``form`` says.
 
     Every case is registered first, as it is for grading.
 
+    Args:
+        failed: is told of a case (by its name) that cannot be graded as it is, which is then left out.
+
     Raises:
-        CaseError: there are no cases, a grade is unknown, or a case cannot be graded as it is.
+        CaseError: there are no cases, a grade is unknown, or (without ``failed``) a case cannot be graded.
     """
     form = form or InputForm()
     names, grades, images, labels, first = [], [], [], [], []
     for case, grade in cases:
-        picture, mask, start = _planes_of(register(case, "auto")[0], form)
+        try:
+            picture, mask, start = _planes_of(register(case, "auto")[0], form)
+        except CaseError as error:
+            if failed is None:
+                raise
+            failed(case.identifier, error)
+            continue
         names.append(case.identifier)
         grades.append(grade)
         images.append(picture.astype(np.float16))

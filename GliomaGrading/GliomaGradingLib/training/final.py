@@ -20,21 +20,30 @@ from .fit import Fit, curves_csv
 from .recipe import Recipe
 from .splits import Part, Split
 from .study import read_study
+from .usual import learn_usual
 
 LICENSE = """\
 These weights are licensed under the Apache License, Version 2.0
 (http://www.apache.org/licenses/LICENSE-2.0). They are for research use only; they are not a medical
 device and not for diagnosis or treatment decisions.
 """
-ATTRIBUTION = """\
-What the weights have learned from
+TCGA = ("TCGA-GBM", "TCGA-LGG")
+TCGA_PATIENTS = """\
 - Patients: TCGA-GBM and TCGA-LGG of The Cancer Imaging Archive with the BraTS-TCGA segmentations
   (Bakas et al. 2017, doi 10.1038/sdata.2017.117, licensed CC BY 3.0), as packaged by the BraTS challenge
   (Menze et al. 2015, doi 10.1109/TMI.2014.2377694; Bakas et al. 2018, arXiv 1811.02629).
-- Starting point: the BVLC reference GoogLeNet, trained on ImageNet and released for unrestricted use
+"""
+ATTRIBUTION = """\
+What the weights have learned from
+{patients}- Starting point: the BVLC reference GoogLeNet, trained on ImageNet and released for unrestricted use
   (Szegedy et al. 2015, doi 10.1109/CVPR.2015.7298594; Jia et al. 2014, arXiv 1408.5093). Every layer has
   been fine-tuned since.
 - Method: Chin J Med Imaging Technol 2022;38(11):1715, three transfer networks that vote.
+"""
+
+OWN_LICENSE = """\
+Who trained these weights says what may be done with them; the terms of the patients' data hold too. They
+are for research use only; they are not a medical device and not for diagnosis or treatment decisions.
 """
 
 NOBODY = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -70,7 +79,17 @@ def train_bundle(
         for column, sequence in enumerate(SEQUENCES)
     }
     metadata = _metadata(data, recipe, seeds, name or folder.name, study)
-    return write_bundle(folder, models, metadata, {"LICENSE": LICENSE, "ATTRIBUTION.txt": ATTRIBUTION})
+    metadata["familiarity"] = asdict(learn_usual(data, models, recipe))
+    return write_bundle(folder, models, metadata, _texts(data))
+
+
+def _texts(data: TrainingSet) -> dict[str, str]:
+    """Licence and attribution: the shipped patients' for these, only what is known for anybody else's."""
+    collections = sorted(set(map(str, data.collections)))
+    if set(collections) <= set(TCGA):
+        return {"LICENSE": LICENSE, "ATTRIBUTION.txt": ATTRIBUTION.format(patients=TCGA_PATIENTS)}
+    patients = f"- Patients: {len(data)} of {', '.join(collections)}\n"
+    return {"LICENSE": OWN_LICENSE, "ATTRIBUTION.txt": ATTRIBUTION.format(patients=patients)}
 
 
 def _trained(

@@ -1,0 +1,1 @@
+"""Cohorts: which layout a folder of cases has, what is in it, and grading all of it."""

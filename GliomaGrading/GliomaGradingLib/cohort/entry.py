@@ -1,0 +1,64 @@
+"""A case of a cohort: where its files are and what the data set says of it. Nothing is read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CaseError
+from .layouts import ROLES
+
+if TYPE_CHECKING:
+    from ..case import Case
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """A case to grade.
+
+    Args:
+        case: unique in its cohort, whether or not case matters.
+        files: file or folder of a DICOM series by role (T1, T2, FLAIR, mask); without what is missing.
+        layout: name of the layout it was found by. folder: where it lies.
+        mask_labels: labels that are tumour; None for every label.
+        grade: LGG or HGG, where a table or a folder tells. patient: what scans of one patient share.
+        problem: why it cannot be graded, or ''.
+    """
+
+    case: str
+    files: Mapping[str, Path]
+    layout: str
+    folder: Path
+    mask_labels: tuple[int, ...] | None = None
+    grade: str | None = None
+    patient: str = ""
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The roles that have no file."""
+        return tuple(role for role in ROLES if role not in self.files)
+
+    def read(self, maskLabels: Sequence[int] | None = None) -> Case:
+        """Read its files.
+
+        Args:
+            maskLabels: labels that are tumour, rather than those of the data set.
+
+        Raises:
+            CaseError: it has a problem, or its files have.
+        """
+        from ..case import Case
+
+        if self.problem:
+            raise CaseError(self.problem, self.folder, self.remedy)
+        paths = {role.lower(): self.files[role] for role in ROLES}
+        return Case.fromFiles(**paths, maskLabels=maskLabels or self.mask_labels, caseId=self.case)
+
+
+def clean_name(name: str) -> str:
+    """A case's name without line ends, other control characters, slashes and undecodable bytes."""
+    return "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name).strip() or "_"

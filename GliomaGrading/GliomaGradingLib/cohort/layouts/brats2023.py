@@ -1,0 +1,52 @@
+"""BraTS 2023 GLI and, after treatment, BraTS 2024 GLI: the same names, other times of imaging."""
+
+from __future__ import annotations
+
+import re
+
+from .base import Layout, by_role
+
+_TREATED = re.compile(r"(BraTS-GLI-\d{5})-1\d\d", re.IGNORECASE)
+
+
+class Brats2023(Layout):
+    """``BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1n.nii.gz``: identifier, patient and time point.
+
+    Source: the challenge's data page (Synapse syn51156910); that ``-000`` and ``-001`` are two scans of one
+    patient follows from public loaders that split the data by patient. The set has no grades.
+    """
+
+    name = "brats2023"
+    title = "BraTS 2023 GLI"
+    example = "BraTS-GLI-00000-000/BraTS-GLI-00000-000-{t1n,t1c,t2w,t2f,seg}.nii.gz"
+    source = "BraTS 2023, Synapse syn51156910"
+    labels = "1 necrosis, 2 oedema, 3 enhancing"
+    endings = by_role("-t1n", "-t2w", "-t2f", "-seg")
+    folder = re.compile(r"BraTS-(GLI|SSA)-\d{5}-0\d\d", re.IGNORECASE)
+    note = "BraTS 2023 GLI has no grades, and its patients are those of BraTS 2021 under other names"
+
+    def patient(self, case: str) -> str:
+        return re.sub(r"-\d{3}$", "", case)
+
+
+class Brats2024(Brats2023):
+    """Its names are those of 2023 with time points from ``-100`` on: after surgery and radiation.
+
+    Source: de Verdier et al. 2024, arXiv 2405.18368 (post-treatment glioma; label 4 is the resection
+    cavity); the time points as public loaders have them (``BraTS-GLI-02062-100``). Nothing of it is listed
+    unless it is asked for by name, and then the cavity is no tumour.
+    """
+
+    name = "brats2024"
+    title = "BraTS 2024 GLI (after treatment)"
+    example = "BraTS-GLI-02062-100/BraTS-GLI-02062-100-{t1n,t1c,t2w,t2f,seg}.nii.gz"
+    source = "de Verdier et al. 2024, arXiv 2405.18368"
+    labels = "1 non-enhancing core, 2 oedema, 3 enhancing, 4 resection cavity (left out)"
+    folder = _TREATED
+    mask_labels = (1, 2, 3)
+    only_own_names = True
+    on_request = (
+        "BraTS 2024 GLI is imaged after treatment, and the models have learned from untreated tumours: "
+        "--layout brats2024 takes it all the same, without the resection cavity"
+    )
+    note = on_request.split(":")[0]

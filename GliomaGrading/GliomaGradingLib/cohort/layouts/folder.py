@@ -1,0 +1,90 @@
+"""What lies in a folder, read once: one scan, no file is opened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ...imaging import VOLUME_SUFFIXES, volume_suffix
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
+_JUNK = {"__macosx", "$recycle.bin", "system volume information"}
+
+
+class Candidate:
+    """A file or folder that may be a sequence or the mask; its stem is lower case, without its ending."""
+
+    __slots__ = ("path", "stem")
+
+    def __init__(self, path: Path, is_folder: bool = False) -> None:
+        self.path = path
+        self.stem = path.name.lower() if is_folder else stem(path)
+
+
+def stem(path: Path) -> str:
+    """A file name in lower case without the ending that makes it a volume; a folder's name in lower case."""
+    name = path.name.lower()
+    return name[: len(name) - len(volume_suffix(path))] if volume_suffix(path) else name
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Names in a folder, sorted; hidden ones are left out.
+
+    Args:
+        volumes: files that SimpleITK may read as volumes. tables: CSV, TSV and Excel files.
+        others: the remaining files (DICOM files have any name). folders: sub-folders and links to folders.
+    """
+
+    path: Path
+    volumes: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    @cached_property
+    def files(self) -> tuple[Candidate, ...]:
+        """The volumes, made once for all layouts that look at them."""
+        return tuple(Candidate(self.path / name) for name in self.volumes)
+
+    @cached_property
+    def places(self) -> tuple[Candidate, ...]:
+        """The sub-folders, which may each hold a DICOM series."""
+        return tuple(Candidate(self.path / name, is_folder=True) for name in self.folders)
+
+    @cached_property
+    def name(self) -> str:
+        """Its own name, whatever path it was reached by: "." and ".." get names, links are not followed."""
+        return Path(os.path.abspath(self.path)).name or str(self.path)  # noqa: PTH100
+
+    @classmethod
+    def read(cls, path: Path) -> Folder:
+        """Scan a folder.
+
+        Raises:
+            OSError: as the file system says.
+        """
+        volumes, tables, others, folders = [], [], [], []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(".") or name.lower() in _JUNK:
+                    continue
+                if _is_dir(entry):
+                    folders.append(name)
+                elif name.lower().endswith(VOLUME_SUFFIXES):
+                    volumes.append(name)
+                elif name.lower().endswith(TABLE_SUFFIXES):
+                    tables.append(name)
+                else:
+                    others.append(name)
+        return cls(path, *(tuple(sorted(names)) for names in (volumes, tables, others, folders)))
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or to where we may not look
+        return True  # whoever enters it says why it cannot be read

@@ -1,0 +1,326 @@
+"""What is in a cohort: the layout, the cases with their grades, what is missing, what was skipped and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import CaseError, UsageError
+from ..words import HGG, LGG
+from .entry import CaseEntry, clean_name
+from .grades import GradeTable, find_grades, parse_grade, read_grades
+from .layouts import AUTO, LAYOUTS, NAMES, ROLES, Folder, Found, Layout, chosen_layouts
+from .manifest import COLUMNS, MANIFEST, SUFFIXES, read_manifest
+from .walk import Skipped, Walk, cases_below
+
+__all__ = ["NAMES", "CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict"]
+
+SCHEMA = "glioma-grading/cohort/1"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The cases of a folder or a manifest.
+
+    Args:
+        source: as given. layout: name of the layout that most cases have. why: how it was recognised.
+        cases: in the order of their paths, or of the manifest's rows.
+        skipped: folders and scans that are no cases to grade.
+        notices: what the user should know.
+    """
+
+    source: Path
+    layout: str
+    why: str
+    cases: tuple[CaseEntry, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> tuple[CaseEntry, ...]:
+        """The cases that can be graded, as far as their files' names tell."""
+        return tuple(entry for entry in self.cases if not entry.problem)
+
+    @property
+    def graded(self) -> tuple[CaseEntry, ...]:
+        """The complete cases with a known grade."""
+        return tuple(entry for entry in self.complete if entry.grade)
+
+
+def find_cohort(source: str | Path, layout: str = AUTO, grades: str | Path | None = None) -> Cohort:
+    """List the cases of a folder in a known layout, or of a manifest. No volume is opened.
+
+    Args:
+        layout: ``auto``, ``manifest``, or one of ``NAMES``.
+        grades: a table of grades; what it says goes before what the layout finds.
+
+    Raises:
+        UsageError: there is no such folder or layout, no case, or a table that was named is unusable.
+    """
+    source = Path(source)
+    given = read_grades(Path(grades)) if grades else None
+    cohort = _of_manifest(source) if _is_manifest(source, layout) else _of_folder(source, layout)
+    return _with_given_grades(cohort, given) if given else cohort
+
+
+def _is_manifest(source: Path, layout: str) -> bool:
+    if not source.exists():
+        raise UsageError("there is no such folder or file", source, "check the path")
+    if source.is_dir():
+        if layout == MANIFEST:
+            raise UsageError("this is a folder, not a manifest", source, f"give a CSV file with {COLUMNS}")
+        return False
+    if layout not in (AUTO, MANIFEST) or source.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            "this is a file, not a folder of cases", source, f"give a folder, or a CSV file with {COLUMNS}"
+        )
+    return True
+
+
+def _of_manifest(source: Path) -> Cohort:
+    cases = read_manifest(source)
+    return Cohort(source, MANIFEST, f"a table of {len(cases)} cases", cases)
+
+
+def _of_folder(source: Path, layout: str) -> Cohort:
+    try:
+        layouts = chosen_layouts(layout)
+    except CaseError as error:
+        raise UsageError(error.problem, remedy=f"{error.remedy}, {MANIFEST}") from None
+    walk = cases_below(source, layouts)
+    if not walk.found:
+        raise _no_case(source, walk, layout)
+    wanted, skipped = _fit(_alike(walk.found), is_asked_for=layout != AUTO)
+    tables, notices = find_grades([*walk.tables, *_tables_above(source)])
+    entries = [_entry(found_by, found, source, tables) for found_by, found in wanted]
+    entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
+    main, why = _recognised(wanted or walk.found)
+    notices = [*notices, *_notes(wanted), *_about_tables(tables, entries), *_mixed(wanted)]
+    entries, renamed = _with_unique_names(source, entries)
+    rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
+    return Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
+
+
+def _alike(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, Found]]:
+    """Incomplete cases by the layout of the whole ones, where it explains as much: its message fits better."""
+    counts = Counter(layout.name for layout, case in found if not case.problem)
+    main = max(LAYOUTS, key=lambda layout: counts[layout.name])
+    return [_by(main, *entry) if counts and entry[1].problem else entry for entry in found]
+
+
+def _by(main: Layout, layout: Layout, found: Found) -> tuple[Layout, Found]:
+    if main is layout or layout.owns(found.case) or main.only_own_names:
+        return layout, found
+    other = main.find(Folder.read(found.folder))
+    return (main, other[0]) if other and len(other[0].paths) >= len(found.paths) else (layout, found)
+
+
+def _fit(
+    cases: list[tuple[Layout, Found]], is_asked_for: bool
+) -> tuple[list[tuple[Layout, Found]], list[Skipped]]:
+    """Cases to grade, and those that their data set would not have graded."""
+    wanted, skipped = [], []
+    for layout, found in cases:
+        reason = layout.unfit(found.case) or ("" if is_asked_for else layout.on_request)
+        if reason:
+            skipped.append(Skipped(found.folder, reason))
+        else:
+            wanted.append((layout, found))
+    return wanted, skipped
+
+
+def _tables_above(source: Path) -> list[Path]:
+    """Tables in the folder above: data sets put them beside the folder of the cases."""
+    try:
+        return [source.resolve().parent / name for name in Folder.read(source.resolve().parent).tables]
+    except OSError:
+        return []
+
+
+def _entry(layout: Layout, found: Found, source: Path, tables: list[GradeTable]) -> CaseEntry:
+    patient = layout.patient(found.case)
+    return CaseEntry(
+        case=found.case,
+        files=dict(found.paths),
+        layout=layout.name,
+        folder=found.folder,
+        mask_labels=layout.mask_labels,
+        grade=_grade(layout, found, patient, source, tables),
+        patient=patient,
+        problem=found.problem,
+        remedy=found.remedy,
+    )
+
+
+def _grade(layout: Layout, found: Found, patient: str, source: Path, tables: list[GradeTable]) -> str | None:
+    """What a table says, else the data set, else the name of a folder above: HGG or LGG."""
+    told = next((g for table in tables if (g := table.of(found.case, patient))), None)
+    return told or _told(layout.grade_of(found)) or layout.every_grade or _folder_grade(found.folder, source)
+
+
+def _told(text: str | None) -> str | None:
+    try:
+        return parse_grade(text or "")
+    except ValueError:
+        return None
+
+
+def _folder_grade(folder: Path, source: Path) -> str | None:
+    below = folder.relative_to(source).parts if folder.is_relative_to(source) else ()
+    names = [part.upper() for part in (source.name, *below)]
+    return next((name for name in reversed(names) if name in (LGG, HGG)), None)
+
+
+def _recognised(found: list[tuple[Layout, Found]]) -> tuple[Layout, str]:
+    """The most frequent layout, the first of the list where several are, and the sentence about it."""
+    counts = Counter(layout.name for layout, _found in found)
+    main = max(LAYOUTS, key=lambda layout: counts[layout.name])
+    share = (
+        f"{counts[main.name]} of {len(found)} cases are called so" if len(found) > 1 else "a case is called so"
+    )
+    return main, f"{main.title} ({main.example}): {share}"
+
+
+def _notes(found: list[tuple[Layout, Found]]) -> list[str]:
+    return list(dict.fromkeys(layout.note for layout, case in found if layout.note and layout.owns(case.case)))
+
+
+def _about_tables(tables: list[GradeTable], entries: list[CaseEntry]) -> Iterator[str]:
+    for table in tables:
+        if any(table.of(entry.case, entry.patient) for entry in entries):
+            yield f"grades are from {table.path}: {_unclear(table)}WHO 2 and 3 count as LGG, 4 as HGG"
+
+
+def _unclear(table: GradeTable) -> str:
+    texts = ", ".join(repr(text) for text in table.unclear[:3])
+    return f"{texts} in it is no grade that counts; " if texts else ""
+
+
+def _mixed(found: list[tuple[Layout, Found]]) -> Iterator[str]:
+    counts = Counter(layout.name for layout, _found in found)
+    if len(counts) > 1:
+        parts = ", ".join(f"{number} {name}" for name, number in counts.most_common())
+        yield f"several layouts are mixed: {parts}"
+
+
+def _with_unique_names(source: Path, entries: list[CaseEntry]) -> tuple[list[CaseEntry], list[str]]:
+    """Cases of one name are called after their path below the source, or, if need be, numbered."""
+    counts = Counter(entry.case.casefold() for entry in entries)
+    taken = {name for name, number in counts.items() if number == 1}
+    unique, renamed = [], 0
+    for entry in entries:
+        if counts[entry.case.casefold()] > 1:
+            entry = replace(entry, case=_free_name(_by_path(source, entry), taken))
+            renamed += 1
+        unique.append(entry)
+    notice = f"{renamed} cases shared their name with another and are called after their folders"
+    return unique, [notice] if renamed else []
+
+
+def _by_path(source: Path, entry: CaseEntry) -> str:
+    parts = entry.folder.relative_to(source).parts if entry.folder.is_relative_to(source) else ()
+    above = parts if entry.folder.name not in entry.case else parts[:-1]
+    return clean_name("_".join((*above, entry.case)))
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.casefold())
+    return free
+
+
+def _with_given_grades(cohort: Cohort, table: GradeTable) -> Cohort:
+    cases = tuple(replace(e, grade=table.of(e.case, e.patient) or e.grade) for e in cohort.cases)
+    return replace(cohort, cases=cases, notices=(*cohort.notices, *_about_tables([table], list(cases))))
+
+
+def _no_case(source: Path, walk: Walk, layout: str) -> UsageError:
+    """What to say where nothing was found: why, or that another layout finds something."""
+    remedy = f"give a folder that has a folder for each case, or a CSV file with {COLUMNS}"
+    if layout == AUTO:
+        reason = next((f" ({item.reason})" for item in walk.skipped if item.path == source), "")
+        return UsageError(f"there is no case{reason}", source, remedy)
+    others = cases_below(source).found
+    if others:
+        main, _why = _recognised(others)
+        remedy = f"--layout auto takes what is there for {main.name} ({len(others)} of it)"
+    return UsageError(f"there is no case in the layout {layout}", source, remedy)
+
+
+def describe(cohort: Cohort) -> str:
+    """The listing for a terminal, for ``--dry-run``."""
+    lines = [
+        f"Input      {cohort.source}",
+        f"Layout     {cohort.layout}: {cohort.why}",
+        f"Cases      {len(cohort.cases)}: {len(cohort.complete)} complete, "
+        f"{len(cohort.cases) - len(cohort.complete)} with a problem",
+        f"Grades     {_grade_counts(cohort.cases)}",
+        *(f"Note       {notice}" for notice in cohort.notices),
+        *_table_of(cohort.cases),
+        *_skipped_lines(cohort.skipped),
+    ]
+    return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def printable(text: str) -> str:
+    """Without control characters and broken names, which a terminal would obey or refuse."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _grade_counts(cases: Iterable[CaseEntry]) -> str:
+    grades = Counter(entry.grade for entry in cases)
+    return f"{grades[LGG]} LGG, {grades[HGG]} HGG, {grades[None]} unknown"
+
+
+def _table_of(cases: tuple[CaseEntry, ...]) -> list[str]:
+    width = max(len("Case"), *(len(printable(entry.case)) for entry in cases)) if cases else 0
+    rows = ["", f"{'Case':<{width}}  Grade  Files"]
+    return rows + [f"{printable(e.case):<{width}}  {e.grade or '-':<5}  {_files(e)}" for e in cases]
+
+
+def _files(entry: CaseEntry) -> str:
+    if entry.problem:
+        return f"! {entry.problem}"
+    return " ".join(_short(entry, role) for role in ROLES)
+
+
+def _short(entry: CaseEntry, role: str) -> str:
+    """The file's name, a star in place of the case's."""
+    path = entry.files[role]
+    is_here = entry.layout == MANIFEST or path.parent == entry.folder
+    return ("" if is_here else f"{path.parent.name}/") + path.name.replace(entry.case, "*", 1)
+
+
+def _skipped_lines(skipped: tuple[Skipped, ...]) -> list[str]:
+    return ["", "Skipped", *(f"{item.path}: {item.reason}" for item in skipped)] if skipped else []
+
+
+def to_dict(cohort: Cohort) -> dict[str, Any]:
+    """The listing as JSON has it."""
+    return {
+        "schema": SCHEMA,
+        "source": str(cohort.source),
+        "layout": cohort.layout,
+        "why": cohort.why,
+        "notices": list(cohort.notices),
+        "cases": [_case_dict(entry) for entry in cohort.cases],
+        "skipped": [{"path": str(item.path), "reason": item.reason} for item in cohort.skipped],
+    }
+
+
+def _case_dict(entry: CaseEntry) -> dict[str, Any]:
+    return {
+        "case": entry.case,
+        "layout": entry.layout,
+        "files": {role: str(path) for role, path in entry.files.items()},
+        "mask_labels": list(entry.mask_labels) if entry.mask_labels else None,
+        "grade": entry.grade,
+        "patient": entry.patient,
+        "problem": entry.problem,
+    }

@@ -1,0 +1,86 @@
+"""A cohort as a table: a row a case, with its files relative to the table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import UsageError
+from .entry import CaseEntry, clean_name
+from .grades import parse_grade
+from .layouts import ROLES
+from .tables import Table, read_table
+
+MANIFEST = "manifest"
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
+COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
+
+
+def read_manifest(path: Path) -> tuple[CaseEntry, ...]:
+    """The cases of a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will.
+
+    A row whose files are missing is a case with a problem, as it would be in a folder.
+
+    Raises:
+        UsageError: it cannot be read, columns are missing, or two rows have one name.
+    """
+    table = read_table(path)
+    wanted = ("case", *map(str.lower, ROLES))
+    lacking = [name for name in wanted if name not in table.columns]
+    if lacking:
+        raise UsageError(f"the manifest has no column {', '.join(lacking)}", path, f"the columns are {COLUMNS}")
+    if not table.rows:
+        raise UsageError("the manifest names no case", path, "give it a row for each case")
+    _check_names(table)
+    return tuple(_entry(path, number, row) for number, row in table.rows)
+
+
+def _check_names(table: Table) -> None:
+    seen: dict[str, int] = {}
+    for number, row in table.rows:
+        name = clean_name(row["case"]).casefold() if row["case"] else ""
+        if not name:
+            raise UsageError(f"row {number} has no case", table.path, "name every case")
+        if name in seen:
+            what = f"rows {seen[name]} and {number} are both called '{row['case']}'"
+            raise UsageError(what, table.path, "give each case its own name")
+        seen[name] = number
+
+
+def _entry(path: Path, number: int, row: dict[str, str]) -> CaseEntry:
+    files = {role: _file(path, row[role.lower()]) for role in ROLES if row[role.lower()]}
+    problem, grade, labels = _problem(files), None, None
+    try:
+        grade = parse_grade(row.get("grade", ""))
+    except ValueError:
+        problem = problem or f"'{row['grade']}' in row {number} of {path.name} is no grade (LGG, HGG, 2, 3, 4)"
+    try:
+        labels = _labels(row.get("mask_labels", ""))
+    except ValueError:
+        problem = (
+            problem or f"'{row['mask_labels']}' in row {number} of {path.name} is no list of labels (1 2 4)"
+        )
+    case = clean_name(row["case"])
+    return CaseEntry(case, files, MANIFEST, path.parent, labels, grade, row.get("patient") or case, problem)
+
+
+def _file(path: Path, text: str) -> Path:
+    """A path as the manifest has it; one that Windows wrote is understood elsewhere too."""
+    if os.sep == "/" and "\\" in text and "/" not in text:
+        text = text.replace("\\", "/")
+    return path.parent / text
+
+
+def _problem(files: dict[str, Path]) -> str:
+    lacking = [role for role in ROLES if role not in files]
+    if lacking:
+        return f"{' and '.join(lacking)} not named in the manifest"
+    absent = [role for role, path in files.items() if not path.exists()]
+    return f"{absent[0]} not found: there is no {files[absent[0]]}" if absent else ""
+
+
+def _labels(text: str) -> tuple[int, ...] | None:
+    numbers = tuple(int(part) for part in text.replace(",", " ").replace("+", " ").split())
+    if any(number < 1 for number in numbers):
+        raise ValueError(text)
+    return numbers or None

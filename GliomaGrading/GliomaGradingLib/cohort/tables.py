@@ -1,0 +1,115 @@
+"""Tables as hospitals and data sets hand them out: CSV with any separator, TSV, Excel."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+
+_SAVE = "save it as 'CSV UTF-8'"
+_SEPARATORS = (",", ";", "\t", "|")
+MAX_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text cells by normalised column name.
+
+    Args:
+        columns: as written, by normalised name (``who_cns_grade`` for "WHO CNS Grade").
+        rows: the number a spreadsheet shows for the row, and its cells; blank rows are left out.
+    """
+
+    path: Path
+    columns: dict[str, str]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+    def having(self, patterns: Iterable[str]) -> list[str]:
+        """Normalised names of the columns that fit one of the patterns (``*`` is any text)."""
+        wanted = [normalised(pattern) for pattern in patterns]
+        return [name for name in self.columns if any(fnmatch.fnmatchcase(name, w) for w in wanted)]
+
+
+def normalised(name: str) -> str:
+    """A column's name without case, spaces and punctuation (``*`` stays)."""
+    return re.sub(r"[^\w*]+", "_", name.strip().casefold()).strip("_")
+
+
+def read_table(path: Path) -> Table:
+    """Read a table with a head.
+
+    Raises:
+        UsageError: it cannot be read, is empty or not in UTF-8, or (Excel) openpyxl is not installed.
+    """
+    rows = _excel(path) if path.suffix.lower() == ".xlsx" else _delimited(path)
+    lines = ((number, [cell.strip() for cell in cells]) for number, cells in rows)
+    filled = ((number, cells) for number, cells in lines if any(cells))
+    head = next(filled, None)
+    if head is None:
+        raise UsageError("the table is empty", path, "give a table whose first row names its columns")
+    names = [normalised(cell) for cell in head[1]]
+    _check_unique(path, [name for name in names if name])
+    columns = {name: cell for name, cell in zip(names, head[1], strict=True) if name}
+    content = ((n, dict(zip(names, [*cells, *[""] * len(names)], strict=False))) for n, cells in filled)
+    return Table(path, columns, tuple((n, {k: v for k, v in row.items() if k}) for n, row in content))
+
+
+def _check_unique(path: Path, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"the column '{twice[0]}' is there twice", path, "remove one of them")
+
+
+def _delimited(path: Path) -> Iterator[tuple[int, list[str]]]:
+    text = _text(path)
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(_SEPARATORS, key=head.count)
+    try:
+        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+    except csv.Error as error:
+        raise UsageError(f"the table is damaged ({error})", path, _SAVE) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError("the file is too large for a table", path, "give the table of cases")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the table cannot be read ({error.strerror})", path, "check the path") from None
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        raise UsageError("the table is not in UTF-8", path, _SAVE) from None
+    if "\0" in text:
+        raise UsageError("this is no table of text", path, _SAVE)
+    return text
+
+
+def _excel(path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        import openpyxl
+    except ImportError:
+        raise UsageError(
+            "openpyxl, which reads Excel files, is not installed", path, f"pip install openpyxl, or {_SAVE}"
+        ) from None
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
+            yield number, [_cell(value) for value in cells]
+        book.close()
+    except Exception as error:  # openpyxl raises a different one for every way a file can be damaged
+        raise UsageError(f"the Excel file cannot be read ({error})", path, _SAVE) from None
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

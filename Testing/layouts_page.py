@@ -1,0 +1,219 @@
+"""Writes Resources/Layouts.md: the table of layouts from the code, listings and errors from real runs.
+
+    PYTHONPATH=GliomaGrading python Testing/layouts_page.py          writes the page
+    PYTHONPATH=GliomaGrading python Testing/layouts_page.py --check  fails where the page is another
+
+A test does the second, so the page stays true.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY / "Testing" / "unit")]
+
+from GliomaGradingLib.cohort.layouts import LAYOUTS, Layout  # noqa: E402
+from GliomaGradingLib.cohort.listing import describe, find_cohort  # noqa: E402
+from GliomaGradingLib.errors import GliomaGradingError  # noqa: E402
+from layout_trees import DATA_SETS, tree  # noqa: E402
+
+PAGE = REPOSITORY / "Resources" / "Layouts.md"
+SHOWN = "cohort"
+
+HEAD = """\
+# Layouts
+
+`glioma-grading batch INPUT`, `prepare INPUT`, `grade CASE_DIR` and `logic.gradeCohort(...)` find the files of
+a case by their names. `--layout auto` tries the layouts below, and says which it took; `--layout NAME` takes
+one. `glioma-grading batch INPUT --dry-run` lists what would be graded, what is missing and what is skipped,
+and why; with `--json` for programs. Nothing but folders and tables is read for it (of DICOM, one header a
+folder).
+
+This page is written by `Testing/layouts_page.py`, and a test keeps it equal to what the program does.
+
+| name | data set | files of a case | labels of the mask | grades | source |
+|---|---|---|---|---|---|
+"""
+
+RULES = """
+`manifest` is the layout of a table; see below.
+
+What holds for all of them:
+
+- A T1 with contrast medium is never taken for T1. Where only that is there, T1 is missing, and the message
+  names the file that was not used.
+- Every label of a mask is tumour, but for BraTS 2024, whose label 4 is the resection cavity. `--mask-labels`
+  chooses others.
+- `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd` and `.hdr` in any case. Two files that could both be
+  one sequence (`t1.nii` beside `t1.nii.gz`) are a problem of that case; none is chosen silently.
+- A case with a problem is a row of `results.csv` that says so. Follow-up scans (UCSF-PDGM `_FU003d` and the
+  six that had other names before version 5, UPENN-GBM `_21`), scans after treatment (BraTS 2024), folders
+  that cannot be read and links in a circle are skipped, with the reason, and have no row.
+- Two cases of one name are called after their folders. A case's name has no line end and no slash.
+- Several layouts may be mixed in one folder; the listing says so.
+- Folders called `HGG` and `LGG` grade the cases in them, whatever their layout.
+
+## Grades
+
+Grades are for `evaluate` and `prepare`; grading itself never looks at them. They are searched in tables with
+the data set's name for them, in the input folder or the one above, as CSV (comma, semicolon or tab; UTF-8
+with or without BOM, or UTF-16), TSV or Excel (with `pip install openpyxl`; else save it as CSV). `--grades
+TABLE` names any table with a column for the case (`case`, `id`, `subject`, `patient id` ...) and one called
+`grade` (or `WHO grade` ...); it goes before what was found. Understood are HGG and LGG, 2 to 4, II to IV,
+with or without "WHO", "grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others
+put grade 3 into HGG: look before comparing. Grade 1 and anything else is told and not guessed.
+
+## A table of cases
+
+`glioma-grading batch cohort.csv` with the columns `case,t1,t2,flair,mask` and, at will, `grade`,
+`mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). Paths are relative to the table, or
+absolute; a path may be a folder with one DICOM series.
+
+```
+case,t1,t2,flair,mask,grade
+p01,scans/p01_t1.nii.gz,scans/p01_t2.nii.gz,scans/p01_flair.nii.gz,masks/p01.nii.gz,2
+```
+
+## Training on your own cohort
+
+```
+glioma-grading prepare INPUT [--layout NAME] [--grades TABLE] --output training.npz
+glioma-grading train --data training.npz --output study --pretrained FILE          # cross-validation by patient
+glioma-grading evaluate study
+glioma-grading train --data training.npz --output work --study study --pretrained FILE --final BUNDLE_DIR
+glioma-grading grade CASE_DIR --bundle BUNDLE_DIR
+```
+
+`prepare` takes one scan a patient (the first with a grade), because two would come to lie on both sides of a
+split. It says on stderr whom it leaves out and why, and ends with status 1 where a graded case could not be
+used. A bundle in `GliomaGrading/Resources/Models` is offered by the panel.
+
+## Unconfirmed
+
+Names, labels and columns are from the papers named above and from public loaders of the data sets; the data
+themselves were not at hand but for BraTS 2020. What rests on loaders alone: labels 1, 2, 4 of UCSF-PDGM; the
+masks of UTSW-Glioma; the archive's form of the Erasmus Glioma Database; that time points from 100 on are
+BraTS 2024. Not confirmed anywhere: a table of TCGA's histologic grades beside the Bakas 2017 files (the
+collection in the folder's name is used; `*clinical*` with `bcr_patient_barcode` and
+`neoplasm_histologic_grade` is read where it is found), and the columns of ReMIND's table.
+"""
+
+
+def page() -> str:
+    return "".join(
+        [
+            HEAD,
+            *map(row, LAYOUTS),
+            RULES,
+            "\n## Listings\n",
+            *map(listing, EXAMPLES),
+            "\n## Errors\n\n",
+            errors(),
+        ]
+    )
+
+
+def row(layout: Layout) -> str:
+    cells = (
+        f"`{layout.name}`",
+        layout.title,
+        f"`{layout.example}`",
+        layout.labels,
+        told(layout),
+        layout.source,
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def told(layout: Layout) -> str:
+    """Where a layout's grades come from."""
+    if layout.every_grade:
+        return f"all {layout.every_grade}"
+    tables = [f"`{source.pattern}`: `{source.grade[0]}`" for source in layout.grades]
+    others = {"brats": ["folders HGG, LGG"], "tcga-glistrboost": ["collection"], "egd": ["`metadata.json`"]}
+    return ", ".join([*others.get(layout.name, []), *tables]) or "none"
+
+
+NAME_MAPPING = (
+    "Grade,BraTS_2020_subject_ID,TCGA_TCIA_subject_ID\n"
+    "HGG,BraTS20_Training_001,NA\nLGG,BraTS20_Training_002,NA\n"
+)
+EXAMPLES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "BraTS 2020 with its table of grades; one case has no T1 but one with contrast": (
+        (
+            "BraTS20_Training_001/BraTS20_Training_001_{t1,t1ce,t2,flair,seg}.nii.gz",
+            "BraTS20_Training_002/BraTS20_Training_002_{t1ce,t2,flair,seg}.nii.gz",
+        ),
+        {"name_mapping.csv": NAME_MAPPING},
+    ),
+    "UCSF-PDGM: a follow-up scan is skipped": (
+        (
+            *DATA_SETS["ucsf-pdgm"],
+            "UCSF-PDGM-0429_FU003d_nifti/UCSF-PDGM-0429_FU003d_{T1,T2,FLAIR,tumor_segmentation}.nii.gz",
+        ),
+        {"UCSF-PDGM-metadata_v5.csv": "ID,WHO CNS Grade\nUCSF-PDGM-004,4\n"},
+    ),
+    "BIDS: the mask in a derivative": (
+        DATA_SETS["bids"],
+        {"participants.tsv": "participant_id\tgrade\nsub-01\t3\n"},
+    ),
+    "BraTS 2024, after treatment, beside BraTS 2023": ((*DATA_SETS["brats2023"], *DATA_SETS["brats2024"]), {}),
+    "Folders of one's own, and what is no case": (
+        ("{siteA,siteB}/p1/{t1,t2,flair,mask}.nii.gz", "notes/readme.md", "maps/adc.nii"),
+        {},
+    ),
+}  # fmt: skip
+
+
+MANIFESTS = {"a.csv": "case,t1,t2\n", "b.csv": "case,t1,t2,flair,mask\nx,1,2,3,4\nX,1,2,3,4\n"}
+
+
+def listing(title: str) -> str:
+    names, tables = EXAMPLES[title]
+    with TemporaryDirectory() as folder:
+        root = made(Path(folder), names, tables)
+        text = describe(find_cohort(root)).replace(str(root), SHOWN)
+    return f"\n{title}:\n```\n$ glioma-grading batch {SHOWN} --dry-run\n{text}```\n"
+
+
+def made(folder: Path, names: tuple[str, ...], tables: dict[str, str]) -> Path:
+    root = tree(folder / "x" / SHOWN, *names)
+    for name, text in tables.items():
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+def errors() -> str:
+    with TemporaryDirectory() as folder:
+        root = made(Path(folder), ("p1/t1.nii",), MANIFESTS)
+        (root / "empty").mkdir()
+        wrong = ("none", "", "empty", "p1", "a.csv", "b.csv", "p1/t1.nii")
+        options = ("auto", "brats22", "auto", "utsw", "auto", "auto", "auto")
+        cases = zip((root / name for name in wrong), options, strict=True)
+        lines = [line.replace(str(root), SHOWN) for case in cases for line in error(*case)]
+    return "```\n" + "".join(f"{line}\n" for line in lines) + "```\n"
+
+
+def error(source: Path, layout: str) -> Iterator[str]:
+    option = "" if layout == "auto" else f" --layout {layout}"
+    yield f"$ glioma-grading batch {source}{option} --dry-run"
+    try:
+        find_cohort(source, layout)
+    except GliomaGradingError as wrong:
+        yield f"error: {wrong}"
+
+
+def main() -> int:
+    text = page()
+    if "--check" in sys.argv:
+        return 0 if PAGE.read_text(encoding="utf-8") == text else 1
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

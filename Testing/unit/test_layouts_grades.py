@@ -1,0 +1,268 @@
+"""Grades and manifests: tables as data sets and hospitals have them."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import pickle
+import runpy
+from pathlib import Path
+
+import pytest
+from GliomaGradingLib.cohort.grades import parse_grade, read_grades, without_zeros
+from GliomaGradingLib.cohort.listing import describe, find_cohort, to_dict
+from GliomaGradingLib.cohort.tables import read_table
+from GliomaGradingLib.errors import UsageError
+from layout_trees import DATA_SETS, tree
+
+FOUR = "{t1,t2,flair,seg}.nii.gz"
+
+
+def grades_of(source: Path, **options: object) -> dict[str, str | None]:
+    return {entry.case: entry.grade for entry in find_cohort(source, **options).cases}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "grade"),
+    [
+        ("HGG", "HGG"), ("lgg ", "LGG"), ("4", "HGG"), ("3", "LGG"), ("2.0", "LGG"), ("IV", "HGG"),
+        ("iii", "LGG"),
+        ("WHO grade II", "LGG"), ("WHO CNS Grade 4", "HGG"), ("G3", "LGG"), ("grade_4", "HGG"),
+        ("", None), ("-1", None), ("NA", None), ("Unknown", None),
+    ],
+)  # fmt: skip
+def test_grades_of_any_spelling(text: str, grade: str | None) -> None:
+    assert parse_grade(text) == grade
+
+
+@pytest.mark.parametrize("text", ["1", "WHO I", "5", "high", "glioblastoma", "2/3", "0"])
+def test_what_is_no_grade_is_not_guessed(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_grade(text)
+
+
+def test_name_mapping_of_brats_2020(tmp_path: Path) -> None:
+    for number in ("001", "002", "003"):
+        tree(tmp_path, f"BraTS20_Training_{number}/BraTS20_Training_{number}_{FOUR}")
+    (tmp_path / "name_mapping.csv").write_text(
+        "Grade,BraTS_2017_subject_ID,BraTS_2018_subject_ID,TCGA_TCIA_subject_ID,"
+        "BraTS_2019_subject_ID,BraTS_2020_subject_ID\n"
+        "HGG,Brats17_CBICA_AAB_1,Brats18_CBICA_AAB_1,NA,BraTS19_CBICA_AAB_1,BraTS20_Training_001\n"
+        "LGG,NA,NA,TCGA-CS-4941,BraTS19_TCIA_1,BraTS20_Training_002\n"
+    )
+    expected = {"BraTS20_Training_001": "HGG", "BraTS20_Training_002": "LGG", "BraTS20_Training_003": None}
+    assert grades_of(tmp_path) == expected
+    assert grades_of(tmp_path / "BraTS20_Training_002") == {"BraTS20_Training_002": "LGG"}  # the table is above
+    notices = find_cohort(tmp_path).notices
+    assert [n for n in notices if n.startswith("grades are from") and n.endswith("3 count as LGG, 4 as HGG")]
+    assert read_grades(tmp_path / "name_mapping.csv").of("TCGA-CS-4941") == "LGG"
+
+
+def test_metadata_of_ucsf_has_three_digits_where_folders_have_four(tmp_path: Path) -> None:
+    cases = tmp_path / "UCSF-PDGM-v5"
+    for number in ("0004", "0005", "0007", "0541"):
+        tree(cases, f"UCSF-PDGM-{number}_nifti/UCSF-PDGM-{number}_{{T1,T2,FLAIR,tumor_segmentation}}.nii.gz")
+    (tmp_path / "UCSF-PDGM-metadata_v5.csv").write_text(
+        "\ufeffID,Sex,WHO CNS Grade,BraTS21 ID\n"
+        "UCSF-PDGM-004,M,4,BraTS2021_00097\nUCSF-PDGM-005,F,3,\nUCSF-PDGM-007,F,1,\nUCSF-PDGM-541,M,2,\n",
+        encoding="utf-8",
+    )
+    assert list(grades_of(cases).values()) == ["HGG", "LGG", None, "LGG"]
+    assert any("'1' in it is no grade that counts" in notice for notice in find_cohort(cases).notices)
+
+
+def test_utsw_table_has_tabs_and_windows_line_ends(tmp_path: Path) -> None:
+    for number in ("0001", "0002", "0003"):
+        tree(tmp_path, f"BT{number}/brain_{{t1,t2,flair}}.nii.gz", f"BT{number}/tumorseg_FeTS.nii.gz")
+    text = "Subject ID\tTumor Grade\tIDH\r\nBT0001\t2\tmutated\r\nBT0002\t4 \twild type\r\nBT0003\tNA\tNA\r\n"
+    (tmp_path / "UTSW_Glioma_Metadata-2-1.tsv").write_bytes(text.encode())
+    assert grades_of(tmp_path) == {"BT0001": "LGG", "BT0002": "HGG", "BT0003": None}
+
+
+def egd(folder: Path) -> Path:
+    for number in ("0001", "0002", "0003"):
+        tree(folder, f"SUBJECTS/EGD-{number}/{{T1,T1GD,T2,FLAIR,MASK}}.nii.gz")
+    return folder
+
+
+def test_egd_sheet_in_excel(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    head = ["Subject", "IDH", "1p19q", "Grade"]
+    for row in (head, ["EGD-0001", 0, 0, 4], ["EGD-0002", 1, 1, 2], ["EGD-0003", -1, -1, -1]):
+        book.active.append(row)
+    book.save(egd(tmp_path) / "Genetic_and_Histological_labels.xlsx")
+    assert grades_of(tmp_path) == {"EGD-0001": "HGG", "EGD-0002": "LGG", "EGD-0003": None}
+
+
+def test_egd_grades_of_a_patients_own_file(tmp_path: Path) -> None:
+    for case, grade in (("EGD-0001", 4), ("EGD-0002", 3), ("EGD-0003", -1)):
+        text = json.dumps({"Genetic_and_Histological_labels": {"IDH": -1, "1p19q": -1, "Grade": grade}})
+        (egd(tmp_path) / "SUBJECTS" / case / "metadata.json").write_text(text)
+    assert grades_of(tmp_path) == {"EGD-0001": "HGG", "EGD-0002": "LGG", "EGD-0003": None}
+    (tmp_path / "SUBJECTS" / "EGD-0001" / "metadata.json").write_text("{broken")
+    assert grades_of(tmp_path)["EGD-0001"] is None
+
+
+def test_without_openpyxl_the_listing_goes_on_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = egd(tmp_path) / "Genetic_and_Histological_labels.xlsx"
+    table.write_bytes(b"PK")
+    real = builtins.__import__
+
+    def without(name: str, *rest: object) -> object:
+        if name == "openpyxl":
+            raise ImportError(name)
+        return real(name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    cohort = find_cohort(tmp_path)
+    assert len(cohort.cases) == 3 and cohort.graded == ()
+    assert "pip install openpyxl, or save it as 'CSV UTF-8'" in cohort.notices[0]
+    with pytest.raises(UsageError, match="openpyxl, which reads Excel files, is not installed"):
+        find_cohort(tmp_path, grades=table)
+
+
+def test_a_damaged_excel_file_does_not_stop_the_listing(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    (egd(tmp_path) / "Genetic_and_Histological_labels.xlsx").write_bytes(b"PK\3\4 cut off")
+    assert "the Excel file cannot be read" in find_cohort(tmp_path).notices[0]
+
+
+def test_participants_of_bids(tmp_path: Path) -> None:
+    tree(tmp_path, *DATA_SETS["bids"])
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\tWHO grade\nsub-01\t50\tIII\n")
+    assert grades_of(tmp_path) == {"sub-01": "LGG"}
+
+
+def test_tcga_by_collection_and_by_table(tmp_path: Path) -> None:
+    for collection, case in (("GBM", "TCGA-02-0006"), ("LGG", "TCGA-CS-4941")):
+        place = tmp_path / f"Pre-operative_TCGA_{collection}_NIfTI_and_Segmentations" / case
+        tree(place, f"{case}_1996.08.23_{{t1,t1Gd,t2,flair,GlistrBoost}}.nii.gz")
+    assert grades_of(tmp_path) == {"TCGA-02-0006": "HGG", "TCGA-CS-4941": "LGG"}
+
+
+def test_a_table_that_the_user_names_goes_first(tmp_path: Path) -> None:
+    cases = tree(tmp_path / "cases", f"HGG/a/{FOUR}", f"HGG/b/{FOUR}", f"c/{FOUR}")
+    table = tmp_path / "mine.csv"
+    table.write_text("Patient ID;WHO grade\na;2\nc;IV\n")
+    assert grades_of(cases) == {"a": "HGG", "b": "HGG", "c": None}
+    assert grades_of(cases, grades=table) == {"a": "LGG", "b": "HGG", "c": "HGG"}
+    table.write_text("name,value\na,2\n")
+    with pytest.raises(UsageError, match="no column of grades"):
+        find_cohort(cases, grades=table)
+
+
+def test_zeros_before_numbers_do_not_count() -> None:
+    assert without_zeros("UCSF-PDGM-0004") == without_zeros("ucsf-pdgm-004") == "ucsf-pdgm-4"
+    assert without_zeros("p100") == "p100" and without_zeros("a0") == "a0"
+
+
+# tables
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_any_separator_and_encoding(tmp_path: Path, separator: str, encoding: str) -> None:
+    path = tmp_path / "t.csv"
+    lines = [["Case ", "Größe (mm)"], [' "a b" ', "3"], ["", ""], ["c", ""]]
+    path.write_bytes("\r\n".join(separator.join(line) for line in lines).encode(encoding))
+    table = read_table(path)
+    assert table.columns == {"case": "Case", "grösse_mm": "Größe (mm)"}
+    assert [number for number, _ in table.rows] == [2, 4]
+    assert table.rows[1][1] == {"case": "c", "grösse_mm": ""}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "the table is empty"), (b"\n \n", "the table is empty"), (b"case,M\xfcller\n", "not in UTF-8"),
+        (b"a\0b", "no table of text"), (b"case,case\n1,2\n", "the column 'case' is there twice"),
+        (b'case,t1\n"a,b\n', "the table is damaged"),
+    ],
+)  # fmt: skip
+def test_tables_that_cannot_be_read(tmp_path: Path, content: bytes, text: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UsageError, match=text):
+        read_table(tmp_path / "t.csv")
+
+
+# manifests
+
+
+def manifest(folder: Path, text: str, name: str = "cohort.csv") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8-sig")
+    return folder / name
+
+
+def test_a_manifest_names_files_beside_it(tmp_path: Path) -> None:
+    tree(tmp_path / "data", f"p1_{FOUR}", "p2_{t1,flair,seg}.nii.gz")
+    text = (
+        "Case;T1;T2;FLAIR;Mask;Grade;mask labels;patient\n"
+        "two;data/p2_t1.nii.gz;data/p2_t2.nii.gz;data/p2_flair.nii.gz;data/p2_seg.nii.gz;;;\n"
+        "one;data\\p1_t1.nii.gz;data/p1_t2.nii.gz;data/p1_flair.nii.gz;data/p1_seg.nii.gz;IV;1 4;X\n"
+        "three;data/p1_t1.nii.gz;;data/p1_flair.nii.gz;data/p1_seg.nii.gz;5;;\n"
+    )
+    cohort = find_cohort(manifest(tmp_path, text))
+    two, one, three = cohort.cases
+    assert (cohort.layout, [entry.case for entry in cohort.cases]) == ("manifest", ["two", "one", "three"])
+    assert (one.problem, one.grade, one.mask_labels, one.patient) == ("", "HGG", (1, 4), "X")
+    assert one.files["T1"] == tmp_path / "data" / "p1_t1.nii.gz"
+    assert two.problem == f"T2 not found: there is no {tmp_path / 'data' / 'p2_t2.nii.gz'}"
+    assert three.problem == "T2 not named in the manifest" and three.missing == ("T2",)
+    assert cohort.complete == (one,) and cohort.graded == (one,)
+    assert pickle.loads(pickle.dumps(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("case,t1,t2,flair\na,b,c,d\n", "the manifest has no column mask"),
+        ("case,t1,t2,flair,mask\n", "the manifest names no case"),
+        ("case,t1,t2,flair,mask\na,1,2,3,4\nA,1,2,3,4\n", "rows 2 and 3 are both called 'A'"),
+        ("case,t1,t2,flair,mask\n,1,2,3,4\n", "row 2 has no case"),
+    ],
+)
+def test_manifests_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find_cohort(manifest(tmp_path, text))
+
+
+def test_a_wrong_grade_or_label_is_the_problem_of_its_row(tmp_path: Path) -> None:
+    tree(tmp_path, FOUR)
+    row = "t1.nii.gz,t2.nii.gz,flair.nii.gz,seg.nii.gz"
+    text = f"case,t1,t2,flair,mask,grade,mask_labels\na,{row},V,\nb,{row},4,x\nc,{row},4,0\nd/e,{row},4,2\n"
+    a, b, c, d = find_cohort(manifest(tmp_path, text)).cases
+    assert a.problem == "'V' in row 2 of cohort.csv is no grade (LGG, HGG, 2, 3, 4)"
+    assert "'x' in row 3" in b.problem and "'0' in row 4" in c.problem
+    assert (d.case, d.problem) == ("d_e", "")
+
+
+# the listing
+
+
+def test_the_listing_for_a_terminal_and_as_json(tmp_path: Path) -> None:
+    root = tmp_path / "cohort"
+    tree(root, f"HGG/x1/x1_{FOUR}", "LGG/x\x1b2/x2_{t1ce,t2,flair,seg}.nii.gz", "LGG/notes/a.txt")
+    cohort = find_cohort(root)
+    text = describe(cohort)
+    lines = text.splitlines()
+    assert lines[0] == f"Input      {root}"
+    assert lines[1].startswith("Layout     brats: BraTS 2018, 2019, 2020 (") and "2 of 2 cases" in lines[1]
+    assert lines[2] == "Cases      2: 1 complete, 1 with a problem"
+    assert lines[3] == "Grades     1 LGG, 1 HGG, 0 unknown"
+    assert "x1    HGG    *_t1.nii.gz *_t2.nii.gz *_flair.nii.gz *_seg.nii.gz" in lines
+    assert "x_2   LGG    ! T1 not found (x2_t1ce.nii.gz is with contrast and is not taken for T1)" in lines
+    assert lines[-1].endswith("notes: no volumes (a.txt)") and "\x1b" not in text
+    told = json.loads(json.dumps(to_dict(cohort)))
+    assert told["schema"] == "glioma-grading/cohort/1" and told["layout"] == "brats"
+    assert [case["grade"] for case in told["cases"]] == ["HGG", "LGG"]
+    assert told["cases"][1]["problem"].startswith("T1 not found")
+    assert told["skipped"] == [{"path": str(root / "LGG" / "notes"), "reason": "no volumes (a.txt)"}]
+
+
+def test_the_page_about_layouts_is_what_the_program_does() -> None:
+    page = runpy.run_path(str(Path(__file__).resolve().parent.parent / "layouts_page.py"))
+    assert page["PAGE"].read_text(encoding="utf-8") == page["page"]()

@@ -1,0 +1,132 @@
+"""From a user's own cohort to a bundle: prepare, train, grade; who is left out is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from GliomaGradingLib.bundle import open_bundle
+from GliomaGradingLib.case import Case
+from GliomaGradingLib.cli import main
+from GliomaGradingLib.slices import crop
+from GliomaGradingLib.training.dataset import TrainingSet
+from small_head import arrays, volume
+
+GRADES = ("HGG", "LGG")
+TINY = {
+    "pretrained": False,
+    "images_per_epoch": 8,
+    "batch": 4,
+    "epochs": 1,
+    "probe_passes": 1,
+    "precision": "float32",
+    "average_from": 1.0,
+    "image": {"pixels": 32},
+}
+
+
+def write_patient(folder: Path, names: str, number: int) -> None:
+    """The small head, a little different for each number; even numbers have brighter tumours in FLAIR."""
+    rng = np.random.default_rng(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = arrays()
+    for role, ending in zip(("T1", "T2", "FLAIR", "mask"), names.split(), strict=True):
+        array = made[role]
+        if role != "mask":
+            noise = rng.normal(0, 15, array.shape) * (array > 0)
+            gain = 300 if role == "FLAIR" and number % 2 == 0 else 0
+            array = (array + noise + np.float32(gain) * made["mask"]).astype(np.int16)
+        sitk.WriteImage(volume(array).toImage(), str(folder / f"{folder.name}{ending}.nii.gz"), True)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six patients named as BraTS 2023 names them, one of them scanned twice, and a table of their grades."""
+    root = tmp_path_factory.mktemp("own") / "cohort"
+    names = "-t1n -t2w -t2f -seg"
+    for number in range(6):
+        write_patient(root / f"BraTS-GLI-{number:05}-000", names, number)
+    write_patient(root / "BraTS-GLI-00000-001", names, 0)
+    write_patient(root / "BraTS-GLI-00009-000", names, 9)
+    (root / "BraTS-GLI-00009-000" / "BraTS-GLI-00009-000-t1n.nii.gz").write_bytes(b"damaged")
+    write_patient(root / "BraTS-GLI-00008-000", names, 8)
+    rows = [f"BraTS-GLI-{n:05}-000;{'4' if n % 2 == 0 else '2'}" for n in (*range(6), 9)]
+    (root.parent / "grades.csv").write_text("\n".join(["case;WHO grade", "BraTS-GLI-00000-001;4", *rows]))
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort: Path) -> tuple[int, Path]:
+    output = cohort.parent / "training.npz"
+    arguments = [str(cohort), "--grades", str(cohort.parent / "grades.csv"), "--output", str(output)]
+    return main(["prepare", *arguments]), output
+
+
+def test_a_cohort_of_any_layout_becomes_a_training_set(cohort: Path, prepared: tuple[int, Path]) -> None:
+    status, path = prepared
+    data = TrainingSet.read(path)
+    assert status == 1  # one case was damaged, and the others are there
+    assert data.patients.tolist() == [f"BraTS-GLI-{number:05}-000" for number in range(6)]
+    assert data.grades.tolist() == [1, 0, 1, 0, 1, 0]
+    assert set(data.collections) == {"brats2023"} and data.shippable.all()
+    images, labels = crop(Case.read(cohort / "BraTS-GLI-00003-000"))
+    np.testing.assert_allclose(data.images[3], images, atol=5e-3)
+    np.testing.assert_array_equal(data.labels[3], labels)
+
+
+def test_who_is_left_out_is_told(cohort: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = tmp_path / "few.csv"
+    rows = ("BraTS-GLI-00000-000,4", "BraTS-GLI-00000-001,4", "BraTS-GLI-00001-000,3", "BraTS-GLI-00009-000,3")
+    table.write_text("\n".join(["case,grade", *rows]))
+    arguments = ["--grades", str(table), "--output", str(tmp_path / "t.npz"), "--collection", "ours"]
+    assert main(["prepare", str(cohort), *arguments]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 't.npz'}: 2 patients (1 HGG, 1 LGG)\n"
+    told = dict(line.split(" is left out: ") for line in said.err.splitlines())
+    assert told["BraTS-GLI-00000-001"] == "BraTS-GLI-00000-000 is of the same patient"
+    assert told["BraTS-GLI-00008-000"] == "its grade is not known"
+    assert "BraTS-GLI-00009-000-t1n.nii.gz" in told["BraTS-GLI-00009-000"]
+    assert set(TrainingSet.read(tmp_path / "t.npz").collections) == {"ours"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "no patients are given"),
+        (["COHORT"], "there are 0 LGG and 0 HGG to learn from"),
+        (["COHORT", "--crops", "x.npz"], "cases and crops are given"),
+        (["COHORT", "--layout", "utsw"], "there is no case in the layout utsw"),
+    ],
+)
+def test_what_cannot_be_learned_from_leaves_nothing(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    given = [str(cohort) if word == "COHORT" else word for word in arguments]
+    assert main(["prepare", *given, "--output", str(tmp_path / "t.npz")]) == 2
+    assert text in capsys.readouterr().err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_training_set_ends_in_a_bundle_that_grades(
+    cohort: Path, prepared: tuple[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "tiny.json"
+    recipe.write_text(json.dumps(TINY))
+    arguments = ["--data", str(prepared[1]), "--recipe", str(recipe), "--device", "cpu"]
+    study, bundle = tmp_path / "study", tmp_path / "glioma-own"
+    assert main(["train", *arguments, "--output", str(study), "--folds", "2"]) == 0
+    final = ["--final", str(bundle), "--study", str(study), "--output", str(tmp_path / "work")]
+    assert main(["train", *arguments, *final]) == 0
+    opened = open_bundle(bundle)
+    opened.verify()
+    assert opened.name == "glioma-own"
+    capsys.readouterr()
+    case = str(cohort / "BraTS-GLI-00002-000")
+    assert main(["grade", case, "--bundle", str(bundle), "--json", "--device", "cpu"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["case"] == "BraTS-GLI-00002-000" and result["model"]["name"] == "glioma-own"
+    assert result["model"]["sha256"] == opened.sha256
+    assert 0 <= result["probability_hgg"] <= 1 and result["grade"] in GRADES

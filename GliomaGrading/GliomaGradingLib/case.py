@@ -12,9 +12,11 @@ import numpy as np
 
 from .case_checks import check_case, whole_tumour
 from .case_files import ROLES, case_identifier, find_case_files
+from .dicom_study import resolve
 from .errors import CaseError
-from .imaging import Volume, finite, itk_array, read_layers, read_volume, rectified
+from .imaging import finite, read_layers, read_volume, rectified
 from .result import Notice
+from .volume import Volume, itk_array
 from .words import SEQUENCES
 
 PathText = str | os.PathLike[str]
@@ -59,9 +61,10 @@ class Case:
         Raises:
             CaseError: something is missing, unreadable, or cannot be graded.
         """
-        folder = Path(path)
-        paths = find_case_files(folder, layout).paths
-        return _from_paths(paths, maskLabels, caseId or case_identifier(folder))
+        found = find_case_files(Path(path), layout)
+        case = _from_paths(found.paths, maskLabels or found.mask_labels, caseId or found.case)
+        doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()
+        return replace(case, warnings=(*doubt, *case.warnings))
 
     @classmethod
     def fromFiles(
@@ -150,19 +153,28 @@ def _volume(
 
 def _from_paths(paths: Mapping[str, Path], labels: Sequence[int] | None, identifier: str) -> Case:
     """Reads the four at once: unpacking leaves Python's lock, so two cores are used."""
+    try:
+        inputs = resolve(paths)
+    except OSError as error:
+        where = str(error.filename or "")
+        raise CaseError(f"it cannot be read ({error.strerror or error})", where, "check the path") from None
     with ThreadPoolExecutor(max_workers=len(ROLES)) as pool:
-        images = {name: pool.submit(read_volume, paths[name]) for name in SEQUENCES}
-        mask = pool.submit(read_layers, paths["mask"])
+        images = {name: pool.submit(read_volume, inputs.images[name]) for name in SEQUENCES}
+        mask = pool.submit(read_layers, inputs.mask)
         volumes = {name: future.result() for name, future in images.items()}
         layers = mask.result()
-    return _checked(volumes, layers, labels, identifier)
+    return _checked(volumes, layers, labels, identifier, inputs.notices)
 
 
 def _checked(
-    images: Mapping[str, Volume], layers: Sequence[Volume], labels: Sequence[int] | None, identifier: str
+    images: Mapping[str, Volume],
+    layers: Sequence[Volume],
+    labels: Sequence[int] | None,
+    identifier: str,
+    found: Sequence[Notice] = (),
 ) -> Case:
     mask, mask_notices = whole_tumour(layers, labels)
-    notices = [notice for volume in images.values() for notice in volume.warnings]
+    notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
     notices += [*mask_notices, *check_case(images, mask)]
     sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
     return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources)

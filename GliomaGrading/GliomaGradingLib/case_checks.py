@@ -6,14 +6,16 @@ What makes a grade meaningless is a ``CaseError``; what may be right but needs a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from . import coarse
 from .errors import CaseError
-from .imaging import Volume
+from .grid import content_box, voxels_of
 from .result import Notice
+from .volume import Volume
 from .words import SEQUENCES, SLICE_COUNT
 
 MAX_TUMOUR_ML = 700.0
@@ -101,7 +103,7 @@ def axial_extent(volume: Volume) -> float:
 
 def mask_points(mask: Volume, most: int = 20000) -> np.ndarray:
     """(N, 3) LPS positions of evenly chosen tumour voxels."""
-    index = np.argwhere(mask.array)[:, ::-1]
+    index = voxels_of(mask.array)[:, ::-1]
     index = index[:: max(1, -(-len(index) // most))]
     return index @ mask.affine[:3, :3].T + mask.affine[:3, 3]
 
@@ -161,8 +163,8 @@ def _check_lesions(mask: Volume) -> list[Notice]:
 
 def lesion_volumes(mask: Volume) -> list[float]:
     """ml of every connected part of the mask (touching corners connect), the largest first."""
-    box = tuple(slice(int(n.min()), int(n.max()) + 1) for n in np.nonzero(mask.array))
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.array[box]), True))
+    part = sitk.GetImageFromArray(mask.array[content_box(mask.array)])
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(part, True))
     counts = np.sort(np.bincount(labels.ravel())[1:])[::-1]
     return [float(n) * float(np.prod(mask.spacing)) / 1000 for n in counts]
 
@@ -243,7 +245,7 @@ def whole_tumour(
     selected = [a != 0 if wanted is None else np.isin(a, wanted) for a in integers]
     array = np.logical_or.reduce(selected).astype(np.uint8)
     first = layers[0]
-    return Volume(array, first.spacing, first.origin, first.direction, first.source), tuple(notices)
+    return replace(first, array=array, warnings=()), tuple(notices)
 
 
 def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndarray:

@@ -1,101 +1,230 @@
-"""One DICOM series of a folder as a volume, refused where slices are missing or do not make a grid."""
+"""DICOM series: which there are in a folder, and one of them as a volume.
+
+A series is refused where slices are missing, lie at the same place or do not make a grid.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from .dicom_header import SEGMENTATION, Header, full_header, is_dicom, read_header, what_is_no_image
 from .errors import CaseError
-from .imaging import Volume
+from .result import Notice
+from .volume import Volume
 
-_POSITION, _ORIENTATION = "0020|0032", "0020|0037"
-_SLOPE, _INTERCEPT = "0028|1053", "0028|1052"
-_MODALITY, _DESCRIPTION, _NUMBER = "0008|0060", "0008|103e", "0020|0011"
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
+MAX_FILES = 50_000
+"""More files than any study has: a folder above it was given by mistake."""
 
-def series_in(folder: Path) -> tuple[str, ...]:
-    """The identifiers of the DICOM series whose files lie in the folder itself."""
-    if not any(_looks_like_dicom(path) for path in sorted(folder.iterdir())):
-        return ()
-    return tuple(sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)))
+_AGAIN = "export the whole series again"
 
 
-def read_series(folder: Path, series: Sequence[str]) -> Volume:
-    """The only series of the folder, rescale slope and intercept applied.
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Image files of one series, copies of the same image left out.
+
+    Args:
+        folder: where it was looked for; for messages.
+        headers: of the files, in no order that means anything.
+        copies: how many files were left out because they hold an image that is there already.
+    """
+
+    folder: Path
+    headers: tuple[Header, ...]
+    copies: int = 0
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(header.path for header in self.headers)
+
+    @property
+    def first(self) -> Header:
+        return self.headers[0]
+
+    @property
+    def images(self) -> int:
+        """Slices, whether in a file each or in the frames of one."""
+        return sum(header.frames for header in self.headers)
+
+    @property
+    def number(self) -> str:
+        return self.first.text("SeriesNumber") or "?"
+
+    def describe(self) -> str:
+        """For a message on the screen: number, description and size."""
+        count = f"{len(self.files)} files" if len(self.files) > 1 else f"{self.images} frames"
+        return f"series {self.number} '{self.first.text('SeriesDescription')}', {count}"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The series of a folder, and its DICOM objects that are no images (path, what they are)."""
+
+    series: tuple[Series, ...] = ()
+    others: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def images(self) -> list[Series]:
+        """The series that are no segmentations."""
+        return [series for series in self.series if not is_segmentation(series.first)]
+
+
+def find_series(folder: Path, is_deep: bool = False) -> Found:
+    """The series whose files lie in the folder itself, or anywhere below it.
 
     Raises:
-        CaseError: there are several series, or the slices do not lie evenly behind each other.
+        CaseError: a file that should be an image cannot be read, or there are far too many files.
+    """
+    by_uid: dict[str, list[Header]] = {}
+    others = []
+    for path in dicom_files(folder, is_deep):
+        what = what_is_no_image(path)
+        if what:
+            others.append((path, what))
+        else:
+            header = read_header(path)
+            by_uid.setdefault(header.text("SeriesInstanceUID"), []).append(header)
+    return Found(tuple(_without_copies(folder, headers) for headers in by_uid.values()), tuple(others))
+
+
+def dicom_files(folder: Path, is_deep: bool = False) -> Iterator[Path]:
+    """The DICOM files in the folder, sorted; hidden files and folders are left out."""
+    pattern = folder.rglob("*") if is_deep else folder.iterdir()
+    paths = []
+    for path in pattern:
+        paths.append(path)
+        if len(paths) > MAX_FILES:
+            raise CaseError(
+                f"there are more than {MAX_FILES} files below it", folder, "give the folder of one study"
+            )
+    for path in sorted(paths):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and is_dicom(path):
+            yield path
+
+
+def only_series(folder: Path, series: Sequence[Series]) -> Series:
+    """The series of a folder that has one.
+
+    Raises:
+        CaseError: there are several.
     """
     if len(series) > 1:
-        names = "; ".join(_describe(folder, uid) for uid in series)
+        names = "; ".join(one.describe() for one in series)
         raise CaseError(
             f"there are {len(series)} DICOM series ({names})", folder, "put each in a folder of its own"
         )
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
-    headers = [_header(Path(name)) for name in files]
-    if headers[0].get(_MODALITY, "").strip() == "SEG":
-        raise CaseError("this is a DICOM segmentation object", folder, "export it as NIfTI, NRRD or MHA")
-    if len(files) == 1:
-        return _read_one(Path(files[0]), folder)
-    _check_slices(folder, headers)
-    return _read_slices(folder, files, headers)
+    return series[0]
 
 
-def _looks_like_dicom(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(132)
-    except OSError:
-        return False
-    return start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
+def read_series(series: Series) -> Volume:
+    """The series as a volume, rescale slope and intercept applied.
+
+    Raises:
+        CaseError: it is a segmentation, its slices do not lie evenly behind each other, or one is damaged.
+    """
+    first = series.first
+    if is_segmentation(first):
+        raise CaseError(
+            "this is a DICOM segmentation object", series.folder, "give it as the mask, not as an image"
+        )
+    volume = _read_frames(series) if len(series.files) == 1 else _read_slices(series)
+    files = tuple(str(path) for path in series.files)
+    return replace(volume, files=files, warnings=(*volume.warnings, *_copies_notice(series)))
 
 
-def _header(path: Path) -> dict[str, str]:
-    reader = sitk.ImageFileReader()
+def is_segmentation(header: Header) -> bool:
+    return header.text("Modality") == "SEG" or header.text("SOPClassUID") == SEGMENTATION
+
+
+def split(series: Series) -> tuple[Series, ...]:
+    """A series by orientation, image size and echo time: the volumes that are in it."""
+    parts: dict[Any, list[Header]] = {}
+    for header in series.headers:
+        key = (header.size, tuple(np.round(header.orientation, 2) + 0.0), header.text("EchoTime"))
+        parts.setdefault(key, []).append(header)
+    return tuple(replace(series, headers=tuple(part)) for part in parts.values())
+
+
+def _without_copies(folder: Path, headers: Sequence[Header]) -> Series:
+    unique = {header.text("SOPInstanceUID") or str(header.path): header for header in reversed(headers)}
+    kept = tuple(reversed(unique.values()))
+    return Series(folder, kept, len(headers) - len(kept))
+
+
+def _copies_notice(series: Series) -> tuple[Notice, ...]:
+    if not series.copies:
+        return ()
+    text = f"{series.copies} files in {series.folder} are copies of others of the series and were left out"
+    return (Notice("dicom-copies", text),)
+
+
+def _read_slices(series: Series) -> Volume:
+    headers = _sorted(series)
+    reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileNames([str(header.path) for header in headers])
+    scales = {(h.text("RescaleSlope") or "1", h.text("RescaleIntercept") or "0") for h in headers}
+    if len(scales) > 1:  # ITK takes the pixel type of the first slice, which may be too narrow for the others
+        reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
-        reader.ReadImageInformation()
+        image = reader.Execute()
     except RuntimeError:
-        raise CaseError("this DICOM file cannot be read", path, "export the series again") from None
-    wanted = (_POSITION, _ORIENTATION, _SLOPE, _INTERCEPT, _MODALITY, _DESCRIPTION, _NUMBER)
-    tags = {key: reader.GetMetaData(key) for key in wanted if reader.HasMetaDataKey(key)}
-    return {**tags, "size": str(reader.GetSize()[:2]), "components": str(reader.GetNumberOfComponents())}
+        raise CaseError(
+            "a slice of this series is damaged or compressed in a way that cannot be read",
+            series.folder,
+            "export the series again, uncompressed",
+        ) from None
+    return Volume.fromImage(image, str(series.folder))
 
 
-def _describe(folder: Path, uid: str) -> str:
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-    header = _header(Path(files[0]))
-    number = header.get(_NUMBER, "?").strip()
-    return f"series {number} '{header.get(_DESCRIPTION, '').strip()}', {len(files)} files"
-
-
-def _numbers(header: dict[str, str], key: str) -> np.ndarray:
-    return np.array([float(x) for x in header.get(key, "").split("\\") if x.strip()])
-
-
-def _check_slices(folder: Path, headers: Sequence[dict[str, str]]) -> None:
-    if len({h["size"] for h in headers}) > 1:
+def _sorted(series: Series) -> list[Header]:
+    """The slices in the order of their positions, all checks done."""
+    headers, folder = series.headers, series.folder
+    if len({header.size for header in headers}) > 1:
         raise CaseError(
             "the slices of this series differ in size", folder, "remove localizers and derived images"
         )
-    if headers[0]["components"] != "1":
+    if headers[0].components != 1:
         raise CaseError("the slices of this series are in colour", folder, "give the original grey series")
-    orientations = [_numbers(h, _ORIENTATION) for h in headers]
-    positions = [_numbers(h, _POSITION) for h in headers]
+    if any(header.frames > 1 for header in headers):
+        raise CaseError(
+            "this series is made of several multi-frame files", folder, "give one of them, or export slices"
+        )
+    order = sorted_slices([h.position for h in headers], [h.orientation for h in headers], folder)
+    return [headers[k] for k in order]
+
+
+def sorted_slices(
+    positions: Sequence[np.ndarray], orientations: Sequence[np.ndarray], folder: Path
+) -> list[int]:
+    """The order of slices along their normal.
+
+    Args:
+        positions: (3,) LPS mm of each slice's first pixel; orientations: (6,) of rows and columns.
+
+    Raises:
+        CaseError: they have no place, are not parallel, or do not lie evenly behind each other.
+    """
     if any(o.size != 6 for o in orientations) or any(p.size != 3 for p in positions):
         raise CaseError("slices have no position or orientation", folder, "export the series again")
     if max(np.abs(o - orientations[0]).max() for o in orientations) > 1e-3:
         raise CaseError("the slices of this series are not parallel", folder, "split it by orientation")
-    _check_steps(folder, np.array(positions), np.cross(orientations[0][:3], orientations[0][3:]))
+    return _check_steps(folder, np.array(positions), _normal(orientations[0]))
 
 
-def _check_steps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
+def _normal(orientation: np.ndarray) -> np.ndarray:
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _check_steps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> list[int]:
     along = positions @ normal
     order = np.argsort(along, kind="stable")
     steps = np.diff(along[order])
@@ -117,28 +246,72 @@ def _check_steps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> Non
         raise CaseError(
             "the slices are shifted against each other (gantry tilt)", folder, "resample the series"
         )
+    return order.tolist()
 
 
-def _read_slices(folder: Path, files: Sequence[str], headers: Sequence[dict[str, str]]) -> Volume:
-    reader = sitk.ImageSeriesReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames(files)
-    scales = {(h.get(_SLOPE, "1").strip(), h.get(_INTERCEPT, "0").strip()) for h in headers}
-    if len(scales) > 1:  # ITK takes the pixel type of the first slice, which may be too narrow for the others
-        reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        image = reader.Execute()
-    except RuntimeError:
-        raise CaseError("a slice of this series is damaged", folder, "export the series again") from None
-    return Volume.fromImage(image, str(folder))
+def _read_frames(series: Series) -> Volume:
+    """A multi-frame file (enhanced MR): SimpleITK decodes it, its frames' places say where they belong.
 
-
-def _read_one(path: Path, folder: Path) -> Volume:
-    from .imaging import _read_file
-
-    layers = _read_file(path, "GDCMImageIO")
-    if len(layers) != 1:
+    SimpleITK alone neither sorts the frames nor notices a missing one.
+    """
+    path = series.files[0]
+    if series.first.frames < 3:
         raise CaseError(
-            "this multi-frame file is no single grey volume", folder, "export it as NIfTI, NRRD or MHA"
+            "this is one 2D image, not a volume", path, "give the volume, or the folder of the series"
         )
-    return layers[0]
+    if series.first.components != 1:
+        raise CaseError("the frames of this file are in colour", path, "give the original grey series")
+    dataset = full_header(path)
+    positions, orientations, spacing = _frame_places(dataset, path)
+    order = sorted_slices(positions, orientations, path)
+    array = _frames(path)[order]
+    rows, columns = orientations[0][:3], orientations[0][3:]
+    normal = _normal(orientations[0])
+    ends = positions[order[-1]] - positions[order[0]]
+    x, y, z = positions[order[0]]
+    return Volume(
+        array=array,
+        spacing=(spacing[1], spacing[0], float(ends @ normal) / (len(order) - 1)),
+        origin=(float(x), float(y), float(z)),
+        direction=np.column_stack([rows, columns, normal]),
+        source=str(series.folder),
+    )
+
+
+def _frames(path: Path) -> np.ndarray:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        return sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError:
+        raise CaseError("this multi-frame file is damaged", path, _AGAIN) from None
+
+
+def _frame_places(
+    dataset: Dataset, path: Path
+) -> tuple[list[np.ndarray], list[np.ndarray], tuple[float, float]]:
+    """Positions and orientations of the frames, and the spacing of rows and columns (PS3.3 C.7.6.16)."""
+    try:
+        shared = dataset.SharedFunctionalGroupsSequence[0]
+        frames = list(dataset.PerFrameFunctionalGroupsSequence)
+        positions = [_group(f, shared, "PlanePositionSequence").ImagePositionPatient for f in frames]
+        turns = [_group(f, shared, "PlaneOrientationSequence").ImageOrientationPatient for f in frames]
+        spacings = {tuple(_group(f, shared, "PixelMeasuresSequence").PixelSpacing) for f in frames}
+    except (AttributeError, KeyError, IndexError):
+        raise CaseError("the frames of this file have no position", path, _AGAIN) from None
+    if len(spacings) > 1 or len(_rescales(frames, shared)) > 1:
+        raise CaseError("the frames of this file differ in pixel size or scale", path, "export slices instead")
+    rows, columns = spacings.pop()
+    as_array = [[np.array(value, dtype=float) for value in values] for values in (positions, turns)]
+    return as_array[0], as_array[1], (float(rows), float(columns))
+
+
+def _rescales(frames: Sequence[Dataset], shared: Dataset) -> set[tuple[float, float]]:
+    name = "PixelValueTransformationSequence"
+    items = [f.get(name) or shared.get(name) for f in frames]
+    return {(float(i[0].RescaleSlope), float(i[0].RescaleIntercept)) if i else (1.0, 0.0) for i in items}
+
+
+def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:
+    return (frame.get(name) or shared.get(name))[0]

@@ -1,27 +1,36 @@
-"""Volumes: an array, where it lies in the patient, and how to read one from a file or a folder."""
+"""How a volume is read from a file or a folder, and what is repaired or refused in it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from . import nifti_check
+from . import nifti_check, text_headers
+from .dicom_header import read_header, sop_class
+from .dicom_lengths import check_lengths
+from .dicom_segmentation import is_segmentation_file, read_segmentation
+from .dicom_series import Series, find_series, only_series, read_series
 from .errors import CaseError
 from .result import Notice
+from .volume import Volume
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 """Endings of the files that a folder is searched for (lower case, longest first)."""
 
 MAX_VOXELS = 600_000_000
 """About a whole head at 0.3 mm. A header that claims more is damaged, or not of a head."""
+
+MAX_VALUE = 1e15
+"""Beyond, sums of squares leave float32; no scanner gives such grey values."""
 
 MAX_NONFINITE = 0.01
 """Share of NaN or infinite voxels up to which a volume is repaired rather than refused."""
@@ -40,6 +49,13 @@ _READERS = {
     ".mhd": "MetaImageIO",
     ".dcm": "GDCMImageIO",
 }
+_HEADER_CHECKS = {
+    "MetaImageIO": text_headers.check_meta_image,
+    "NrrdImageIO": text_headers.check_nrrd,
+    "GDCMImageIO": check_lengths,
+}
+"""What ITK would not survive, or takes all memory for."""
+
 _ATTACHED = (".nrrd", ".seg.nrrd", ".mha")
 _EXPORT = "export it as NIfTI, NRRD or MHA"
 _BYTES = {
@@ -58,89 +74,14 @@ _BYTES = {
 _environment = threading.Lock()
 
 
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """A scalar volume in patient coordinates.
-
-    Args:
-        array: (K, J, I) voxels as stored, any real or integer type.
-        spacing: mm between voxels along I, J, K.
-        origin: LPS position in mm of voxel (0, 0, 0).
-        direction: 3 x 3; its columns are the unit vectors of I, J and K in LPS.
-        source: the file, folder or node it came from, for messages.
-        warnings: what was noticed while it was read.
-    """
-
-    array: np.ndarray
-    spacing: tuple[float, float, float]
-    origin: tuple[float, float, float]
-    direction: np.ndarray
-    source: str = ""
-    warnings: tuple[Notice, ...] = ()
-
-    @classmethod
-    def fromImage(cls, image: sitk.Image, source: str = "") -> Volume:
-        return cls(
-            array=sitk.GetArrayFromImage(image),
-            spacing=tuple(image.GetSpacing()),
-            origin=tuple(image.GetOrigin()),
-            direction=np.asarray(image.GetDirection(), dtype=float).reshape(3, 3),
-            source=source,
-        )
-
-    def toImage(self) -> sitk.Image:
-        image = sitk.GetImageFromArray(itk_array(self.array))
-        image.SetSpacing(tuple(map(float, self.spacing)))
-        image.SetOrigin(tuple(map(float, self.origin)))
-        image.SetDirection(tuple(map(float, np.asarray(self.direction).ravel())))
-        return image
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        """Voxels along I, J and K."""
-        k, j, i = self.array.shape
-        return i, j, k
-
-    @property
-    def affine(self) -> np.ndarray:
-        """4 x 4 matrix from a voxel index (I, J, K, 1) to its LPS position in mm."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = np.asarray(self.direction) * np.asarray(self.spacing)
-        matrix[:3, 3] = self.origin
-        return matrix
-
-    @property
-    def corners(self) -> np.ndarray:
-        """(8, 3) LPS positions of the outer corners of the corner voxels."""
-        index = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in self.size])).reshape(3, 8).T
-        return index @ self.affine[:3, :3].T + self.affine[:3, 3]
-
-    def moved(self, transform: np.ndarray) -> Volume:
-        """The same voxels elsewhere: a rigid 4 x 4 LPS transform is put before its geometry."""
-        # no BLAS: its last digits vary between processes, and a result must not
-        affine = (np.asarray(transform)[:, :, None] * self.affine[None]).sum(axis=1)
-        return replace(
-            self,
-            origin=(float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3])),
-            direction=affine[:3, :3] / np.asarray(self.spacing),
-        )
-
-
-def itk_array(array: np.ndarray) -> np.ndarray:
-    """The array in a type that ITK has: bool as uint8, half float as float32, long double as float64."""
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def read_volume(path: str | os.PathLike[str]) -> Volume:
-    """Reads a scalar volume from a file that SimpleITK knows, or from a folder with one DICOM series.
+def read_volume(path: str | os.PathLike[str] | Series) -> Volume:
+    """Reads a scalar volume from a file that SimpleITK knows, a folder with one DICOM series, or a series.
 
     Raises:
         CaseError: there is no such file, it is damaged, or it holds no single scalar 3D volume.
     """
+    if isinstance(path, Series):
+        return finite(_read_dicom(path))
     layers = _read_layers(Path(path))
     if len(layers) > 1:
         raise CaseError(
@@ -152,11 +93,15 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
 
 
 def read_layers(path: str | os.PathLike[str]) -> tuple[Volume, ...]:
-    """Reads a mask as stored: one Volume per layer (a ``.seg.nrrd`` with overlapping segments has several).
+    """Reads a mask as stored: one Volume per layer (a ``.seg.nrrd`` with overlapping segments has several,
+    a DICOM SEG has one for each segment that may be tumour).
 
     Raises:
         CaseError: as ``read_volume``.
     """
+    _check_readable(Path(path))
+    if is_segmentation_file(Path(path)):
+        return tuple(rectified(layer) for layer in read_segmentation(Path(path)))
     return tuple(finite(layer) for layer in _read_layers(Path(path)))
 
 
@@ -172,12 +117,14 @@ def finite(volume: Volume) -> Volume:
     Raises:
         CaseError: more than ``MAX_NONFINITE`` of the voxels are no numbers.
     """
-    if volume.array.dtype.kind != "f" or np.isfinite(volume.array.sum(dtype=np.float64)):
-        return volume  # a sum is finite only if all of its terms are
+    if volume.array.dtype.kind != "f":
+        return volume
+    if np.isfinite(volume.array.sum(dtype=np.float64)):  # a sum is finite only if all of its terms are
+        return _of_usual_size(volume)
     good = np.isfinite(volume.array)
     bad = int(good.size - np.count_nonzero(good))
     if bad == 0:
-        return volume
+        return _of_usual_size(volume)
     if bad > MAX_NONFINITE * good.size:
         raise CaseError(
             f"{100 * bad / good.size:.1f} % of the voxels are NaN or infinite",
@@ -188,7 +135,17 @@ def finite(volume: Volume) -> Volume:
         "non-finite-voxels", f"{bad} NaN or infinite voxels in {volume.source} were set to its minimum"
     )
     array = np.where(good, volume.array, volume.array[good].min())
-    return replace(volume, array=array, warnings=(*volume.warnings, notice))
+    return _of_usual_size(replace(volume, array=array, warnings=(*volume.warnings, notice)))
+
+
+def _of_usual_size(volume: Volume) -> Volume:
+    """The volume itself; numbers whose squares have no place in float32 are no grey values."""
+    largest = max(float(volume.array.max()), -float(volume.array.min()))
+    if largest > MAX_VALUE:
+        raise CaseError(
+            f"it has values up to {largest:.3g}", volume.source, "export it again with values below 1e15"
+        )
+    return volume
 
 
 def rectified(volume: Volume) -> Volume:
@@ -214,6 +171,8 @@ def _read_layers(path: Path) -> tuple[Volume, ...]:
     if path.is_dir():
         return _read_folder(path)
     suffix = volume_suffix(path) or path.suffix.lower()
+    if not volume_suffix(path) and sop_class(path):
+        return (_read_dicom(Series(path, (read_header(path),))),)
     if suffix in (".nii", ".nii.gz", ".hdr"):
         return _read_nifti(path)
     return _read_file(path, _READERS.get(suffix, ""))
@@ -221,9 +180,12 @@ def _read_layers(path: Path) -> tuple[Volume, ...]:
 
 def _check_readable(path: Path) -> None:
     try:
+        str(path).encode("utf-8")  # ITK ends the process on a name that is no UTF-8
         if path.is_dir():
             next(path.iterdir(), None)
-        elif path.stat().st_size == 0:
+        elif not stat.S_ISREG((status := path.stat()).st_mode):
+            raise CaseError("this is no file but a device or a pipe", path, "give a file or a folder")
+        elif status.st_size == 0:
             raise CaseError("the file is empty", path, "copy or export it again")
         else:
             with path.open("rb") as stream:
@@ -236,14 +198,14 @@ def _check_readable(path: Path) -> None:
         raise CaseError(
             f"it cannot be read ({error.strerror or error})", path, "check the disk and the path"
         ) from None
+    except ValueError:
+        raise CaseError("the path has characters that are no text", path, "rename the file") from None
 
 
 def _read_folder(folder: Path) -> tuple[Volume, ...]:
-    from .dicom_series import read_series, series_in
-
-    series = series_in(folder)
+    series = find_series(folder).series
     if series:
-        return (rectified(read_series(folder, series)),)
+        return (_read_dicom(only_series(folder, series)),)
     files = sorted(
         p for p in folder.iterdir() if p.is_file() and volume_suffix(p) and not p.name.startswith(".")
     )
@@ -255,6 +217,18 @@ def _read_folder(folder: Path) -> tuple[Volume, ...]:
     raise CaseError(
         "there is no DICOM series and no volume", folder, "name a file, or a folder with one series"
     )
+
+
+def _read_dicom(series: Series) -> Volume:
+    _check_voxels(series.folder, int(np.prod([float(n) for n in (*series.first.size, series.images)])))
+    try:
+        volume = read_series(series)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        problem = f"the header is damaged ({reason})"
+        raise CaseError(problem, series.folder, "export the series again") from error
+    _check_geometry(volume.spacing, volume.origin, volume.direction, volume.source)
+    return rectified(volume)
 
 
 def _read_nifti(path: Path) -> tuple[Volume, ...]:
@@ -298,6 +272,8 @@ def _permissive_sform() -> Iterator[None]:
 
 
 def _read_file(path: Path, image_io: str) -> tuple[Volume, ...]:
+    if image_io in _HEADER_CHECKS:
+        _HEADER_CHECKS[image_io](path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(image_io)
@@ -366,9 +342,9 @@ def _check_geometry(
     spacing: tuple[float, ...], origin: tuple[float, ...], direction: np.ndarray, source: str
 ) -> None:
     remedy = "repair the header, or export the volume again"
-    if not np.isfinite(spacing).all() or min(spacing) <= 0:
+    if not np.isfinite(spacing).all() or not 1e-3 <= min(spacing) <= max(spacing) <= 1e3:
         raise CaseError(f"the voxel size {tuple(spacing)} mm is impossible", source, remedy)
-    if not np.isfinite(origin).all() or not np.isfinite(direction).all():
+    if not np.abs(origin).max() <= 1e6 or not np.isfinite(direction).all():
         raise CaseError("the position or orientation is not a number", source, remedy)
     if abs(np.linalg.det(direction)) < 1e-3:
         raise CaseError("the directions of the axes are singular", source, remedy)

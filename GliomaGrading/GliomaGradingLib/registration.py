@@ -19,8 +19,9 @@ from . import coarse
 from .case import Case
 from .case_checks import mask_points
 from .errors import UsageError
-from .imaging import Volume
+from .grid import voxels_of
 from .result import Notice
+from .volume import Volume
 
 MODES = ("auto", "always", "never")
 
@@ -117,7 +118,7 @@ def grid_relation(volume: Volume, mask: Volume, tolerance: float = 0.01) -> str:
 
 def tumour_centre(mask: Volume) -> np.ndarray:
     """LPS position in mm of the centre of the mask's non-zero voxels."""
-    index = [axis.mean() for axis in np.nonzero(mask.array)][::-1]
+    index = voxels_of(mask.array).mean(axis=0)[::-1]
     return (mask.affine @ [*index, 1.0])[:3]
 
 

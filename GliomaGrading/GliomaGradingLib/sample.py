@@ -16,8 +16,8 @@ import SimpleITK as sitk
 
 from .errors import UsageError
 from .export.files import write_atomically
-from .imaging import Volume
 from .phantom import FIRST, SIZE, Lesion, build, ramp
+from .volume import Volume
 from .words import SEQUENCES
 
 MARKER = "SYNTHETIC.txt"

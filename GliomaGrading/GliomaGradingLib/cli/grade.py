@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from ..words import DISCLAIMER
 
 if TYPE_CHECKING:
     from ..case import Case
+    from ..explanation import Explanation
+    from ..grading import Graded
     from ..result import GradeResult
 
 FILE_OPTIONS = ("t1", "t2", "flair", "mask")
@@ -53,9 +56,20 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         from ..export.folder import write_result_folder
 
-        write_result_folder(options.output, replace(graded, result=result), grader.bundle)
+        graded = replace(graded, result=result)
+        explanation = grader.explain(graded)
+        write_result_folder(options.output, graded, grader.bundle, explanation)
+        _write_dicom(options.output, graded, explanation)
     print(result.toJson() if options.json else summary(result, options.output), end="")
     return 0
+
+
+def _write_dicom(folder: Path, graded: Graded, explanation: Explanation) -> None:
+    from ..export.dicom_outputs import write_dicom_outputs
+
+    problem = write_dicom_outputs(graded, folder, explanation).problem
+    if problem:
+        print(f"notice: {_printable(problem)}", file=sys.stderr)
 
 
 def summary(result: GradeResult, output: Path | None = None) -> str:

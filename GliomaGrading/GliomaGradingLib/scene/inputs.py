@@ -11,7 +11,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..errors import CaseError
-from ..imaging import Volume
+from ..volume import Volume
 from ..words import SEQUENCES
 from .mask import mask_of, segments_of
 from .volumes import volume_of

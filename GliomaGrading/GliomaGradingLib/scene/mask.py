@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import slicer
 
 from ..errors import CaseError
-from ..imaging import Volume
+from ..volume import Volume
 from .volumes import oriented_volume, volume_of
 
 LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()

@@ -10,7 +10,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
-from ..imaging import Volume
+from ..volume import Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -33,6 +33,13 @@ def volume_of(node: Any) -> Volume:
         node.GetSpacing() if np.array_equal(to_world, np.eye(4)) else np.linalg.norm(affine[:3, :3], axis=0)
     )
     return volume_from(slicer.util.arrayFromVolume(node), affine, spacing, node.GetName())
+
+
+def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode") -> Any:
+    """A new node with a Volume's voxels where they lie in the patient; the array is copied."""
+    return slicer.util.addVolumeFromArray(
+        volume.array, ijkToRAS=LPS_FROM_RAS @ volume.affine, name=name, nodeClassName=kind
+    )
 
 
 def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str) -> Volume:

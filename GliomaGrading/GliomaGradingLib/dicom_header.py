@@ -1,0 +1,179 @@
+"""What the header of a DICOM file says: text by keyword, read with SimpleITK alone.
+
+What SimpleITK does not show (items of sequences, objects that are no images) is read by ``full_header``, which
+needs pydicom.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from .dicom_lengths import check_lengths
+from .errors import CaseError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+INSTALL = "install what reads it: pip install 'glioma-grading[dicom]'"
+
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+
+_TAGS = {
+    "0008|0008": "ImageType",
+    "0008|0016": "SOPClassUID",
+    "0008|0018": "SOPInstanceUID",
+    "0008|0032": "AcquisitionTime",
+    "0008|0060": "Modality",
+    "0008|103e": "SeriesDescription",
+    "0008|9209": "AcquisitionContrast",
+    "0010|0020": "PatientID",
+    "0018|0010": "ContrastBolusAgent",
+    "0018|0020": "ScanningSequence",
+    "0018|0024": "SequenceName",
+    "0018|0080": "RepetitionTime",
+    "0018|0081": "EchoTime",
+    "0018|0082": "InversionTime",
+    "0018|1030": "ProtocolName",
+    "0020|000d": "StudyInstanceUID",
+    "0020|000e": "SeriesInstanceUID",
+    "0020|0011": "SeriesNumber",
+    "0020|0032": "ImagePositionPatient",
+    "0020|0037": "ImageOrientationPatient",
+    "0020|0052": "FrameOfReferenceUID",
+    "0028|0008": "NumberOfFrames",
+    "0028|1052": "RescaleIntercept",
+    "0028|1053": "RescaleSlope",
+}
+
+_NO_IMAGES = {
+    "88.": "structured report or key object",
+    "481.3": "RTSTRUCT",
+    "481.": "radiotherapy object",
+    "11.": "presentation state",
+    "66.4": "",  # a segmentation is an image
+    "66.": "registration, fiducials or raw data",
+    "104.": "document",
+    "9.": "waveform",
+    "4.2": "spectroscopy",
+}
+"""By the end of the storage SOP class (PS3.6 annex A), the first that fits."""
+
+_CLASS_STEM = "1.2.840.10008.5.1.4.1.1."
+_CLASS_IN_META = re.compile(rb"\x02\x00\x02\x00UI..([0-9.]+)", re.DOTALL)
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """One image file's header.
+
+    Args:
+        values: attributes by keyword, stripped text, several values separated by a backslash.
+        size: columns and rows.
+        components: samples of a pixel; 3 for colour.
+    """
+
+    path: Path
+    values: Mapping[str, str]
+    size: tuple[int, int]
+    components: int
+
+    def text(self, keyword: str) -> str:
+        return self.values.get(keyword, "")
+
+    def numbers(self, keyword: str) -> np.ndarray:
+        """The values as numbers; empty where there are none, or what is there is no number."""
+        try:
+            return np.array([float(x) for x in self.text(keyword).split("\\") if x.strip()])
+        except ValueError:
+            return np.empty(0)
+
+    @property
+    def frames(self) -> int:
+        count = self.numbers("NumberOfFrames")
+        return int(count[0]) if count.size else 1
+
+    @property
+    def position(self) -> np.ndarray:
+        """(3,) LPS mm; empty where it is not at the top level."""
+        return self.numbers("ImagePositionPatient")
+
+    @property
+    def orientation(self) -> np.ndarray:
+        """(6,) directions of rows and columns in LPS; empty where they are not at the top level."""
+        return self.numbers("ImageOrientationPatient")
+
+
+def is_dicom(path: Path) -> bool:
+    """True for what starts as a DICOM file or is named as one; a DICOMDIR only lists others."""
+    if not path.is_file() or path.name.upper() == "DICOMDIR":
+        return False
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(132)
+    except OSError:
+        return False
+    return start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
+
+
+def sop_class(path: Path) -> str:
+    """The storage SOP class of the file's meta information; '' where it has none."""
+    try:
+        with path.open("rb") as stream:
+            found = _CLASS_IN_META.search(stream.read(1024))
+    except OSError:
+        return ""
+    return found.group(1).decode("ascii") if found else ""
+
+
+def what_is_no_image(path: Path) -> str:
+    """What a DICOM object without pixels is, in words; '' for an image."""
+    ending = sop_class(path).removeprefix(_CLASS_STEM)
+    return next((what for start, what in _NO_IMAGES.items() if f"{ending}.".startswith(start)), "")
+
+
+def read_header(path: Path) -> Header:
+    """The header of an image.
+
+    Raises:
+        CaseError: the file cannot be read.
+    """
+    check_lengths(path)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise CaseError("this DICOM file cannot be read", path, "export the series again") from None
+    keys = [key for key in _TAGS if reader.HasMetaDataKey(key)]
+    values = {_TAGS[key]: _text(reader.GetMetaData(key)) for key in keys}
+    columns, rows = reader.GetSize()[:2]
+    return Header(path, values, (columns, rows), reader.GetNumberOfComponents())
+
+
+def full_header(path: Path) -> Dataset:
+    """Everything but the pixels.
+
+    Raises:
+        CaseError: pydicom is not installed, or the file cannot be read.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        raise CaseError("this kind of DICOM object needs pydicom", path, INSTALL) from None
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    except Exception:  # pydicom raises what its parser meets
+        raise CaseError("this DICOM file cannot be read", path, "export the series again") from None
+
+
+def _text(value: str) -> str:
+    """Stripped of the padding that DICOM puts behind, and of bytes that no text has."""
+    return value.encode("utf-8", "replace").decode("utf-8").strip(" \0\r\n\t")

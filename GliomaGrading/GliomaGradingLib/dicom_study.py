@@ -1,0 +1,374 @@
+"""Which series of a DICOM study are T1, T2 and FLAIR, and where its tumour mask is.
+
+A series is chosen by its description and its acquisition (``sequence_names``). What is chosen with a doubt
+comes with a notice; notices name series by number only, for descriptions are free text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .dicom_header import Header, full_header, is_dicom, read_header, sop_class
+from .dicom_segmentation import is_segmentation_file, segments_of
+from .dicom_series import Found, Series, find_series, is_segmentation, split
+from .errors import CaseError
+from .imaging import volume_suffix
+from .result import Notice
+from .sequence_names import CONTRAST, Reading, has_agent, is_mask_name, read_sequence
+from .words import SEQUENCES
+
+_FEWEST_SLICES, _LEAST_MM = 10, 60.0
+"""A series with fewer slices, or that reaches less far, is a localizer or a part."""
+
+_LOOK_AT = 40
+"""Folder entries that ``looks_like_study`` opens before it says no."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A series, or the part of one with a single echo and orientation, and what its header says of it."""
+
+    series: Series
+    reading: Reading
+
+    @property
+    def header(self) -> Header:
+        return self.series.first
+
+
+@dataclass(frozen=True, eq=False)
+class Picks:
+    """What was chosen in a study.
+
+    Args:
+        folder: the study's.
+        chosen: the series by T1, T2 and FLAIR.
+        paths: what to give to ``Case.fromFiles``: a series' own folder where it is alone in it, else the
+            study's folder, out of which ``Case`` picks again; and the mask's file.
+        reasons: by sequence, why it was taken; for the screen.
+        warnings: for the result.
+        problem: what is missing, and what was found instead; '' where all four are there.
+    """
+
+    folder: Path
+    chosen: Mapping[str, Series]
+    paths: Mapping[str, Path]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What to read of a case: a series or a path by sequence, the mask's file, and what was noticed."""
+
+    images: Mapping[str, Path | Series]
+    mask: Path
+    notices: tuple[Notice, ...]
+
+
+def looks_like_study(folder: Path, depth: int = 3) -> bool:
+    """True if there are DICOM files in the folder or up to ``depth`` folders below; only a few are opened."""
+    if not folder.is_dir():
+        return False
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))[:_LOOK_AT]
+    if any(is_dicom(path) for path in entries):
+        return True
+    return depth > 0 and any(looks_like_study(path, depth - 1) for path in entries if path.is_dir())
+
+
+def pick_series(folder: Path, is_strict: bool = True) -> Picks:
+    """The study's series for T1, T2 and FLAIR, and its mask: a SEG, or a NIfTI, NRRD or MHA file.
+
+    Args:
+        is_strict: raise where something is missing; otherwise it is said in ``problem``.
+
+    Raises:
+        CaseError: there is no DICOM series, there are several patients or studies, or something is missing.
+    """
+    found = find_series(folder, is_deep=True)
+    images = found.images
+    if not images:
+        raise CaseError("there is no DICOM series", folder, "give the folder of one study")
+    _check_one_study(folder, images)
+    candidates = list(_candidates(images))
+    ranked = {name: _ranked(name, candidates) for name in SEQUENCES}
+    chosen = {name: ranking[0] for name, ranking in ranked.items() if ranking}
+    mask, mask_problem = _find_mask(folder, found.series, found.others)
+    lacking = [_lacking(name, candidates) for name in SEQUENCES if name not in chosen]
+    problem = "; ".join([*lacking, *([mask_problem] if mask_problem else [])])
+    if problem and is_strict:
+        names = ", ".join(series.describe() for series in images)
+        raise CaseError(f"{problem} (there are {names})", folder, "name the four inputs one by one")
+    paths = {name: _path(one.series, folder) for name, one in chosen.items()}
+    return Picks(
+        folder=folder,
+        chosen={name: one.series for name, one in chosen.items()},
+        paths={**paths, **({"mask": mask} if mask else {})},
+        reasons={name: _reason(one) for name, one in chosen.items()},
+        warnings=tuple(_notices(ranked)),
+        problem=problem,
+    )
+
+
+def resolve(paths: Mapping[str, Path]) -> Inputs:
+    """The given inputs with each DICOM folder replaced by what it is meant for.
+
+    A folder with several series gives each sequence its own, and the mask its segmentation. What the headers
+    say against an input, or about its patient, comes as notices.
+
+    Args:
+        paths: by T1, T2, FLAIR and mask.
+
+    Raises:
+        CaseError: as ``pick_series``.
+    """
+    notices: list[Notice] = []
+    studies: dict[Path, Found] = {}
+    images: dict[str, Path | Series] = {}
+    for name in SEQUENCES:
+        found = _study_at(paths[name], studies)
+        images[name] = _series_for(name, paths[name], found.images, notices) if found else paths[name]
+    notices += _same_patient([one for one in images.values() if isinstance(one, Series)])
+    return Inputs(images, _mask_at(paths["mask"], studies), tuple(dict.fromkeys(notices)))
+
+
+def _study_at(path: Path, studies: dict[Path, Found]) -> Found | None:
+    """The series in a DICOM folder or file; None where it is none. Each folder is looked through once."""
+    if path not in studies and _is_dicom_folder(path):
+        studies[path] = find_series(path, is_deep=not _has_dicom(path) or _has_folders(path))
+    elif path not in studies and _is_dicom_file(path):
+        studies[path] = Found((Series(path, (read_header(path),)),))
+    return studies.get(path)
+
+
+def _mask_at(path: Path, studies: dict[Path, Found]) -> Path:
+    if is_segmentation_folder(path):
+        return next(p for p in sorted(path.iterdir()) if is_segmentation_file(p))
+    if not path.is_dir() or not _is_dicom_folder(path):
+        return path
+    found = _study_at(path, studies) or Found()
+    mask, problem = _find_mask(path, found.series, found.others)
+    if mask is None:
+        raise CaseError(problem, path, "name the mask's file")
+    return mask
+
+
+def is_segmentation_folder(path: Path) -> bool:
+    """True for a folder with exactly one segmentation object in it."""
+    try:
+        return path.is_dir() and sum(is_segmentation_file(p) for p in path.iterdir()) == 1
+    except OSError:
+        return False  # whoever reads it says why
+
+
+def _is_dicom_folder(path: Path) -> bool:
+    """True for DICOM files in the folder, or below it where no volume lies in it but perhaps the mask."""
+    try:
+        if not path.is_dir():
+            return False
+        volumes = [p for p in path.iterdir() if volume_suffix(p) and p.is_file()]
+        return _has_dicom(path) or (all(map(_is_mask, volumes)) and looks_like_study(path))
+    except OSError:
+        return False  # whoever reads it says why
+
+
+def _is_mask(path: Path) -> bool:
+    return is_mask_name(path.name[: -len(volume_suffix(path))])
+
+
+def _is_dicom_file(path: Path) -> bool:
+    return path.is_file() and not volume_suffix(path) and bool(sop_class(path)) and is_dicom(path)
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(path.is_dir() for path in folder.iterdir())
+
+
+def _has_dicom(folder: Path) -> bool:
+    return any(is_dicom(path) for path in folder.iterdir())
+
+
+def _series_for(name: str, folder: Path, images: Sequence[Series], notices: list[Notice]) -> Series:
+    """The only series, whatever it is called, or the one of several that is this sequence."""
+    if not images:
+        raise CaseError("there is no DICOM series of images", folder, "name the folder of the series")
+    if len(images) == 1:
+        notices += _against(name, images[0])
+        return images[0]
+    _check_one_study(folder, images)
+    candidates = list(_candidates(images))
+    ranking = _ranked(name, candidates)
+    if not ranking:
+        names = "; ".join(one.describe() for one in images)
+        what = f"{_lacking(name, candidates)}, there are {len(images)} DICOM series ({names})"
+        raise CaseError(what, folder, "put each in a folder of its own")
+    notices += _notices({name: ranking})
+    return ranking[0].series
+
+
+def _against(name: str, series: Series) -> Iterator[Notice]:
+    """What the header says against a series that the user gave for this sequence."""
+    reading = _read(series)
+    if reading.sequence == CONTRAST and name == "T1":
+        text = f"the series given as T1 (number {series.number}) is with contrast by its header"
+        yield Notice("dicom-t1-contrast", text)
+    elif reading.sequence and reading.sequence != name:
+        text = f"the series given as {name} (number {series.number}) is {reading.sequence} by its header"
+        yield Notice("dicom-sequence-doubtful", text)
+    elif reading.doubt and not reading.doubt.endswith(f" {name}"):
+        yield _doubt(name, series, reading)
+
+
+def _candidates(images: Sequence[Series]) -> Iterator[Candidate]:
+    for series in images:
+        for part in split(series):
+            if part.first.text("Modality") in ("MR", "") and part.first.components == 1 and _is_volume(part):
+                yield Candidate(part, _read(part))
+
+
+def _read(series: Series) -> Reading:
+    header = series.first
+    return read_sequence((header.text("SeriesDescription"), header.text("ProtocolName")), header.values)
+
+
+def _is_volume(series: Series) -> bool:
+    if series.images < _FEWEST_SLICES:
+        return False
+    positions = [header.position for header in series.headers]
+    if len(positions) == 1 or any(p.size != 3 for p in positions):
+        return True  # its frames say where they are, or reading will say that they do not
+    return float(np.linalg.norm(np.ptp(np.array(positions), axis=0))) >= _LEAST_MM
+
+
+def _ranked(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates for a sequence, the best first."""
+    fitting = [one for one in candidates if one.reading.sequence == name]
+    key = _native_first if name == "T1" else _fine_first
+    return sorted(fitting, key=key)
+
+
+def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
+    """A T1 taken earlier is the more surely one before contrast."""
+    time = one.header.text("AcquisitionTime")
+    return (bool(one.reading.doubt), _is_derived(one), not _is_native(one), time, _number(one))
+
+
+def _fine_first(one: Candidate) -> tuple[bool, bool, float, float]:
+    return (bool(one.reading.doubt), _is_derived(one), round(_slice_step(one.series)), _number(one))
+
+
+def _is_derived(one: Candidate) -> bool:
+    return "DERIVED" in one.header.text("ImageType").upper()
+
+
+def _is_native(one: Candidate) -> bool:
+    """True if the header says in words that no contrast agent was given."""
+    agent = one.header.text("ContrastBolusAgent")
+    description = one.header.text("SeriesDescription").lower()
+    said = bool(agent) and not has_agent(one.header.values)
+    return said or any(word in description for word in ("pre", "without", "native", "w/o", "non", "ohne"))
+
+
+def _number(one: Candidate) -> float:
+    number = one.header.numbers("SeriesNumber")
+    return float(number[0]) if number.size else float("inf")
+
+
+def _slice_step(series: Series) -> float:
+    positions = [header.position for header in series.headers if header.position.size == 3]
+    if len(positions) < 2:
+        return 1.0
+    return float(np.linalg.norm(np.ptp(np.array(positions), axis=0))) / (len(positions) - 1)
+
+
+def _notices(ranked: Mapping[str, Sequence[Candidate]]) -> Iterator[Notice]:
+    for name, ranking in ranked.items():
+        if not ranking:
+            continue
+        best, others = ranking[0], ranking[1:]
+        if best.reading.doubt:
+            yield _doubt(name, best.series, best.reading)
+        if others:
+            left = ", ".join(one.series.number for one in others)
+            text = f"several series could be the {name}: number {best.series.number} was taken, not {left}"
+            yield Notice("dicom-series-choice", text)
+            if name == "T1" and not _is_native(best):
+                what = f"nothing in series {best.series.number} says that it was taken before contrast"
+                yield Notice("dicom-t1-contrast-unknown", f"{what}; it is the first T1 of the study")
+
+
+def _doubt(name: str, series: Series, reading: Reading) -> Notice:
+    text = f"series {series.number} is called {name}, but {reading.doubt} ({reading.reason})"
+    return Notice("dicom-sequence-doubtful", text)
+
+
+def _reason(one: Candidate) -> str:
+    agent = "contrast agent" if has_agent(one.header.values) else "no contrast agent"
+    return ", ".join(filter(None, (one.series.describe(), one.reading.reason, agent)))
+
+
+def _lacking(name: str, candidates: Sequence[Candidate]) -> str:
+    contrast = [one.series.number for one in candidates if one.reading.sequence == CONTRAST]
+    if name == "T1" and contrast:
+        return f"no T1 without contrast (series {', '.join(contrast)} is with contrast)"
+    return f"no {name}"
+
+
+def _path(series: Series, study: Path) -> Path:
+    """The series' own folder where it is alone in it, else the study's."""
+    folders = {path.parent for path in series.files}
+    own = folders.pop()
+    if folders:
+        return study
+    is_alone = len([path for path in own.iterdir() if is_dicom(path)]) == len(series.files) + series.copies
+    return own if is_alone else study
+
+
+def _check_one_study(folder: Path, images: Sequence[Series]) -> None:
+    patients = {one.first.text("PatientID") for one in images}
+    studies = {one.first.text("StudyInstanceUID") for one in images}
+    if len(patients) > 1 or len(studies) > 1:
+        what = f"{len(patients)} patients" if len(patients) > 1 else f"{len(studies)} studies of one patient"
+        raise CaseError(f"these are {what}", folder, "give the folder of one study")
+
+
+def _same_patient(series: Sequence[Series]) -> Iterator[Notice]:
+    for keyword, what, code in (
+        ("PatientID", "patient ids", "dicom-different-patients"),
+        ("StudyInstanceUID", "studies", "dicom-different-studies"),
+    ):
+        values = {one.first.text(keyword) for one in series}
+        if len(values) > 1:
+            yield Notice(code, f"the sequences come from {len(values)} different {what}")
+            return
+
+
+def _find_mask(
+    folder: Path, series: Sequence[Series], others: Sequence[tuple[Path, str]]
+) -> tuple[Path | None, str]:
+    """The mask's file, or what is wrong with what there is."""
+    objects = [path for one in series if is_segmentation(one.first) for path in one.files]
+    masks = objects if len(objects) == 1 else [path for path in objects if _has_tumour(path)]
+    masks = masks or [p for p in _volumes(folder) if _is_mask(p)]
+    if len(masks) == 1:
+        return masks[0], ""
+    if masks:
+        return None, f"{' and '.join(sorted(path.name for path in masks))} could all be the tumour mask"
+    if any(what == "RTSTRUCT" for _path, what in others):
+        return None, "the tumour is given as RTSTRUCT contours, which are not read: export it as SEG or NIfTI"
+    return None, "no tumour mask (a DICOM SEG, or a NIfTI, NRRD or MHA file named seg or mask)"
+
+
+def _has_tumour(path: Path) -> bool:
+    return any(segment.is_tumour for segment in segments_of(full_header(path)))
+
+
+def _volumes(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if volume_suffix(path) and path.is_file() and not path.name.startswith("."):
+            yield path

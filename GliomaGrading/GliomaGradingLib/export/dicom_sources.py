@@ -1,0 +1,182 @@
+"""What the DICOM output refers to: the images and the segmentation that a case was read from.
+
+Of a source's header only what the output needs is kept: identity of patient and study, so that both land in the
+same study, and what images are referred to by. Nothing else personal can pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..dicom_header import INSTALL, SEGMENTATION, full_header, sop_class
+from ..dicom_segmentation import read_segmentation
+from ..errors import CaseError
+from ..words import SEQUENCES
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from ..case import Case
+    from ..volume import Volume
+
+PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
+_REFERENCE = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "FrameOfReferenceUID"),
+    *("Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+_MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", *STUDY[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One image series: its headers, reduced, and patient S in mm of the middle of each image or frame."""
+
+    sequence: str
+    headers: tuple[Dataset, ...]
+    heights: tuple[tuple[float, ...], ...]
+
+    def nearest(self, positions: Iterable[float]) -> list[tuple[Dataset, list[int]]]:
+        """The images nearest to the axial positions (patient S, mm), with frame numbers where they have any.
+
+        Of images that are not axial every one crosses these positions.
+        """
+        flat = [(s, n, f) for n, frames in enumerate(self.heights) for f, s in enumerate(frames)]
+        if not flat:
+            return [(header, []) for header in self.headers]
+        heights = np.array([s for s, _n, _f in flat])
+        found: dict[int, set[int]] = {}
+        for position in positions:
+            _s, image, frame = flat[int(np.abs(heights - position).argmin())]
+            found.setdefault(image, set()).add(frame + 1)
+        is_single = {n: len(frames) == 1 for n, frames in enumerate(self.heights)}
+        return [
+            (self.headers[n], [] if is_single[n] else sorted(frames)) for n, frames in sorted(found.items())
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """All that a case came from.
+
+    Args:
+        images: by sequence.
+        segmentation: the mask's SEG; None where the mask is no DICOM object.
+        segments: numbers of the segments that make up the tumour.
+    """
+
+    images: Mapping[str, Source]
+    segmentation: Dataset | None = None
+    segments: tuple[int, ...] = ()
+
+    @property
+    def evidence(self) -> list[Dataset]:
+        """Everything that is referred to, each once."""
+        headers = [header for source in self.images.values() for header in source.headers]
+        objects = [*headers, *([self.segmentation] if self.segmentation is not None else [])]
+        return list({str(item.SOPInstanceUID): item for item in objects}.values())
+
+    @property
+    def first(self) -> Dataset:
+        return self.images[SEQUENCES[0]].headers[0]
+
+
+def is_from_dicom(case: Case) -> bool:
+    """True if all three sequences were read from DICOM."""
+    return all(case.images[name].files for name in SEQUENCES)
+
+
+def sources_of(case: Case) -> Sources:
+    """Reads the headers of what the case came from.
+
+    Raises:
+        CaseError: pydicom is missing, a file is gone, or the sequences are not of one patient and study.
+    """
+    images = {name: _source(name, case.images[name]) for name in SEQUENCES}
+    headers = [source.headers[0] for source in images.values()]
+    for keyword, what in (("PatientID", "patient"), ("StudyInstanceUID", "study")):
+        if len({str(header.get(keyword, "")) for header in headers}) > 1:
+            raise CaseError(f"the sequences are not of one {what}", "", "give sequences of one study")
+    if not headers[0].StudyInstanceUID:
+        raise CaseError("the series have no study to belong to", case.images["T1"].source, "export them again")
+    segmentation, segments = _segmentation(case.mask)
+    return Sources(images, segmentation, segments)
+
+
+def _source(name: str, volume: Volume) -> Source:
+    headers = [reduced(Path(path)) for path in volume.files]
+    pairs = [(header, tuple(_heights(header))) for header in headers]
+    pairs.sort(key=lambda pair: pair[1])
+    return Source(name, tuple(_slim(h) for h, _s in pairs), tuple(s for _h, s in pairs))
+
+
+def reduced(path: Path) -> Dataset:
+    """A file's header with no more than the output may carry; what must be there but may be empty, is empty."""
+    try:
+        import pydicom
+    except ImportError:
+        raise CaseError("writing DICOM needs pydicom and highdicom", "", INSTALL) from None
+    wanted = (*PATIENT, *STUDY, *_REFERENCE)
+    try:
+        whole = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SpecificCharacterSet", *wanted])
+    except (OSError, pydicom.errors.InvalidDicomError):
+        raise CaseError("this DICOM file cannot be read again", path, "leave the series where it is") from None
+    kept = pydicom.Dataset()
+    for keyword in wanted:
+        if keyword in whole:
+            kept[keyword] = whole[keyword]
+    for keyword in _MAY_BE_EMPTY:
+        kept.setdefault(keyword, "")
+    # decoded with the source's character set, so that it can be written in another
+    kept.PatientName = str(kept.PatientName)
+    return kept
+
+
+def _slim(header: Dataset) -> Dataset:
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        if keyword in header:
+            del header[keyword]
+    return header
+
+
+def _heights(header: Dataset) -> Iterable[float]:
+    """Patient S in mm of the middle of the image, or of each frame; none for an image that is not axial."""
+    frames = header.get("PerFrameFunctionalGroupsSequence")
+    if not frames:
+        return _middle(header, header, header, header)
+    shared = header.SharedFunctionalGroupsSequence[0]
+    names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+    places = [[(frame.get(name) or shared.get(name))[0] for name in names] for frame in frames]
+    middles = [list(_middle(header, *place)) for place in places]
+    return [height for one in middles for height in one] if all(middles) else []
+
+
+def _middle(header: Dataset, place: Dataset, turn: Dataset, measures: Dataset) -> Iterable[float]:
+    position, directions = place.get("ImagePositionPatient"), turn.get("ImageOrientationPatient")
+    spacing = measures.get("PixelSpacing") or (1.0, 1.0)
+    if (
+        not position
+        or not directions
+        or abs(directions[0] * directions[4] - directions[1] * directions[3]) < 0.7
+    ):
+        return []
+    across = float(directions[2]) * float(spacing[1]) * (header.Columns - 1) / 2
+    down = float(directions[5]) * float(spacing[0]) * (header.Rows - 1) / 2
+    return [float(position[2]) + across + down]
+
+
+def _segmentation(mask: Volume) -> tuple[Dataset | None, tuple[int, ...]]:
+    """The mask's SEG and which of its segments are in the mask."""
+    if not mask.files or sop_class(Path(mask.files[0])) != SEGMENTATION:
+        return None, ()
+    path = Path(mask.files[0])
+    layers = [layer.array for layer in read_segmentation(path)]
+    inside = mask.array != 0
+    taken = [int(a.max()) for a in layers if a.any() and not (a.astype(bool) & ~inside).any()]
+    return full_header(path), tuple(taken)

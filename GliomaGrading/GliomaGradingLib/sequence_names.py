@@ -1,0 +1,186 @@
+"""What a name, a series description or a DICOM header says about the sequence: the one place that knows.
+
+``sequence_of`` goes by words alone; ``read_sequence`` takes the acquisition into account as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+CONTRAST = "T1 with contrast"
+"""What a T1 after contrast medium is called: never an input of the grading."""
+
+_SPLIT = re.compile(r"[^a-z0-9*+]+")
+_FLAIR = re.compile(r"flair|dark[ _-]?fluid|fluid[ _-]?atten")
+_FLAIR_WORDS = {"t2f", "fla", "fl"}
+_T2 = re.compile(r"(^|[^a-z0-9])t2(w|wi|weighted|tse|fse|frfse|blade|propeller|space|cube)?([^a-z0-9*]|$)")
+_T1 = re.compile(r"(^|[^a-z0-9])t1(w|wi|n|weighted|tse|se|fse|fl|tfe|mprage|mpr|vibe|space|cube)?([^a-z0-9]|$)")
+_T1_NAMES = {"mprage", "mp-rage", "spgr", "fspgr", "bravo"}
+_CONTRAST = re.compile(
+    r"t1(w|wi)?[ _-]?(ce|c|gd|gad|gado|km|post)([^a-z]|$)|contrast|gado|postgd|\+ ?c([^a-z]|$)|c\+|\+ ?gd"
+    r"|\+ ?km|(^|[^a-z])(ce|gd|gad|km|post|enhanced|enh)([^a-z]|$)"
+)
+_NO_CONTRAST = re.compile(
+    r"(?<![a-z])(pre|non|no|without|w/?o|ohne|native?|unenhanced)[ _-]*"
+    r"(contrast|gd|gad|gado|km|enhanc[a-z]*)?(?![a-z])"
+)
+_DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfusion", "perf", "map", "t1map"}
+_DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc"}
+_MASK = re.compile(r"seg(m|mentation)?([^a-z]|$)|mask|label|tumou?r|lesion|roi([^a-z]|$)")
+_OTHER_ORGAN = re.compile(r"brain|skull|ventric|parenchym|head|bet([^a-z]|$)|csf|tissue")
+_OTHER_STRUCTURE = re.compile(
+    r"brain|skull|ventric|parenchym|head|csf|tissue|cerebrum|cerebel|hemisphere|vessel|artery|vein|nerve|tract"
+    r"|resection|cavity"
+)
+
+_NO_AGENT = {"", "no", "none", "n", "0", "without", "ohne", "non", "nil", "no contrast", "not given", "pre"}
+_ACQUISITION = {"T1": "T1", "T2": "T2", "FLUID_ATTENUATED": "FLAIR"}
+_NOT_ANATOMY = {
+    *("LOCALIZER", "ADC", "TRACEW", "TRACE", "FA", "SUBTRACTION", "DIFFUSION", "PERFUSION", "PROJECTION IMAGE"),
+    *("CSA MPR", "MIP", "SCREEN SAVE", "PHASE", "P", "PHASE MAP", "RCBV", "RCBF"),
+}
+_NOT_ANATOMY_CONTRASTS = {"DIFFUSION", "PERFUSION", "T2_STAR", "FLOW_ENCODED", "PROTON_DENSITY", "STIR"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a header says: T1, T2, FLAIR, ``CONTRAST`` or '', why, and what speaks against it."""
+
+    sequence: str
+    reason: str = ""
+    doubt: str = ""
+
+
+def sequence_of(*texts: str) -> str:
+    """T1, T2, FLAIR or ``CONTRAST``, if the texts (name, series description) agree on one; else ''."""
+    found = {_sequence_of(text.lower()) for text in texts if text} - {""}
+    if CONTRAST in found and found <= {CONTRAST, "T1"}:
+        return CONTRAST
+    return found.pop() if len(found) == 1 else ""
+
+
+def read_sequence(texts: Iterable[str], header: Mapping[str, str]) -> Reading:
+    """The sequence of a series.
+
+    Args:
+        texts: series description, protocol name, node name: whatever names it.
+        header: DICOM attributes by keyword, as text; of these are looked at: ContrastBolusAgent,
+            AcquisitionContrast, EchoTime, RepetitionTime, InversionTime, ScanningSequence, SequenceName and
+            ImageType.
+    """
+    texts = [text for text in texts if text]
+    if _is_no_anatomy(header):
+        return Reading("")
+    words, physics = sequence_of(*texts), _by_physics(header)
+    declared = _ACQUISITION.get(header.get("AcquisitionContrast", "").strip().upper(), "")
+    measured = declared or physics
+    if not words and any(_is_derived(text.lower()) for text in texts):
+        return Reading("")
+    if has_agent(header) and (words or measured) == "T1":
+        return Reading(CONTRAST, f"contrast agent '{header['ContrastBolusAgent'].strip()}'")
+    if not words:
+        return Reading(measured, _times(header)) if measured else Reading("")
+    return Reading(words, _times(header), _contradiction(words, measured))
+
+
+def has_agent(header: Mapping[str, str]) -> bool:
+    """True if the header says that a contrast agent was given before this series."""
+    return header.get("ContrastBolusAgent", "").strip().lower().rstrip(".") not in _NO_AGENT
+
+
+def is_mask_name(name: str) -> bool:
+    """True for what is called like a mask of a tumour: seg, mask, label, tumour, lesion, roi."""
+    return bool(_MASK.search(name.lower())) and not is_other_organ(name)
+
+
+def is_other_organ(name: str) -> bool:
+    """True for the mask of something else: brain, skull, ventricles."""
+    return bool(_OTHER_ORGAN.search(name.lower()))
+
+
+def is_other_structure(name: str) -> bool:
+    """True for a segment that is no tumour: a ventricle, the cerebrum, a vessel, a resection cavity."""
+    return bool(_OTHER_STRUCTURE.search(name.lower()))
+
+
+def _sequence_of(text: str) -> str:
+    if _is_derived(text) or _MASK.search(text):
+        return ""
+    words = _words(text)
+    is_t1 = bool(_T1.search(text) or words & _T1_NAMES or _is_contrast_t1(text))
+    is_flair = bool(_FLAIR.search(text) or words & _FLAIR_WORDS)
+    is_t2 = bool(_T2.search(text))
+    if is_flair:
+        return "" if is_t1 else "FLAIR"  # a T1 FLAIR is another contrast altogether
+    if is_t1 == is_t2:
+        return ""
+    if is_t2:
+        return "T2"
+    return CONTRAST if _has_contrast(text) else "T1"
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in _SPLIT.split(text) if word}
+
+
+def _is_derived(text: str) -> bool:
+    return bool(_words(text) & _DERIVED)
+
+
+def _is_contrast_t1(text: str) -> bool:
+    return bool(re.search(r"(^|[^a-z0-9])t1(w|wi)?(ce|c|gd|gad|gado|km|post)([^a-z]|$)", text))
+
+
+def _has_contrast(text: str) -> bool:
+    return bool(_CONTRAST.search(_NO_CONTRAST.sub(" ", text)))
+
+
+def _is_no_anatomy(header: Mapping[str, str]) -> bool:
+    kinds = {part.strip().upper() for part in header.get("ImageType", "").split("\\")}
+    declared = header.get("AcquisitionContrast", "").strip().upper()
+    diffusion = re.match(r"\*?ep_?b\d", header.get("SequenceName", "").strip().lower())
+    return bool(kinds & _NOT_ANATOMY or declared in _NOT_ANATOMY_CONTRASTS or diffusion)
+
+
+def _by_physics(header: Mapping[str, str]) -> str:
+    """By echo, repetition and inversion time in ms; '' where these leave a doubt.
+
+    The bounds are wide of what is usual at 1.5 and 3 T: FLAIR inverts long (CSF nulled at 1.8 to 2.9 s) and
+    has a long echo; T2 has a long echo and repetition; T1 has a short echo with a short repetition (spin
+    echo), or is a gradient echo with a short inversion (MPRAGE).
+    """
+    echo, repetition, inversion = (
+        _number(header, key) for key in ("EchoTime", "RepetitionTime", "InversionTime")
+    )
+    kind = header.get("ScanningSequence", "").upper()
+    if echo is None or repetition is None:
+        return ""
+    if inversion and inversion >= 1500 and echo >= 60:
+        return "FLAIR"
+    if "EP" in kind.split("\\"):
+        return ""
+    if not inversion and echo >= 60 and repetition >= 2000:
+        return "T2"
+    if echo <= 30 and repetition <= 1000 and "GR" not in kind:
+        return "T1"
+    return "T1" if inversion and 500 <= inversion <= 1300 and echo <= 10 and "GR" in kind else ""
+
+
+def _contradiction(words: str, measured: str) -> str:
+    plain = "T1" if words == CONTRAST else words
+    return f"its acquisition looks like {measured}" if measured and measured != plain else ""
+
+
+def _times(header: Mapping[str, str]) -> str:
+    names = {"EchoTime": "TE", "RepetitionTime": "TR", "InversionTime": "TI"}
+    known = {short: _number(header, key) for key, short in names.items()}
+    return ", ".join(f"{short} {value:.0f} ms" for short, value in known.items() if value)
+
+
+def _number(header: Mapping[str, str], key: str) -> float | None:
+    try:
+        return float(header.get(key, "").split("\\")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,336 @@
+"""DICOM in: series read, told apart and chosen; segmentations; what is refused and what is warned about."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from GliomaGradingLib.case import Case
+from GliomaGradingLib.dicom_header import is_dicom, read_header, what_is_no_image
+from GliomaGradingLib.dicom_series import find_series, split
+from GliomaGradingLib.dicom_study import looks_like_study, pick_series
+from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.imaging import read_layers, read_volume
+from GliomaGradingLib.sequence_names import CONTRAST, has_agent, is_mask_name, read_sequence
+from small_head import ORIGIN, SPACING, arrays, volume
+
+pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install 'glioma-grading[dicom]')")
+import dicom_maker as maker  # noqa: E402
+
+RTSTRUCT, REPORT = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.88.11"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """T1, T1 with contrast of the same description, T2 and FLAIR, a folder each; do not write into it."""
+    return maker.study(tmp_path_factory.mktemp("study"), (*maker.SCANS,))
+
+
+@pytest.fixture
+def copy(study: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(study, tmp_path / "case"))
+
+
+def codes(case: Case) -> set[str]:
+    return {notice.code for notice in case.warnings}
+
+
+# ---------------------------------------------------------------- words and headers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "header"),
+    [
+        ("T1", "AX T1", {}),
+        (CONTRAST, "AX T1", {"ContrastBolusAgent": "10 ml Gadovist"}),
+        ("T1", "AX T1", {"ContrastBolusAgent": "NONE"}),
+        (CONTRAST, "AX T1 POST", {}),
+        ("FLAIR", "AX FLAIR", {"ContrastBolusAgent": "Gadovist"}),
+        ("FLAIR", "tirm_tra", {"EchoTime": "120", "RepetitionTime": "9000", "InversionTime": "2500"}),
+        ("T2", "tse_tra", {"EchoTime": "98", "RepetitionTime": "4500"}),
+        ("T1", "se_tra", {"EchoTime": "12", "RepetitionTime": "550", "ScanningSequence": "SE"}),
+        (
+            "T1",
+            "3D",
+            {"EchoTime": "3", "RepetitionTime": "2300", "InversionTime": "900", "ScanningSequence": "GR\\IR"},
+        ),
+        ("FLAIR", "sub-01", {"AcquisitionContrast": "FLUID_ATTENUATED"}),
+        ("", "ep2d_diff", {"SequenceName": "ep_b1000", "EchoTime": "90", "RepetitionTime": "5000"}),
+        ("", "ADC map", {"EchoTime": "90", "RepetitionTime": "5000"}),
+        ("", "AX T2", {"ImageType": "ORIGINAL\\PRIMARY\\LOCALIZER"}),
+        ("", "PD", {"EchoTime": "15", "RepetitionTime": "3000"}),
+        ("", "perfusion", {"EchoTime": "40", "RepetitionTime": "1500", "ScanningSequence": "EP"}),
+    ],
+)
+def test_sequence_by_words_and_acquisition(wanted, text, header):
+    assert read_sequence((text,), header).sequence == wanted
+
+
+def test_words_that_the_acquisition_contradicts_are_doubtful():
+    flair = {"EchoTime": "120", "RepetitionTime": "9000", "InversionTime": "2500"}
+    reading = read_sequence(("AX T2",), flair)
+    assert (reading.sequence, reading.doubt) == ("T2", "its acquisition looks like FLAIR")
+    assert read_sequence(("AX FLAIR",), flair).doubt == ""
+    assert read_sequence(("AX T1 POST",), {"EchoTime": "12", "RepetitionTime": "550"}).doubt == ""
+
+
+def test_agents_and_masks_by_name():
+    assert not any(has_agent({"ContrastBolusAgent": text}) for text in ("", "No", "none", "0", "ohne"))
+    assert has_agent({"ContrastBolusAgent": "Dotarem"})
+    assert is_mask_name("case_seg") and is_mask_name("Tumour") and not is_mask_name("brain_mask")
+
+
+# ---------------------------------------------------------------- series
+
+
+def test_a_series_is_read_with_its_files(study):
+    read = read_volume(study / "T2")
+    assert np.array_equal(read.array, arrays()["T2"])
+    assert read.spacing == pytest.approx(SPACING) and read.origin == pytest.approx(ORIGIN)
+    assert len(read.files) == 80 and all(Path(name).parent == study / "T2" for name in read.files)
+
+
+def test_missing_slices_are_counted(tmp_path):
+    keep = [k for k in range(80) if k not in (30, 31, 50)]
+    maker.series(tmp_path / "t1", arrays()["T1"], keep=keep, **maker.SCANS["T1"])
+    with pytest.raises(CaseError, match="3 slices are missing"):
+        read_volume(tmp_path / "t1")
+
+
+def test_copies_of_a_slice_are_left_out(copy):
+    for path in sorted((copy / "T1").glob("*.dcm"))[10:13]:
+        shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    read = read_volume(copy / "T1")
+    assert np.array_equal(read.array, arrays()["T1"])
+    assert [n.code for n in read.warnings] == ["dicom-copies"] and "3 files" in read.warnings[0].message
+
+
+def test_two_volumes_in_one_series_are_refused_but_picked_by_echo(tmp_path):
+    scan = {**maker.SCANS["T2"], "SeriesInstanceUID": "1.2.3.4"}
+    folder = maker.series(tmp_path / "t2", arrays()["T2"], **scan)
+    maker.series(tmp_path / "pd", arrays()["T1"], **{**scan, "EchoTime": 15, "SeriesNumber": 44})
+    for path in (tmp_path / "pd").iterdir():
+        path.rename(folder / path.name)
+    with pytest.raises(CaseError, match="at the same place"):
+        read_volume(folder)
+    (both,) = find_series(folder).series
+    echoes = sorted((float(part.first.text("EchoTime")), part.images) for part in split(both))
+    assert echoes == [(15, 80), (98, 80)]
+
+
+def test_mixed_orientations_are_refused(tmp_path):
+    def turn(k, ds):
+        if k > 40:
+            ds.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+    maker.scan(tmp_path / "t1", "T1", turn)
+    with pytest.raises(CaseError, match="not parallel"):
+        read_volume(tmp_path / "t1")
+
+
+@pytest.mark.parametrize("syntax", ["RLELossless", "JPEGLSLossless", "ExplicitVRBigEndian", "Deflated"])
+def test_compressed_series_are_read(tmp_path, syntax):
+    if syntax == "JPEGLSLossless":
+        pytest.importorskip("jpeg_ls", reason="pyjpegls is not installed")
+    uids = pydicom.uid
+    maker.series(tmp_path / "plain", arrays()["T1"][30:55], **maker.SCANS["T1"])
+    (tmp_path / "packed").mkdir()
+    for path in (tmp_path / "plain").iterdir():
+        ds = pydicom.dcmread(path)
+        if syntax in ("RLELossless", "JPEGLSLossless"):
+            ds.compress(getattr(uids, syntax), generate_instance_uid=False)
+        elif syntax == "Deflated":
+            ds.file_meta.TransferSyntaxUID = uids.DeflatedExplicitVRLittleEndian
+        else:
+            ds.PixelData = ds.pixel_array.astype(">i2").tobytes()
+            ds.file_meta.TransferSyntaxUID = uids.ExplicitVRBigEndian
+        pydicom.dcmwrite(
+            tmp_path / "packed" / path.name, ds, little_endian=syntax != "ExplicitVRBigEndian",
+            implicit_vr=False, force_encoding=True,
+        )  # fmt: skip
+    assert np.array_equal(read_volume(tmp_path / "packed").array, arrays()["T1"][30:55])
+
+
+def test_objects_without_pixels_do_not_disturb(copy):
+    path = maker.no_image(copy / "T1" / "report.dcm", REPORT, "SR")
+    assert is_dicom(path) and what_is_no_image(path) == "structured report or key object"
+    assert np.array_equal(read_volume(copy / "T1").array, arrays()["T1"])
+
+
+def test_a_damaged_file_is_named(copy):
+    path = sorted((copy / "T1").iterdir())[5]
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(CaseError, match=rf"(cannot be read|damaged).*, in .*{path.name}"):
+        read_volume(copy / "T1")
+
+
+# ---------------------------------------------------------------- multi-frame
+
+
+def test_frames_are_sorted_and_scaled(tmp_path):
+    order = [3, 1, 2, *range(4, 80), 0]
+    read = read_volume(maker.enhanced(tmp_path / "a.dcm", order=order))
+    assert np.array_equal(read.array, arrays()["FLAIR"].astype(float) * 2 - 5)
+    assert read.spacing == pytest.approx(SPACING) and read.origin == pytest.approx(ORIGIN)
+    assert np.allclose(read.direction, np.eye(3))
+
+
+def test_missing_frames_are_counted(tmp_path):
+    maker.enhanced(tmp_path / "flair" / "a.dcm", order=[k for k in range(80) if k != 40])
+    with pytest.raises(CaseError, match="1 slices are missing"):
+        read_volume(tmp_path / "flair")
+
+
+def test_one_slice_is_no_volume(study):
+    with pytest.raises(CaseError, match="one 2D image"):
+        read_volume(sorted((study / "T1").iterdir())[0])
+
+
+def test_without_pydicom_the_way_out_is_said(tmp_path, monkeypatch):
+    path = maker.enhanced(tmp_path / "a.dcm")
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    with pytest.raises(CaseError, match=r"needs pydicom, in .*pip install 'glioma-grading\[dicom\]'"):
+        read_volume(path)
+
+
+# ---------------------------------------------------------------- segmentations
+
+
+def test_a_segmentation_lies_on_its_series(study, tmp_path):
+    pytest.importorskip("highdicom")
+    path = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR")
+    (layer,) = read_layers(path)
+    flair = read_volume(study / "FLAIR")
+    index = np.argwhere(layer.array)[:, ::-1]
+    points = index @ layer.affine[:3, :3].T + layer.affine[:3, 3]
+    back = np.rint((points - flair.affine[:3, 3]) @ np.linalg.inv(flair.affine[:3, :3]).T).astype(int)
+    found = np.zeros(flair.array.shape, bool)
+    found[back[:, 2], back[:, 1], back[:, 0]] = True
+    assert np.array_equal(found, arrays()["mask"] > 0) and layer.files == (str(path),)
+
+
+def test_segments_are_layers_and_other_structures_are_left_out(study, tmp_path):
+    pytest.importorskip("highdicom")
+    core = arrays()["mask"].copy()
+    core[:, :, ::2] = 0
+    ventricle = np.roll(arrays()["mask"], 20, axis=2)
+    masks = {"oedema": arrays()["mask"], "lateral ventricle": ventricle, "core": core}
+    layers = read_layers(maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", masks))
+    assert [(int(v.array.max()), np.count_nonzero(v.array)) for v in layers] == [
+        (1, np.count_nonzero(arrays()["mask"])),
+        (3, np.count_nonzero(core)),
+    ]
+    assert "segments 2" in layers[0].warnings[0].message
+
+
+def test_a_segmentation_without_tumour_is_refused(study, tmp_path):
+    pytest.importorskip("highdicom")
+    path = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", {"brain": arrays()["mask"]})
+    with pytest.raises(CaseError, match=r"no segment of it is a tumour \(brain\)"):
+        read_layers(path)
+
+
+def test_a_segmentation_is_no_image(study, tmp_path):
+    pytest.importorskip("highdicom")
+    maker.segmentation(tmp_path / "seg" / "a.dcm", study / "FLAIR")
+    with pytest.raises(CaseError, match="give it as the mask"):
+        read_volume(tmp_path / "seg")
+
+
+# ---------------------------------------------------------------- studies
+
+
+def test_a_study_is_a_case(copy):
+    pytest.importorskip("highdicom")
+    mask = maker.segmentation(copy / "seg" / "a.dcm", copy / "FLAIR")
+    picks = pick_series(copy)
+    assert dict(picks.paths) == {**{name: copy / name for name in ("T1", "T2", "FLAIR")}, "mask": mask}
+    assert picks.warnings == () and "no contrast agent" in picks.reasons["T1"]
+    case = Case.read(copy)
+    assert np.array_equal(case.images["T1"].array, arrays()["T1"]) and case.warnings == ()
+    assert case.mask.array.sum() == arrays()["mask"].sum() and case.mask.files == (str(mask),)
+
+
+def test_a_flat_folder_with_the_mask_as_nifti(tmp_path):
+    folder = maker.study(tmp_path / "case", (*maker.SCANS,), flat=True)
+    write_mask(folder)
+    assert looks_like_study(folder) and not looks_like_study(write_mask(tmp_path / "other").parent)
+    case = Case.read(folder)
+    for name in ("T1", "T2", "FLAIR"):
+        assert np.array_equal(case.images[name].array, arrays()[name])
+    assert pick_series(folder).paths["T1"] == folder
+
+
+def test_the_same_folder_may_be_given_for_every_sequence(tmp_path):
+    folder = maker.study(tmp_path / "case", flat=True)
+    mask = write_mask(tmp_path)
+    case = Case.fromFiles(t1=folder, t2=folder, flair=folder, mask=mask)
+    assert np.array_equal(case.images["FLAIR"].array, arrays()["FLAIR"])
+
+
+def test_only_a_t1_with_contrast_is_no_t1(tmp_path):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR", "T1 with contrast"))
+    write_mask(folder)
+    with pytest.raises(CaseError, match=r"no T1 without contrast \(series 7 is with contrast\)"):
+        Case.read(folder)
+    assert pick_series(folder, is_strict=False).problem.startswith("no T1 without contrast")
+
+
+def test_two_t1_of_unknown_contrast_the_first_is_taken_with_a_warning(tmp_path):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    maker.scan(folder / "late", "T1", SeriesNumber=2, AcquisitionTime="113000")
+    maker.scan(folder / "early", "T1", SeriesNumber=9, AcquisitionTime="110000")
+    write_mask(folder)
+    picks = pick_series(folder)
+    assert picks.chosen["T1"].number == "9"
+    assert [n.code for n in picks.warnings] == ["dicom-series-choice", "dicom-t1-contrast-unknown"]
+    assert "dicom-t1-contrast-unknown" in codes(Case.fromFiles(t1=folder, t2=folder, flair=folder, mask=folder))
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("T1_with_contrast", "dicom-t1-contrast"), ("T2", "dicom-sequence-doubtful")]
+)
+def test_a_wrong_series_for_t1_is_warned_about(study, tmp_path, given, code):
+    t2 = maker.scan(tmp_path / "t2", "T2", EchoTime=99)  # another than the one given as T1
+    swapped = {"t1": study / given, "t2": study / "T1" if given == "T2" else t2}
+    case = Case.fromFiles(**swapped, flair=study / "FLAIR", mask=write_mask(tmp_path))
+    assert code in codes(case)
+    assert maker.NAME not in " ".join(notice.message for notice in case.warnings)
+
+
+def test_sequences_of_two_patients_are_warned_about(study, tmp_path):
+    other = maker.scan(tmp_path / "t2", "T2", PatientID="another", StudyInstanceUID="1.2.9")
+    case = Case.fromFiles(t1=study / "T1", t2=other, flair=study / "FLAIR", mask=write_mask(tmp_path))
+    assert "dicom-different-patients" in codes(case)
+    (text,) = [n.message for n in case.warnings if n.code == "dicom-different-patients"]
+    assert maker.PATIENT not in text and "another" not in text
+
+
+def test_two_patients_below_one_folder_are_refused(tmp_path):
+    maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    maker.scan(tmp_path / "case" / "x", "T1", PatientID="another")
+    with pytest.raises(CaseError, match="these are 2 patients"):
+        pick_series(tmp_path / "case")
+
+
+def test_contours_are_said_to_be_unread(tmp_path):
+    folder = maker.study(tmp_path / "case", flat=True)
+    maker.no_image(folder / "contours.dcm", RTSTRUCT, "RTSTRUCT")
+    with pytest.raises(CaseError, match="RTSTRUCT contours, which are not read: export it as SEG or NIfTI"):
+        Case.read(folder)
+
+
+def test_headers_are_text_without_padding(study):
+    header = read_header(sorted((study / "FLAIR").iterdir())[0])
+    assert header.text("ScanningSequence") == "SE\\IR" and header.numbers("InversionTime").tolist() == [2500]
+    assert header.size == (90, 100) and header.frames == 1 and header.text("Nothing") == ""
+
+
+def write_mask(folder: Path) -> Path:
+    import SimpleITK as sitk
+
+    folder.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(volume(arrays()["mask"]).toImage(), str(folder / "tumour_seg.nii.gz"))
+    return folder / "tumour_seg.nii.gz"

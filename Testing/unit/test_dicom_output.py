@@ -1,0 +1,406 @@
+"""DICOM out: the report and the slices, read back, validated, and free of what is nobody's business."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from GliomaGradingLib import cli
+from GliomaGradingLib.bundle import open_bundle
+from GliomaGradingLib.case import Case
+from GliomaGradingLib.explanation import Explanation
+from GliomaGradingLib.export import dicom_codes, tables
+from GliomaGradingLib.export.dicom_outputs import OVERLAY, REPORT, write_dicom_outputs
+from GliomaGradingLib.grading import Graded, Grader
+from GliomaGradingLib.result import GradeResult, Notice, Vote
+from GliomaGradingLib.slices import InputForm, prepare
+from GliomaGradingLib.words import DISCLAIMER, SEQUENCES
+from small_head import arrays, volumes
+
+pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install 'glioma-grading[dicom]')")
+pytest.importorskip("highdicom", reason="needs highdicom (pip install 'glioma-grading[dicom]')")
+import dicom_maker as maker  # noqa: E402
+
+SHA = "ab" * 32
+WARNING = Notice("thin-evidence", "the votes disagree: 2 µ größer")
+SECRETS = ("Plantagen", "Eleonore", maker.PATIENT, maker.BIRTH, "1961-03-17", "OTHER-9999", "Lindwurm")
+STAFF = ("Whistleblower", "Sonnenhang", "Schaltmeister", "Kopf nativ")
+
+
+def vote(sequence: str, probability: float) -> Vote:
+    slices = tuple(np.clip(probability + 0.02 * np.arange(-10, 10), 0, 1).tolist())
+    grade = "HGG" if probability >= 0.5 else "LGG"
+    return Vote(sequence, grade, probability, slices, sum(p >= 0.5 for p in slices))
+
+
+def graded(case: Case) -> Graded:
+    stack = prepare(case, InputForm())
+    result = GradeResult(
+        case=case.identifier,
+        grade="HGG",
+        decision="indeterminate",
+        probability_hgg=0.6234,
+        votes=(vote("T1", 0.91), vote("T2", 0.75), vote("FLAIR", 0.25)),
+        slices=stack.info,
+        tumour_ml=20.4,
+        warnings=(WARNING, *stack.warnings),
+        model={"name": "glioma-tcga", "version": "1.2.3", "backbone": "bvlc_googlenet", "sha256": SHA},
+        software={"glioma-grading": "0.1.0"},
+        seconds={"read": 0.0, "total": 1.0},
+    )
+    return Graded(result, case, stack)
+
+
+def explanation(of: Graded) -> Explanation:
+    maps = np.zeros((3, 20, 32, 32), np.float32)
+    maps[0, :, 8:24, 8:16], maps[0, :, 8:24, 16:24] = 2, -2  # T1: for HGG on one side, for LGG on the other
+    return Explanation(maps, (0.0, 0.0, 0.0), of.stack.region, 7.5)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = maker.study(tmp_path_factory.mktemp("study") / "case-7")
+    maker.segmentation(folder / "seg" / "a.dcm", folder / "FLAIR")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(study: Path) -> Graded:
+    return graded(Case.read(study))
+
+
+@pytest.fixture(scope="module")
+def written(done: Graded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    written = write_dicom_outputs(done, folder, explanation(done))
+    assert written.paths == (folder / REPORT, folder / OVERLAY) and written.problem == ""
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(written: Path) -> Any:
+    return pydicom.dcmread(written / REPORT)
+
+
+@pytest.fixture(scope="module")
+def overlay(written: Path) -> Any:
+    return pydicom.dcmread(written / OVERLAY)
+
+
+def walk(item: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every content item with the meanings of its parents' names, by pydicom alone."""
+    for child in item.get("ContentSequence", ()):
+        name = child.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in child else ""
+        yield (*path, name), child
+        yield from walk(child, (*path, name))
+
+
+def named(parent: Any, code: tuple[str, str, str]) -> list[Any]:
+    """The descendants whose concept has the code."""
+    return [
+        item
+        for _path, item in walk(parent)
+        if "ConceptNameCodeSequence" in item
+        and item.ConceptNameCodeSequence[0].CodeValue == code[0]
+        and item.ConceptNameCodeSequence[0].CodingSchemeDesignator == code[1]
+    ]
+
+
+def groups(report: Any) -> list[Any]:
+    return named(report, ("125007", "DCM", ""))
+
+
+def value(item: Any) -> tuple[str, str]:
+    code = item.ConceptCodeSequence[0]
+    return code.CodeValue, code.CodingSchemeDesignator
+
+
+def number(item: Any) -> tuple[float, str]:
+    measured = item.MeasuredValueSequence[0]
+    return float(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue
+
+
+# ---------------------------------------------------------------- the report
+
+
+def test_it_is_a_measurement_report_of_the_same_patient_and_study(report, study):
+    assert report.SOPClassUID == pydicom.uid.ComprehensiveSRStorage and report.Modality == "SR"
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    source = pydicom.dcmread(sorted((study / "T1").iterdir())[0])
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
+                    "StudyDate", "StudyTime", "StudyID", "AccessionNumber"):  # fmt: skip
+        assert report[keyword].value == source[keyword].value, keyword
+    assert report.SeriesInstanceUID not in {source.SeriesInstanceUID} and report.ReferringPhysicianName == ""
+    assert report.VerificationFlag == "UNVERIFIED" and report.PreliminaryFlag == "PRELIMINARY"
+
+
+def test_vote_decision_probability_and_agreement(report):
+    tumour = groups(report)[0]
+    assert value(named(tumour, dicom_codes.PREDICTED_GRADE)[0]) == ("1155707008", "SCT")
+    assert value(named(tumour, dicom_codes.DECISION)[0]) == ("82334004", "SCT")
+    (probability,) = named(tumour, ("122157", "DCM", ""))
+    assert number(probability) == (0.6234, "1")
+    assert value(named(probability, dicom_codes.PROBABILITY_OF)[0]) == ("1155707008", "SCT")
+    assert number(named(tumour, dicom_codes.VOTES_FOR)[0]) == (2, "{votes}")
+    assert number(named(tumour, dicom_codes.VOTES)[0]) == (3, "{votes}")
+    assert number(named(tumour, dicom_codes.VOLUME)[0]) == (20.4, "mL")
+
+
+def test_a_group_per_sequence_refers_to_the_graded_images(report, study, done):
+    for name, group, grade, probability in zip(
+        SEQUENCES,
+        groups(report)[1:],
+        ("1155707008", "1155707008", "1155708003"),
+        (0.91, 0.75, 0.25),
+        strict=True,
+    ):
+        assert value(named(group, dicom_codes.SEQUENCE_VOTE)[0]) == (grade, "SCT")
+        assert number(named(group, dicom_codes.PROBABILITY)[0])[0] == probability
+        headers = [pydicom.dcmread(p, stop_before_pixels=True) for p in (study / name).iterdir()]
+        heights = {ds.SOPInstanceUID: float(ds.ImagePositionPatient[2]) for ds in headers}
+        images = [item.ReferencedSOPSequence[0] for _p, item in walk(group) if item.ValueType == "IMAGE"]
+        found = [heights[image.ReferencedSOPInstanceUID] for image in images]
+        low, high = done.result.slices.positions_mm[0], done.result.slices.positions_mm[-1]
+        assert len(found) in (10, 11) and low - 1 <= min(found) and max(found) <= high + 1
+
+
+def test_finding_site_and_algorithm(report):
+    for group in groups(report):
+        assert value(named(group, ("121071", "DCM", ""))[0]) == ("108369006", "SCT")
+        assert value(named(group, ("363698007", "SCT", ""))[0]) == ("12738006", "SCT")
+        assert named(group, ("111001", "DCM", ""))[0].TextValue == "GliomaGrading"
+        assert named(group, ("111003", "DCM", ""))[0].TextValue == "0.1.0"
+        assert f"sha256={SHA}" in [item.TextValue for item in named(group, ("111002", "DCM", ""))]
+
+
+def test_disclaimer_and_warnings_are_text(report):
+    comments = [item.TextValue for item in named(report, dicom_codes.COMMENT)]
+    assert comments[0] == DISCLAIMER and f"Warning (thin-evidence): {WARNING.message}" in comments
+    assert any("not a histologic grade" in text for text in comments)
+
+
+def test_the_segment_is_referred_to(report, study):
+    segmentation = pydicom.dcmread(study / "seg" / "a.dcm", stop_before_pixels=True)
+    (item,) = named(report, ("121191", "DCM", ""))
+    reference = item.ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID
+    assert reference.ReferencedSegmentNumber == 1
+
+
+def test_all_series_and_the_segmentation_are_evidence(report, study):
+    referred = {
+        one.ReferencedSOPInstanceUID
+        for kind in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+        for item in report.get(kind, ())
+        for series in item.ReferencedSeriesSequence
+        for one in series.ReferencedSOPSequence
+    }
+    there = {pydicom.dcmread(p, specific_tags=["SOPInstanceUID"]).SOPInstanceUID for p in study.rglob("*.dcm")}
+    assert referred == there and len(there) == 241
+
+
+def test_private_codes_are_declared_and_all_others_are_not_private(report):
+    (scheme,) = report.CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == dicom_codes.PRIVATE and "private" in scheme.CodingSchemeName
+    private = {
+        code
+        for code in vars(dicom_codes).values()
+        if isinstance(code, tuple) and code[1] == scheme[0x80102].value
+    }
+    used = {
+        (code.CodeValue, code.CodingSchemeDesignator)
+        for _path, item in walk(report)
+        for code in (*item.get("ConceptNameCodeSequence", ()), *item.get("ConceptCodeSequence", ()))
+        if code.CodingSchemeDesignator.startswith("99")
+    }
+    assert used == {code[:2] for code in private}
+    assert len(dicom_codes.PRIVATE) <= 16 and all(len(code[2]) <= 64 for code in private)
+
+
+def test_a_lgg_is_low_grade(done, tmp_path):
+    result = replace(done.result, grade="LGG", decision="LGG")
+    write_dicom_outputs(replace(done, result=result), tmp_path)
+    tumour = groups(pydicom.dcmread(tmp_path / REPORT))[0]
+    for concept in (dicom_codes.PREDICTED_GRADE, dicom_codes.DECISION):
+        assert value(named(tumour, concept)[0]) == ("1155708003", "SCT")
+
+
+def test_a_mask_of_two_segments_is_referred_to_as_a_whole(study, tmp_path):
+    halves = {"oedema": arrays()["mask"].copy(), "core": arrays()["mask"].copy()}
+    halves["oedema"][:, :, :60], halves["core"][:, :, 60:] = 0, 0
+    mask = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", halves)
+    case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
+    assert write_dicom_outputs(graded(case), tmp_path).problem == ""
+    report = pydicom.dcmread(tmp_path / REPORT)
+    uid = pydicom.dcmread(mask, stop_before_pixels=True).SOPInstanceUID
+    images = [
+        item.ReferencedSOPSequence[0] for _p, item in walk(groups(report)[0]) if item.ValueType == "IMAGE"
+    ]
+    assert [image.ReferencedSOPInstanceUID for image in images] == [uid]
+    assert any("segments: 1, 2" in item.TextValue for item in named(report, dicom_codes.COMMENT))
+    assert_valid(tmp_path / REPORT)
+
+
+def test_an_enhanced_series_is_referred_to_by_frames(study, tmp_path):
+    flair = maker.enhanced(tmp_path / "flair.dcm")
+    case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=flair, mask=study / "seg")
+    assert write_dicom_outputs(graded(case), tmp_path).problem == ""
+    images = [i for _p, i in walk(groups(pydicom.dcmread(tmp_path / REPORT))[3]) if i.ValueType == "IMAGE"]
+    (reference,) = (item.ReferencedSOPSequence[0] for item in images)
+    frames = list(reference.ReferencedFrameNumber)
+    assert len(frames) in (10, 11) and frames == list(range(frames[0], frames[0] + len(frames)))
+    assert_valid(tmp_path / REPORT)
+    assert_valid(tmp_path / OVERLAY)
+
+
+# ---------------------------------------------------------------- the slices
+
+
+def test_the_slices_are_a_colour_capture_in_the_same_study(overlay, report, done):
+    assert overlay.SOPClassUID == pydicom.uid.MultiFrameTrueColorSecondaryCaptureImageStorage
+    assert overlay.StudyInstanceUID == report.StudyInstanceUID and overlay.PatientID == maker.PATIENT
+    assert overlay.SeriesInstanceUID != report.SeriesInstanceUID and overlay.BurnedInAnnotation == "NO"
+    assert [float(s) for s in overlay.SliceLocationVector] == pytest.approx(done.result.slices.positions_mm)
+    frames = overlay.pixel_array
+    assert frames.shape == (20, overlay.Rows, overlay.Columns, 3) and overlay.Columns == 768
+    assert len(overlay.SourceImageSequence) >= 30
+
+
+def test_evidence_is_coloured_where_it_is(overlay):
+    frame = overlay.pixel_array[10].astype(int)
+    heated = frame[frame.shape[0] // 2 : -30]
+    warmth = heated[..., 0] - heated[..., 2]
+    t1, flair = warmth[:, :256], warmth[:, 512:]
+    # where its evidence is, T1 is orange on one side and blue on the other; the FLAIR has none
+    assert (t1 > 40).sum() > 500 and (t1 < -20).sum() > 500
+    assert np.nonzero(t1 > 40)[1].mean() < np.nonzero(t1 < -20)[1].mean()
+    assert (np.abs(flair) > 40).mean() < 0.02
+
+
+def test_research_use_only_is_in_every_frame(overlay):
+    strips = overlay.pixel_array[:, -26:, :260]
+    assert ((strips[..., 0] > 180) & (strips[..., 2] < 140)).sum(axis=(1, 2)).min() > 200
+
+
+def test_without_an_explanation_there_is_one_row(done, tmp_path, overlay):
+    write_dicom_outputs(done, tmp_path)
+    assert pydicom.dcmread(tmp_path / OVERLAY).Rows < 0.6 * overlay.Rows
+
+
+# ---------------------------------------------------------------- validators
+
+
+def assert_valid(path: Path) -> None:
+    """No error by dciodvfy; of its warnings only that it does not know the private scheme, and what a DICOMDIR
+    would need (study date and the like, where the source has none)."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("needs dciodvfy (Debian: dicom3tools)")
+    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    lines = (said.stdout + said.stderr).splitlines()
+    assert not [line for line in lines if line.startswith("Error")], said.stderr
+    known = (dicom_codes.PRIVATE, "needed to build DICOMDIR")
+    strange = [line for line in lines if line.startswith("Warning") and not any(k in line for k in known)]
+    assert strange == []
+
+
+@pytest.mark.parametrize("name", [REPORT, OVERLAY])
+def test_dciodvfy_has_no_complaint(written, name):
+    assert_valid(written / name)
+
+
+def test_dcmtk_reads_the_report(written):
+    if shutil.which("dsrdump") is None:
+        pytest.skip("needs dsrdump (Debian: dcmtk)")
+    said = subprocess.run(["dsrdump", str(written / REPORT)], capture_output=True, text=True, check=True)
+    assert '(82334004,SCT,"Indeterminate")' in said.stdout and "Comprehensive SR" in said.stdout
+    assert not [line for line in said.stderr.splitlines() if line.startswith(("E:", "F:"))]
+
+
+# ---------------------------------------------------------------- what hinders
+
+
+def test_nothing_is_written_where_the_case_is_not_from_dicom(tmp_path):
+    given = volumes()
+    case = Case.fromArrays(t1=given["T1"], t2=given["T2"], flair=given["FLAIR"], mask=given["mask"])
+    assert write_dicom_outputs(graded(case), tmp_path).paths == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_highdicom_it_is_said(done, tmp_path, monkeypatch):
+    for name in ("highdicom", "highdicom.sr"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    written = write_dicom_outputs(done, tmp_path)
+    assert written.paths == () and "pip install 'glioma-grading[dicom]'" in written.problem
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sequences_of_two_patients_get_no_report(study, tmp_path):
+    other = maker.scan(tmp_path / "t2", "T2", PatientID="another")
+    case = Case.fromFiles(t1=study / "T1", t2=other, flair=study / "FLAIR", mask=study / "seg" / "a.dcm")
+    written = write_dicom_outputs(graded(case), tmp_path)
+    assert written.paths == () and "not of one patient" in written.problem
+
+
+def test_headers_may_lack_what_may_be_empty(tmp_path):
+    def bare(k, ds):
+        for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+                        "AccessionNumber", "ReferringPhysicianName", "SpecificCharacterSet"):  # fmt: skip
+            del ds[keyword]
+
+    for name in SEQUENCES:
+        maker.scan(tmp_path / name, name, bare)
+    paths = {name.lower(): tmp_path / name for name in SEQUENCES}
+    case = Case.fromFiles(**paths, mask=maker.segmentation_file(tmp_path / "mask.nii.gz"))
+    assert write_dicom_outputs(graded(case), tmp_path).problem == ""
+    report = pydicom.dcmread(tmp_path / REPORT)
+    assert report.PatientName == "" and report.PatientID == maker.PATIENT
+    assert any("no DICOM object" in item.TextValue for item in named(report, dicom_codes.COMMENT))
+    assert_valid(tmp_path / REPORT)
+
+
+# ---------------------------------------------------------------- privacy
+
+
+@pytest.fixture
+def fake_grader(done, monkeypatch):
+    """The command line without networks: what it grades is what ``done`` was."""
+
+    def detail(case, *_others, **_named):
+        return graded(case)
+
+    grader = SimpleNamespace(bundle=open_bundle(None), gradeInDetail=detail, explain=explanation)
+    monkeypatch.setattr(Grader, "load", lambda *_a, **_k: grader)
+
+
+def test_nothing_but_dicom_carries_the_patient(study, tmp_path, fake_grader, capfd):
+    assert cli.main(["grade", str(study), "--output", str(tmp_path / "out")]) == 0
+    said = capfd.readouterr()
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert {"result.json", "report.html", "slices.png", REPORT, OVERLAY} <= set(files)
+    table = tables.csv_text([tables.graded_row(graded(Case.read(study)).result)])
+    plain = {name: data for name, data in files.items() if not name.endswith(".dcm")}
+    plain |= {"stdout": said.out.encode(), "stderr": said.err.encode(), "results.csv": table.encode()}
+    for name, data in plain.items():
+        for secret in (*SECRETS, *STAFF, "ACC-77", "20190704"):
+            for text in (secret, json.dumps(secret).strip('"')):
+                assert text.encode() not in data, (name, secret)
+
+
+@pytest.mark.parametrize("name", [REPORT, OVERLAY])
+def test_dicom_carries_the_patient_in_the_patient_module_only(written, name):
+    dataset = pydicom.dcmread(written / name)
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate"):
+        del dataset[keyword]
+    rest = str(dataset)
+    for secret in (*SECRETS, *STAFF):
+        assert secret not in rest
+    data = (written / name).read_bytes()
+    assert all(text.encode() not in data for text in STAFF)

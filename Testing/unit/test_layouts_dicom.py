@@ -1,0 +1,90 @@
+"""DICOM studies in a cohort: what is a study, what a patient with several, what only a series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+from GliomaGradingLib.cohort.layouts import Folder
+from GliomaGradingLib.cohort.listing import find_cohort
+from GliomaGradingLib.errors import CaseError
+
+np = pytest.importorskip("numpy")
+UID = "1.2.840.99999.1234.5678.{}"
+
+
+def series(folder: Path, study: str, files: int = 2) -> Path:
+    """A series of tiny DICOM images in a folder of its own."""
+    folder.mkdir(parents=True)
+    image = sitk.GetImageFromArray(np.zeros((4, 4), np.int16))
+    for key, value in {"0008|0060": "MR", "0020|000d": study, "0020|000e": f"{study}.1"}.items():
+        image.SetMetaData(key, value)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for number in range(files):
+        writer.SetFileName(str(folder / f"{number}.dcm"))
+        writer.Execute(image)
+    return folder
+
+
+def test_a_study_with_a_folder_for_each_series_is_a_case(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        for name in ("3 AX T1", "4 AX FLAIR", "5 AX T2"):
+            series(tmp_path / patient / name, UID.format(patient == "anna"))
+    cohort = find_cohort(tmp_path)
+    assert [(e.case, e.layout, e.problem) for e in cohort.cases] == [
+        ("anna", "dicom", ""),
+        ("bert", "dicom", ""),
+    ]
+    assert set(cohort.cases[0].files.values()) == {tmp_path / "anna"}
+
+
+def test_studies_of_one_patient_are_cases_called_after_both(tmp_path: Path) -> None:
+    for number in (1, 2):
+        for name in ("s1", "s2"):
+            series(tmp_path / "PAT-7" / UID.format(number) / name, UID.format(number))
+    assert [e.case for e in find_cohort(tmp_path).cases] == [f"PAT-7_{UID.format(n)}" for n in (1, 2)]
+
+
+def test_all_series_of_a_study_in_one_folder(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        series(tmp_path / f"p{number}", UID.format(number))
+    assert [e.case for e in find_cohort(tmp_path).cases] == ["p1", "p2", "p3"]
+
+
+def test_folders_of_series_that_are_called_after_sequences_stay_as_they_were(tmp_path: Path) -> None:
+    for name in ("T1", "T2", "FLAIR"):
+        series(tmp_path / "p" / name, UID.format(1))
+    (tmp_path / "p" / "mask.nii.gz").write_bytes(b"x")
+    entry = find_cohort(tmp_path).cases[0]
+    assert (entry.case, entry.layout, entry.files["T1"]) == ("p", "plain", tmp_path / "p" / "T1")
+
+
+def test_the_series_of_a_listed_study_are_chosen_when_it_is_read(tmp_path: Path) -> None:
+    """With a T1 with contrast beside the T1, and the mask as NIfTI beside the series."""
+    pytest.importorskip("pydicom")
+    import dicom_maker
+    from small_head import arrays, write_case
+
+    for name in ("anna", "bert"):
+        scans = (*(["T1"] if name == "anna" else []), "T2", "FLAIR", "T1 with contrast")
+        write_case(dicom_maker.study(tmp_path / name, scans), {"mask": "tumour_mask.nii.gz"})
+    anna, bert = find_cohort(tmp_path, "dicom").cases
+    case = anna.read()
+    assert case.identifier == "anna"
+    assert np.array_equal(case.images["T1"].array, arrays()["T1"])
+    assert np.array_equal(case.images["FLAIR"].array, arrays()["FLAIR"])
+    with pytest.raises(CaseError, match="no T1 without contrast"):
+        bert.read()
+
+
+def test_a_folder_scan_tells_files_apart(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.csv", "IM0001", ".hidden", "c.SEG.NRRD"):
+        (tmp_path / name).write_bytes(b"x")
+    folder = Folder.read(tmp_path)
+    assert (folder.volumes, folder.tables, folder.others) == (
+        ("a.nii.gz", "c.SEG.NRRD"),
+        ("b.csv",),
+        ("IM0001",),
+    )

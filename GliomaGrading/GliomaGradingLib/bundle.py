@@ -16,6 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bundle_files import (
+    INSTALL_AGAIN,
+    LARGEST_WEIGHTS,
+    check_metadata,
+    read_file,
+    read_json,
+    read_weights,
+    unfit,
+)
 from .errors import BundleError
 from .voting import Calibration, DecisionRule, Platt
 from .words import SEQUENCES
@@ -23,6 +32,7 @@ from .words import SEQUENCES
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .familiarity import Familiarity
     from .images import ImageForm
     from .network import TransferModel
     from .slices import InputForm
@@ -32,13 +42,10 @@ METADATA = "metadata.json"
 _PACKAGE = Path(__file__).resolve().parent
 _IN_WHEEL = _PACKAGE / "Models"
 MODELS_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "Resources" / "Models"
-LARGEST_METADATA = 1 << 20
-LARGEST_WEIGHTS = 64 << 20
 SMALL_TENSOR = 10_000
 """Elements below which a tensor is stored as float32."""
 HALF_WEIGHTS = 300_000
 """Weights, counted from the network's first layer, that are stored as float16."""
-INSTALL_AGAIN = "install GliomaGrading again, or choose another bundle with --bundle"
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,13 @@ class Bundle:
     def decisionRule(self) -> DecisionRule:
         return _record(DecisionRule, self.metadata["decision"], self.folder)
 
+    def familiarity(self) -> Familiarity | None:
+        """What is usual among the training patients; None where the bundle does not say."""
+        from .familiarity import Familiarity
+
+        entry = self.metadata.get("familiarity")
+        return None if entry is None else Familiarity.from_dict(entry)
+
     def verify(self) -> None:
         """Check the size and hash of every weight file.
 
@@ -122,18 +136,18 @@ class Bundle:
         return {sequence: self._model(self.weights[sequence]) for sequence in SEQUENCES}
 
     def _model(self, weights: WeightFile) -> TransferModel:
-        import torch
+        from .network import BACKBONES, TransferModel
 
-        from .network import TransferModel
-
-        data = _read_weight_file(self.folder, weights)
-        model = TransferModel(self.backbone)
+        if self.backbone not in BACKBONES:
+            problem = f"there is no backbone {self.backbone}"
+            raise BundleError(problem, self.folder / METADATA, INSTALL_AGAIN)
         path = self.folder / weights.file
+        packed = read_weights(_read_weight_file(self.folder, weights), path)
+        model = TransferModel(self.backbone)
         try:
-            packed = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             model.load_state_dict(unpack_state(packed))
-        except Exception as error:  # torch raises many kinds for foreign or damaged content
-            raise BundleError(f"the weights do not fit the network ({error})", path, INSTALL_AGAIN) from error
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise unfit(error, path) from error
         return model.eval()
 
 
@@ -152,12 +166,19 @@ def open_bundle(name: str | Path | None = None) -> Bundle:
     folder = _bundle_folder(name)
     metadata = _read_metadata(folder / METADATA)
     try:
+        check_metadata(metadata)
         weights = {s: _record(WeightFile, metadata["weights"][s], folder) for s in SEQUENCES}
         bundle = Bundle(folder, metadata, weights)
-        for check in (bundle.inputForm, bundle.imageForm, bundle.calibration, bundle.decisionRule):
+        for check in (
+            bundle.inputForm,
+            bundle.imageForm,
+            bundle.calibration,
+            bundle.decisionRule,
+            bundle.familiarity,
+        ):
             check()
         bundle.description()
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"the bundle is incomplete or wrong ({error})"
         raise BundleError(problem, folder / METADATA, INSTALL_AGAIN) from error
     for entry in weights.values():
@@ -183,12 +204,7 @@ def _bundle_folder(name: str | Path | None) -> Path:
 
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST_METADATA:
-            raise BundleError("the bundle's metadata is too large", path, INSTALL_AGAIN)
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"the bundle's metadata cannot be read ({error})", path, INSTALL_AGAIN) from error
+    metadata = read_json(path)
     if not isinstance(metadata, dict) or metadata.get("schema") != BUNDLE_SCHEMA:
         raise BundleError(f"the bundle is not of schema {BUNDLE_SCHEMA}", path, INSTALL_AGAIN)
     return metadata
@@ -201,29 +217,26 @@ def _record(kind: Any, values: Any, folder: Path) -> Any:
     for key, value in values.items():
         expected = getattr(kind, key, value)
         number = isinstance(expected, (int, float)) and not isinstance(expected, bool)
-        right = isinstance(value, (int, float)) if number else isinstance(value, type(expected))
+        wanted = int if isinstance(expected, int) else (int, float)
+        right = isinstance(value, wanted) if number else isinstance(value, type(expected))
         if not right or isinstance(value, bool) is not isinstance(expected, bool):
             raise BundleError(f"{key} is not a {type(expected).__name__}", folder / METADATA, INSTALL_AGAIN)
     return kind(**values)
 
 
 def _check_plain_name(folder: Path, name: Any) -> None:
-    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+    is_plain = isinstance(name, str) and name not in ("", ".", "..") and not set("/\\\0") & set(name)
+    if not is_plain or Path(name).name != name:
         raise BundleError(f"weight file name {name!r} leaves the bundle", folder / METADATA, INSTALL_AGAIN)
 
 
 def _read_weight_file(folder: Path, weights: WeightFile) -> bytes:
     path = folder / weights.file
     _check_plain_name(folder, weights.file)
-    try:
-        size = path.stat().st_size
-        if size != weights.bytes or size > LARGEST_WEIGHTS:
-            raise BundleError(
-                f"the weight file has {size} bytes instead of {weights.bytes}", path, INSTALL_AGAIN
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"the weight file cannot be read ({error.strerror})", path, INSTALL_AGAIN) from error
+    data = read_file(path, min(weights.bytes, LARGEST_WEIGHTS) + 1)
+    if len(data) != weights.bytes:
+        problem = f"the weight file has {path.stat().st_size} bytes instead of {weights.bytes}"
+        raise BundleError(problem, path, INSTALL_AGAIN)
     if hashlib.sha256(data).hexdigest() != weights.sha256:
         raise BundleError("the weight file is damaged (SHA-256 differs)", path, INSTALL_AGAIN)
     return data

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from .case import Case
+    from .explanation import Explanation
     from .network import TransferModel
     from .slices import SliceStack
 
@@ -47,15 +48,21 @@ class Grader:
     def __init__(self, bundle: Bundle, models: Mapping[str, TransferModel], device: torch.device) -> None:
         import torch
 
+        from .inference import FusedModel
+
         self.bundle = bundle
         self.device = device
         self._form = bundle.inputForm()
         self._image_form = bundle.imageForm()
         self._calibration = bundle.calibration()
         self._rule = bundle.decisionRule()
+        self._familiarity = bundle.familiarity()
         self._models = {
             sequence: models[sequence].to(device).to(memory_format=torch.channels_last).eval()
             for sequence in SEQUENCES
+        }
+        self._fused = {
+            sequence: FusedModel(model, self._image_form.pixels) for sequence, model in self._models.items()
         }
 
     @classmethod
@@ -134,16 +141,29 @@ class Grader:
 
     def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
         """Votes, grade and decision of a prepared slice stack; its warnings can hold the decision back."""
-        logits = {}
+        logits, unexplained = {}, {}
         for done, sequence in enumerate(SEQUENCES):
             if progress:
                 progress(f"network {sequence}", done / len(SEQUENCES))
-            logits[sequence] = self.slice_logits(stack, sequence)
+            logits[sequence], unexplained[sequence] = self._read_slices(stack, sequence)
         doubts = tuple(warning for warning in stack.warnings if warning.code in DOUBTFUL)
+        if self._familiarity:
+            doubts += self._familiarity.doubts(stack, unexplained)
         return decide(logits, self._calibration, vote, self._rule, doubts)
+
+    def explain(self, graded: Graded | SliceStack, progress: Progress | None = None) -> Explanation:
+        """Where the networks found the evidence for what they say of a graded case, or of a slice stack."""
+        from .saliency import explain
+
+        stack = graded.stack if isinstance(graded, Graded) else graded
+        return explain(stack, self._models, self._image_form, self._calibration, progress)
 
     def slice_logits(self, stack: SliceStack, sequence: str) -> list[float]:
         """The raw logits of HGG of a sequence's 20 slices, from foot to head."""
+        return self._read_slices(stack, sequence)[0]
+
+    def _read_slices(self, stack: SliceStack, sequence: str) -> tuple[list[float], float]:
+        """The slices' logits, and how much of their features the training patients do not explain."""
         import torch
 
         from .images import stack_input, without_gaps
@@ -152,7 +172,9 @@ class Grader:
         mask = without_gaps(torch.from_numpy(stack.mask)).to(self.device)
         with torch.inference_mode():
             images, tumour = stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form)
-            return self._models[sequence](images, tumour).double().cpu().tolist()
+            model = self._fused[sequence]
+            pooled = model.pooled(images, tumour)
+            return model.output(pooled).double().cpu().tolist(), float(model.output.unexplained(pooled))
 
 
 class _Clock:

@@ -21,6 +21,8 @@ from torchvision.models.googlenet import Inception, InceptionAux
 from .errors import BundleError, UsageError
 
 BACKBONES = ("googlenet-2014", "googlenet-torchvision")
+DIRECTIONS = 16
+"""Directions in which the pooled features of the training patients vary most, kept to tell an unlike case."""
 LEVELS = {"3b": 480, "4c": 512, "4e": 832, "5b": 1024}
 """The Inception blocks that the output module reads, from shallow to deep, and their channels."""
 
@@ -85,22 +87,38 @@ class OutputModule(nn.Module):
     standardises every feature by its mean and deviation in the training images, and adds them up in one
     linear layer to one logit, whose sigmoid is the probability of HGG. Few new weights are left to learn, and
     Grad-CAM is exact for them (arXiv 2011.08891), since pooling and a linear layer are all that follows.
+
+    It also knows around which ``centre`` and along which ``directions`` the standardised features of the
+    training patients vary, so that it can say how much of a case's features they do not explain.
     """
 
     mean: Tensor
     deviation: Tensor
+    centre: Tensor
+    directions: Tensor
 
     def __init__(self, features: int, dropout: float = 0.3) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("directions", torch.zeros(DIRECTIONS, features))
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(features, 1)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        return self.linear(self.dropout((pooled - self.mean) / self.deviation))[:, 0]
+        return self.linear(self.dropout(self.standardised(pooled)))[:, 0]
+
+    def standardised(self, pooled: Tensor) -> Tensor:
+        """Pooled features in the training images' standard deviations from their mean."""
+        return (pooled - self.mean) / self.deviation
+
+    def unexplained(self, pooled: Tensor) -> Tensor:
+        """Length of the mean over slices (N, features) outside the training patients' directions."""
+        offset = self.standardised(pooled).mean(dim=0) - self.centre
+        return (offset - (self.directions @ offset) @ self.directions).norm()
 
 
 class TransferModel(nn.Module):

@@ -144,6 +144,8 @@ def _check_numbers(path: Path, header: NiftiHeader) -> None:
     spacing = header.pixdim[: min(3, len(header.dim))]
     if not np.isfinite(spacing).all() or not np.isfinite(header.vox_offset):
         raise CaseError("the header has a voxel size that is not a number", path, remedy)
+    if header.sform_code <= 0 and not all(spacing):  # ITK would take 1 mm for it
+        raise CaseError("the header has a voxel size of zero", path, remedy)
     if header.sform_code > 0 and not np.isfinite(header.sform).all():
         raise CaseError("the header has an affine (sform) that is not a number", path, remedy)
     if header.sform_code > 0 and abs(np.linalg.det(header.sform[:, :3])) < 1e-12 and header.qform_code <= 0:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 from ..errors import UsageError
 from ..export.files import write_atomically
@@ -66,7 +66,7 @@ class Fit:
         self.model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
         if recipe.probe and not self._has_checkpoint():
             fit_probe(self.model, self.source, split.train)
-        self.average = AveragedModel(self.model, use_buffers=True)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
         self.optimizer = self._new_optimizer()
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
@@ -108,7 +108,8 @@ class Fit:
             {"params": list(self.model.backbone.parameters()), "lr": rate},
             {"params": list(self.model.output.parameters()), "lr": rate * self.recipe.head_factor},
         ]
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=self.recipe.weight_decay)
+        # fused: one pass over the weights, half the time; it has the same rule
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=self.recipe.weight_decay, fused=True)
 
     def _epoch(self, epoch: int) -> EpochFigures:
         # Seeded by epoch, so that a resumed run draws what an undisturbed one would have drawn.

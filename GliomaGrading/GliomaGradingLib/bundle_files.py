@@ -1,0 +1,183 @@
+"""A stranger's bundle is data: its files are bounded, plain and in its folder before they are made use of."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import pickletools
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BundleError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INSTALL_AGAIN = "install GliomaGrading again, or choose another bundle with --bundle"
+LARGEST_METADATA = 1 << 20
+LARGEST_WEIGHTS = 64 << 20
+LARGEST_PICKLE = 1 << 20
+LONGEST_TEXT = 200
+
+_NAMES = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    "torch FloatStorage",
+    "torch HalfStorage",
+    "torch CharStorage",
+}
+"""All that a weight file may name. torch's list of what is safe has names that take any amount of memory."""
+
+_OPCODES = {
+    *("PROTO", "MARK", "STOP", "FRAME", "GLOBAL", "REDUCE", "BINPERSID", "NEWTRUE", "NEWFALSE", "NONE"),
+    *("BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BININT", "BININT1", "BININT2", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT"),
+    *("SETITEM", "SETITEMS", "BUILD"),
+}
+
+_BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
+    ("region", "pixels"): (2, 1024),
+    ("region", "pixel_mm"): (0.1, 20),
+    ("region", "plane_mm"): (0.1, 20),
+    ("region", "margin"): (0, 64),
+    ("image", "pixels"): (16, 1024),
+    ("image", "offset_mm"): (0, 20),
+}
+
+
+def read_file(path: Path, largest: int) -> bytes:
+    """A plain file of the bundle's own folder, of at most ``largest`` bytes.
+
+    Raises:
+        BundleError: it is missing, a link out of the folder, no plain file, or larger.
+    """
+    try:
+        if not path.resolve().is_relative_to(path.parent.resolve()):
+            raise BundleError("the file is a link out of the bundle", path, INSTALL_AGAIN)
+        # a pipe would be waited for, and a device never ends: nothing is read before it is known to be a file
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BundleError("this is not a plain file", path, INSTALL_AGAIN)
+            data = stream.read(largest + 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"the file cannot be read ({reason})", path, INSTALL_AGAIN) from error
+    if len(data) > largest:
+        raise BundleError(f"the file is too large (more than {largest} bytes)", path, INSTALL_AGAIN)
+    return data
+
+
+def read_json(path: Path) -> Any:
+    """The JSON of a bundle's file; no NaN, no infinity, no number without an end.
+
+    Raises:
+        BundleError: it cannot be read, or is no JSON.
+    """
+    data = read_file(path, LARGEST_METADATA)
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refused, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:LONGEST_TEXT]
+        raise BundleError(f"the bundle's metadata cannot be read ({reason})", path, INSTALL_AGAIN) from error
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Names are short words, and sizes are those of an image and not of a memory.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing or impossible.
+    """
+    for name in ("name", "version", "backbone"):
+        text = metadata[name]
+        if not isinstance(text, str) or not 0 < len(text) <= LONGEST_TEXT or not text.isprintable():
+            raise ValueError(f"{name} is no short text")
+    if not isinstance(metadata.get("card", ""), str) or not metadata.get("card", "").isprintable():
+        raise ValueError("card is no text")
+    for entry in metadata["weights"].values():
+        if type(entry["bytes"]) is not int or not 0 < entry["bytes"] <= LARGEST_WEIGHTS:
+            raise ValueError(f"a weight file of {str(entry['bytes'])[:40]} bytes")
+        if not isinstance(entry["sha256"], str):
+            raise ValueError("a hash is no text")
+    if metadata["input"]["image"].get("channels", "same") not in ("same", "neighbours"):
+        raise ValueError("the image has channels that nobody knows")
+    for (part, name), (least, most) in _BOUNDS.items():
+        value = metadata["input"][part].get(name, least)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise ValueError(f"{name} of {part} is not between {least} and {most}")
+
+
+def read_weights(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a weight file, as stored.
+
+    Nothing is unpacked, called or allocated that the file's own bytes do not hold.
+
+    Args:
+        path: where the data came from, for messages.
+
+    Raises:
+        BundleError: this is not what ``torch.save`` writes for a dictionary of tensors.
+    """
+    import torch
+
+    try:
+        check_archive(data)
+        tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        _check_tensors(tensors, len(data))
+    except Exception as error:  # torch and zipfile raise many kinds for foreign or damaged content
+        raise unfit(error, path) from error
+    return dict(tensors)
+
+
+def unfit(error: Exception, path: Path) -> BundleError:
+    reason = " ".join(str(error).split())[:LONGEST_TEXT]
+    return BundleError(f"the weights do not fit the network ({reason})", path, INSTALL_AGAIN)
+
+
+def check_archive(data: bytes) -> None:
+    """Raises ValueError unless this is an unpacked archive whose pickle builds a dictionary of tensors."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries):
+            raise ValueError("the archive is compressed")
+        if sum(e.file_size for e in entries) > len(data):
+            raise ValueError("the archive's entries overlap")
+        pickles = [e for e in entries if e.filename.endswith(".pkl")]
+        if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
+            raise ValueError("the archive has not one small pickle")
+        check_pickle(archive.read(pickles[0]))
+
+
+def check_pickle(pickled: bytes) -> None:
+    """Raises ValueError where a pickle does or names anything that a dictionary of tensors does not need."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _NAMES):
+            raise ValueError(f"the weights hold {opcode.name} {str(argument)[:60]}")
+
+
+def _check_tensors(tensors: Any, size: int) -> None:
+    import torch
+
+    if not isinstance(tensors, dict) or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
+        raise ValueError("not a dictionary of tensors")
+    # a tensor with strides of zero has any number of elements in a few bytes
+    if sum(t.numel() * t.element_size() for t in tensors.values()) > size:
+        raise ValueError("tensors claim more numbers than the file holds")
+    if not all(isinstance(n, str) and bool(torch.isfinite(t).all()) for n, t in tensors.items()):
+        raise ValueError("a weight is NaN or infinite")
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value

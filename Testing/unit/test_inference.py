@@ -1,0 +1,159 @@
+"""The fused models give what the transfer models give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from GliomaGradingLib import inference
+from GliomaGradingLib.bundle import open_bundle
+from GliomaGradingLib.inference import FusedConvolution, FusedModel, FusedNorm, FusedPool, channel_means
+from GliomaGradingLib.network import BACKBONES, LocalResponseNorm, PlainConv2d, TransferModel
+from GliomaGradingLib.words import SEQUENCES
+from torch import nn
+from torch.nn import functional
+
+
+@pytest.fixture(scope="module")
+def shipped() -> dict[str, TransferModel]:
+    return open_bundle().models()
+
+
+def slices(count: int = 4, pixels: int = 64, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    images = 60 * torch.randn(count, 3, pixels, pixels, generator=generator)
+    return images, (torch.rand(count, pixels, pixels, generator=generator) > 0.7).float()
+
+
+def random_model(backbone: str) -> TransferModel:
+    """Random weights, statistics of batch normalisation and output module, so that all of them count."""
+    torch.manual_seed(3)
+    model = TransferModel(backbone).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight, module.running_var):
+                nn.init.uniform_(values, 0.5, 2.0)
+            for values in (module.bias, module.running_mean):
+                nn.init.normal_(values)
+    nn.init.normal_(model.output.linear.weight, std=0.05)
+    nn.init.uniform_(model.output.deviation, 0.5, 2.0)
+    nn.init.normal_(model.output.mean)
+    return model
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_a_fused_model_gives_the_shipped_models_probabilities(shipped, sequence):
+    model, (images, tumour) = shipped[sequence], slices(20)
+    with torch.no_grad():
+        expected = model(images, tumour)
+    found = FusedModel(model, pixels=64)(images, tumour)
+    assert float((torch.sigmoid(found) - torch.sigmoid(expected)).abs().max()) < 1e-5
+    assert float((found - expected).abs().max()) < 1e-4
+    assert float(expected.std()) > 0.01  # not the same number twenty times
+
+
+@pytest.mark.parametrize("packs", (True, False))
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_fused_model_gives_the_logits_of_either_backbone(backbone, packs, monkeypatch):
+    if not packs:
+        monkeypatch.setattr(inference, "_can_pack", lambda: False)
+    model = random_model(backbone)
+    images, tumour = slices(2)
+    with torch.no_grad():
+        expected = model(images, tumour)
+        levels = model.features(images)
+    fused = FusedModel(model, pixels=64, slices=2)
+    with torch.inference_mode():
+        for name, level in fused.features(images).items():
+            assert torch.allclose(level, levels[name], rtol=1e-4, atol=1e-4 * float(levels[name].abs().max()))
+    assert torch.allclose(fused(images, tumour), expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_fused_model_takes_other_sizes_and_numbers_of_images_than_it_was_made_for(shipped):
+    fused = FusedModel(shipped["T2"], pixels=64)
+    for count, pixels in ((1, 64), (7, 64), (2, 96), (3, 75)):
+        images, tumour = slices(count, pixels)
+        with torch.no_grad():
+            expected = shipped["T2"](images, tumour)
+        assert torch.allclose(fused(images, tumour), expected, atol=1e-4)
+
+
+def test_a_fused_model_is_a_copy(shipped):
+    model, (images, tumour) = random_model("googlenet-2014"), slices(2)
+    fused = FusedModel(model, pixels=64, slices=2)
+    before = fused(images, tumour)
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    assert torch.equal(fused(images, tumour), before)
+    assert not torch.equal(model(images, tumour).detach(), before)
+    assert not any(parameter.requires_grad for parameter in fused.parameters())
+
+
+def test_a_case_without_tumour_in_a_slice_counts_as_in_the_transfer_model(shipped):
+    images, _ = slices(2)
+    nothing = torch.zeros(2, 64, 64)
+    with torch.no_grad():
+        expected = shipped["FLAIR"](images, nothing)
+    assert torch.allclose(FusedModel(shipped["FLAIR"], 64, 2)(images, nothing), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 3), (4, 5), (7, 8), (9, 9), (16, 15)])
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(3, 1, 1, ceil_mode=True), nn.MaxPool2d(3, 2, ceil_mode=True)], ids=("same", "halved")
+)
+def test_pooling_is_that_of_torch_to_the_last_bit(pool, size):
+    x = torch.randn(2, 5, *size, generator=torch.Generator().manual_seed(1))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given = x.contiguous(memory_format=layout)
+        assert torch.equal(FusedPool(pool)(given), pool(given))
+        assert torch.equal(given, x)  # nothing is done in place
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(2, 2, ceil_mode=True), nn.MaxPool2d(3, 2), nn.MaxPool2d(5, 1, 2)]
+)
+def test_other_pooling_is_left_to_torch(pool):
+    x = torch.randn(1, 3, 12, 12)
+    assert torch.equal(FusedPool(pool)(x), pool(x))
+
+
+@pytest.mark.parametrize("size", (3, 5))
+def test_local_response_normalisation_is_that_of_torch(size):
+    x = 100 * torch.rand(2, 24, 4, 4)
+    plain = nn.LocalResponseNorm(size, alpha=1e-3, beta=0.75, k=2.0)
+    found = FusedNorm(LocalResponseNorm(24, size, alpha=1e-3, k=2.0))(x)
+    assert torch.allclose(found, plain(x), rtol=1e-5)
+
+
+def test_convolutions_of_one_input_are_joined_in_order():
+    first, second = PlainConv2d(8, 6, kernel_size=1), PlainConv2d(8, 3, kernel_size=1)
+    x = torch.randn(2, 8, 5, 5).contiguous(memory_format=torch.channels_last)
+    joined = FusedConvolution([first, second], [2, 8, 5, 5])
+    with torch.no_grad():
+        expected = torch.cat([first(x), second(x)], dim=1)
+    assert joined.channels == [6, 3]
+    assert torch.allclose(joined(x), expected, atol=1e-6)
+
+
+def test_weighted_means_are_sums_over_the_points():
+    level, weights = torch.rand(2, 4, 3, 5), torch.rand(2, 1, 3, 5)
+    assert torch.allclose(channel_means(level, weights), (level * weights).sum(dim=(2, 3)))
+    assert torch.allclose(channel_means(level), functional.adaptive_avg_pool2d(level, 1)[:, :, 0, 0])
+
+
+@pytest.mark.parametrize("error", (AttributeError, RuntimeError, TypeError))
+def test_a_torch_without_packed_convolutions_is_found_out(error, monkeypatch):
+    def refuse(*_: object) -> torch.Tensor:
+        raise error("no such function")
+
+    monkeypatch.setattr(inference, "_packed", refuse)
+    assert inference._can_pack.__wrapped__() is False
+
+
+def test_packed_convolutions_that_compute_something_else_are_found_out(monkeypatch):
+    monkeypatch.setattr(inference, "_packed", lambda weight, *_: 2 * weight)
+    monkeypatch.setattr(
+        inference, "_packed_convolution", lambda x, w, b, g: functional.conv2d(x, w, b, 2, 1).relu()
+    )
+    assert inference._can_pack.__wrapped__() is False

@@ -8,16 +8,19 @@ head), so that a sequence may be scaled, shifted or stored in another type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import SimpleITK as sitk
 
+from .coarse import grown
 from .errors import CaseError
-from .grid import FieldOfView, Lattice, canonical, cut_around, cut_to_content, triple
-from .imaging import Volume
+from .grid import FieldOfView, Lattice, canonical, content_box, cut_around, cut_to_content, triple
 from .result import Notice
+from .volume import Volume
 from .words import SEQUENCES
 
 COARSE_MM, ROUGH_MM = 2.0, 4.0
@@ -103,12 +106,15 @@ def background_value(array: np.ndarray) -> float | None:
         return float("nan")
     here = sample == value
     pairs = np.count_nonzero(here[..., 1:] & here[..., :-1])
-    constant = pairs >= 0.9 * np.count_nonzero(here[..., :-1]) and here.mean() >= 0.02
+    points = np.count_nonzero(here)
+    constant = pairs >= 0.9 * (points - np.count_nonzero(here[..., -1])) and points >= 0.02 * here.size
     return float(value) if constant else None
 
 
 def foreground(array: np.ndarray, background: float | None) -> np.ndarray:
     """Voxels that are finite and not background."""
+    if background is not None and array.dtype.kind in "iu" and background.is_integer():
+        return array != int(background)  # several times as fast as comparing with a float
     found = np.ones(array.shape, bool) if background is None else array != background
     return found & np.isfinite(array) if array.dtype.kind == "f" else found
 
@@ -130,13 +136,13 @@ class _Rough:
 
     Args:
         lattice: where the points lie.
-        levels: (3, K, J, I) intensities; 0 outside a sequence.
-        signal: (3, K, J, I) bool, not background.
+        thin: every nth voxel, by sequence.
+        signal: (3, K, J, I) bool, not background; False outside a sequence.
         backgrounds: the constant value around the head, where there is one.
     """
 
     lattice: Lattice
-    levels: np.ndarray
+    thin: tuple[Volume, ...]
     signal: np.ndarray
     backgrounds: tuple[float | None, ...]
 
@@ -145,9 +151,28 @@ class _Rough:
         cls, images: Mapping[str, Volume], backgrounds: Mapping[str, float | None], fov: FieldOfView
     ) -> _Rough:
         lattice = fov.lattice((ROUGH_MM,) * 3)
-        pairs = [_rough_look(images[name], backgrounds[name], lattice) for name in SEQUENCES]
+        thin = tuple(_every_nth(images[name], ROUGH_MM / 2) for name in SEQUENCES)
         values = tuple(backgrounds[name] for name in SEQUENCES)
-        return cls(lattice, np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]), values)
+        signal = [_signal_at(lattice, v, background) for v, background in zip(thin, values, strict=True)]
+        return cls(lattice, thin, np.stack(signal), values)
+
+    @cached_property
+    def t1(self) -> np.ndarray:
+        """T1 (K, J, I) above its background; 0 outside."""
+        return self._levels(SEQUENCES.index("T1"))
+
+    def _levels(self, n: int) -> np.ndarray:
+        array = self.thin[n].array
+        base = _darkest(array, self.backgrounds[n])
+        above = _above(array, foreground(array, self.backgrounds[n]), base)
+        return self.lattice.sample_volume(replace(self.thin[n], array=above))
+
+    def _is_below_too(self, n: int) -> bool:
+        """Whether a sequence has values on both sides of its background."""
+        base = _darkest(self.thin[n].array, self.backgrounds[n])
+        if not self.signal[n].any() or self.thin[n].array.min() >= base:
+            return False
+        return bool((self._levels(n)[self.signal[n]] < 0).mean() > 0.02)
 
     @property
     def any_signal(self) -> np.ndarray:
@@ -163,19 +188,19 @@ class _Rough:
         """
         if None in self.backgrounds:
             return False
-        if any((v[s] < 0).mean() > 0.02 for v, s in zip(self.levels, self.signal, strict=True) if s.any()):
+        if any(map(self._is_below_too, range(len(self.thin)))):
             return True
         head = _filled(close(self.any_signal, 10, ROUGH_MM))
         if np.count_nonzero(head) * ROUGH_MM**3 / 1e6 > LARGEST_BRAIN_LITRES:
             return False
-        depth = distance(~head, ROUGH_MM)
-        t1 = self.levels[SEQUENCES.index("T1")]
-        rim, inner = t1[head & (depth <= 8)], t1[head & (depth >= 16) & (depth < 30)]
+        depth = _depth(head)
+        rim, inner = self.t1[head & (depth <= 8)], self.t1[head & (depth >= 16) & (depth < 30)]
         return not (inner.size and rim.mean() > 1.15 * inner.mean())
 
     def core(self, tumour: Volume) -> np.ndarray:
         """Points that are deep in the head and not far from the tumour: nearly all of them brain."""
-        brightness = sum(v / max(float(v.mean()), 1e-9) for v in self.levels)
+        levels = [self._levels(n) for n in range(len(self.thin))]
+        brightness = np.sum([v / max(float(v.mean()), 1e-9) for v in levels], axis=0)
         bright = brightness > 0.6 * _otsu(brightness)
         head = _filled(_largest(close(bright, 8, ROUGH_MM)))
         near = self._distance_from(tumour) < 60
@@ -193,14 +218,17 @@ class _Rough:
         )
 
 
-def _rough_look(volume: Volume, background: float | None, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
-    thin = _every_nth(volume, ROUGH_MM / 2)
-    signal = foreground(thin.array, background)
-    base = _darkest(thin.array, background)
-    levels = (np.where(signal, thin.array, base) - base).astype(np.float32)
-    image = replace(thin, array=levels).toImage()
-    inside = replace(thin, array=signal.astype(np.uint8)).toImage()
-    return lattice.sample(image), lattice.sample(inside, sitk.sitkNearestNeighbor) > 0
+def _signal_at(lattice: Lattice, thin: Volume, background: float | None) -> np.ndarray:
+    """Where the nearest voxels are not background (bool KJI)."""
+    signal = replace(thin, array=foreground(thin.array, background).astype(np.uint8))
+    return lattice.sample_volume(signal, sitk.sitkNearestNeighbor) > 0
+
+
+def _above(array: np.ndarray, signal: np.ndarray, base: float) -> np.ndarray:
+    """How far the signal is above a base, as float32; 0 where there is none."""
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and base.is_integer() and abs(base) < 1 << 16:
+        return np.where(signal, array.astype(np.float32) - np.float32(base), np.float32(0))  # exact
+    return (np.where(signal, array, base) - base).astype(np.float32)
 
 
 def _estimate(images: Mapping[str, Volume], tumour: Volume, rough: _Rough) -> tuple[Volume, bool]:
@@ -281,7 +309,31 @@ def _darkest(array: np.ndarray, background: float | None) -> float:
 
 
 def _scale_of_stripped(volume: Volume, background: float | None) -> Scale:
-    return _scale(volume.array[foreground(volume.array, background)], volume, background)
+    array = volume.array
+    if background is not None and array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
+        return _checked_scale(*_exact_statistics(array, background), volume, background)
+    return _scale(array[foreground(array, background)], volume, background)
+
+
+def _exact_statistics(array: np.ndarray, background: float) -> tuple[float, float]:
+    """Mean and standard deviation of what is not background in an array of 16 bits or fewer, in one pass.
+
+    Sums of whole numbers are exact in float64, in any order; the background's share is taken out at the end.
+    """
+    signal = foreground(array, background)
+    part = array[content_box(signal)]
+    total, squares, count = 0, 0, part.size
+    for plane in part:
+        values = plane.astype(np.float64).ravel(order="K")
+        total += int(values.sum())
+        squares += int(np.dot(values, values))
+    if background.is_integer():
+        level = int(background)
+        outside = count - int(np.count_nonzero(signal))
+        total, squares, count = total - outside * level, squares - outside * level**2, count - outside
+    if not count:
+        return 0.0, 0.0
+    return total / count, math.sqrt((count * squares - total**2) / count**2)
 
 
 def _scale_within(volume: Volume, mask: Volume, fat_is_bright: bool) -> Scale:
@@ -305,6 +357,10 @@ def _scale(values: np.ndarray, volume: Volume, background: float | None) -> Scal
     """The crops' recipe: mean and standard deviation of all voxels of the brain."""
     deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
     mean = float(values.mean(dtype=np.float64)) if values.size else 0.0
+    return _checked_scale(mean, deviation, volume, background)
+
+
+def _checked_scale(mean: float, deviation: float, volume: Volume, background: float | None) -> Scale:
     if deviation <= 1e-6 * abs(mean):
         raise CaseError(
             "the image is constant over the brain",
@@ -360,7 +416,29 @@ def distance(mask: np.ndarray, spacing: float) -> np.ndarray:
 
 def close(mask: np.ndarray, radius: float, spacing: float) -> np.ndarray:
     """Morphological closing with a ball (radius and spacing in mm)."""
-    return distance(~(distance(mask, spacing) <= radius), spacing) > radius
+
+    reach = (radius / spacing) ** 2
+
+    def closed(part: np.ndarray) -> np.ndarray:
+        return ~grown(~grown(part, reach), reach)
+
+    return _within_box(mask, int(radius / spacing) + 2, closed)
+
+
+def _depth(head: np.ndarray) -> np.ndarray:
+    """Distance in mm from the outside of a head on the rough grid; 0 outside."""
+    return _within_box(head, 1, lambda part: np.maximum(distance(~part, ROUGH_MM), 0))
+
+
+def _within_box(mask: np.ndarray, margin: int, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A function of a mask that is 0 beyond the mask's bounding box and ``margin``, computed only there."""
+    box = content_box(mask, margin)
+    if not mask[box].size:
+        return function(mask)
+    inside = function(mask[box])
+    result = np.zeros(mask.shape, inside.dtype)
+    result[box] = inside
+    return result
 
 
 def _component(mask: np.ndarray, seed: np.ndarray) -> np.ndarray:
@@ -378,7 +456,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    return sitk.GetArrayFromImage(sitk.BinaryFillhole(_binary(mask))) > 0
+    return _within_box(mask, 1, lambda part: sitk.GetArrayFromImage(sitk.BinaryFillhole(_binary(part))) > 0)
 
 
 def _otsu(values: np.ndarray) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
 
-from .imaging import Volume
+from .volume import Volume
 
 
 def shrunk(volume: Volume, mm: float) -> Volume:
@@ -87,22 +88,51 @@ def head(volume: Volume) -> np.ndarray:
     if top <= 0:
         return np.zeros(signal.shape, bool)
     threshold = 0.3 * _otsu(np.minimum(signal, top), top)
-    image = sitk.GetImageFromArray((signal > threshold).astype(np.uint8))
-    image = sitk.BinaryMorphologicalClosing(image, [1, 1, 1])
+    image = sitk.GetImageFromArray(closed(signal > threshold, 1).astype(np.uint8))
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(image))
     return sitk.GetArrayFromImage(sitk.BinaryFillhole(parts == 1)).astype(bool)
 
 
-def eroded(mask: np.ndarray, voxels: int) -> np.ndarray:
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    return sitk.GetArrayFromImage(sitk.BinaryErode(image, [voxels] * 3, boundaryToForeground=False)).astype(
-        bool
-    )
-
-
 def dilated(mask: np.ndarray, voxels: int) -> np.ndarray:
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    return sitk.GetArrayFromImage(sitk.BinaryDilate(image, [voxels] * 3)).astype(bool)
+    """A mask (bool KJI) grown by SimpleITK's ball: what is within ``voxels + 1/2`` of its centre."""
+    return grown(mask, (voxels + 0.5) ** 2)
+
+
+def grown(mask: np.ndarray, reach_squared: float) -> np.ndarray:
+    """What is within a distance (in voxels, squared) of a mask (bool KJI): many times faster than ITK's."""
+    voxels = int(reach_squared**0.5)
+    rows = [mask]  # grown along the last axis by 0, 1, 2 ... voxels
+    for reach in range(1, voxels + 1):
+        row = rows[-1].copy()
+        row[..., reach:] |= mask[..., :-reach]
+        row[..., :-reach] |= mask[..., reach:]
+        rows.append(row)
+    result = mask.copy()
+    for k, j in product(range(-voxels, voxels + 1), repeat=2):
+        left = reach_squared - k * k - j * j
+        if left >= 0:
+            result[_shifted(k), _shifted(j)] |= rows[int(left**0.5)][_shifted(-k), _shifted(-j)]
+    return result
+
+
+def eroded(mask: np.ndarray, voxels: int) -> np.ndarray:
+    """A mask (bool KJI) without what is within a ball of its outside; all beyond the array is outside."""
+    outside = np.pad(~mask, voxels, constant_values=True)
+    return ~_without_border(dilated(outside, voxels), voxels)
+
+
+def closed(mask: np.ndarray, voxels: int) -> np.ndarray:
+    """A mask (bool KJI) grown and then shrunk by a ball, as if the array went on beyond its ends."""
+    outside = ~dilated(np.pad(mask, voxels), voxels)
+    return ~_without_border(dilated(outside, voxels), voxels)
+
+
+def _shifted(by: int) -> slice:
+    return slice(max(by, 0), min(by, 0) or None)
+
+
+def _without_border(array: np.ndarray, voxels: int) -> np.ndarray:
+    return array[(slice(voxels, -voxels or None),) * 3]
 
 
 def _background(array: np.ndarray) -> float:

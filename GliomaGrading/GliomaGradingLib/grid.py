@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np
 import SimpleITK as sitk
 
-from .imaging import Volume
+from .volume import Volume
 
 TIE_MM = 1e-3
 """Nearest-neighbour ties are broken towards +L, +P, +S, whatever rounding noise the header has."""
@@ -49,6 +49,30 @@ class Lattice:
         resampler.SetOutputSpacing(self.step)
         resampler.SetInterpolator(interpolator)
         return sitk.GetArrayFromImage(resampler.Execute(image))
+
+    def sample_volume(self, volume: Volume, interpolator: int = sitk.sitkLinear) -> np.ndarray:
+        """As ``sample``; where the points are voxels, or the nearest is asked for, they are only picked."""
+        take = self._voxel_indices(volume, interpolator)
+        if take is None:
+            return self.sample(
+                replace(volume, array=np.ascontiguousarray(volume.array)).toImage(), interpolator
+            )
+        return gather(volume.array, take)
+
+    def _voxel_indices(self, volume: Volume, interpolator: int) -> list[np.ndarray] | None:
+        """Indices (K, J, I) of the voxels that ``sample`` would take; None where it has to interpolate."""
+        if not np.array_equal(volume.direction, np.eye(3)):
+            return None
+        points = [
+            (self.position(axis, np.arange(self.size[axis])) - volume.origin[axis]) / volume.spacing[axis]
+            for axis in (2, 1, 0)
+        ]
+        if interpolator == sitk.sitkNearestNeighbor:
+            return [nearest(p + TIE_MM / s - 1e-6) for p, s in zip(points, volume.spacing[::-1], strict=True)]
+        whole = [np.rint(p) for p in points]
+        if max(float(np.abs(p - w).max()) for p, w in zip(points, whole, strict=True)) > 1e-6:
+            return None
+        return [w.astype(int) for w in whole]
 
     def volume(self, array: np.ndarray) -> Volume:
         """An array on this lattice as a volume."""
@@ -128,15 +152,31 @@ def cut_around(volume: Volume, lattice: Lattice, margin: int = 2) -> Volume:
 
 def cut_to_content(mask: Volume) -> Volume:
     """The bounding box of a mask's voxels and a voxel around it; empty where the mask is empty."""
-    planes = np.flatnonzero(mask.array.any(axis=(1, 2)))
+    box = content_box(mask.array, margin=1)
+    return cut(mask, [side.start for side in box[::-1]], [side.stop for side in box[::-1]])
+
+
+def content_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
+    """The bounding box (KJI) of what is not 0, and ``margin`` more as far as there is more; may be empty."""
+    array = mask.view(bool) if mask.dtype == np.uint8 else mask  # any() is several times faster on bool,
+    upright = array[tuple(slice(None, None, -1 if step < 0 else 1) for step in mask.strides)]  # and forwards
+    planes = np.flatnonzero(upright.any(axis=(1, 2)))
     if not planes.size:
-        return cut(mask, (0, 0, 0), (0, 0, 0))
-    k0, k1 = planes[0], planes[-1] + 1
-    flat = np.asarray(mask.array[k0:k1].any(axis=0))
-    rows, columns = (np.flatnonzero(np.asarray(flat.any(axis=a))) for a in (1, 0))
-    j0, j1, i0, i1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    first = np.maximum(np.array([i0, j0, k0]) - 1, 0)
-    return cut(mask, first, np.minimum(np.array([i1, j1, k1]) + 1, mask.array.shape[::-1]))
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    flat = np.asarray(upright[planes[0] : planes[-1] + 1].any(axis=0))
+    ends = []
+    for axis, found in enumerate((planes, np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0)))):
+        first, last, count = int(found[0]), int(found[-1]), mask.shape[axis]
+        if mask.strides[axis] < 0:
+            first, last = count - 1 - last, count - 1 - first
+        ends.append(slice(max(first - margin, 0), min(last + 1 + margin, count)))
+    return ends[0], ends[1], ends[2]
+
+
+def voxels_of(mask: np.ndarray) -> np.ndarray:
+    """``np.argwhere`` (N, 3; KJI) of what is mostly 0, looking at its bounding box only."""
+    box = content_box(mask)
+    return np.argwhere(mask[box]) + np.array([side.start for side in box])
 
 
 def shares_grid(volume: Volume, other: Volume) -> bool:
@@ -159,6 +199,15 @@ def linear_weights(points: np.ndarray, count: int) -> np.ndarray:
     if count > 1:
         weights[rows, low + 1] += points - low
     return weights
+
+
+def gather(array: np.ndarray, take: list[np.ndarray]) -> np.ndarray:
+    """``array[np.ix_(*take)]`` with 0 for indices outside."""
+    inside = [(t >= 0) & (t < n) for t, n in zip(take, array.shape, strict=True)]
+    result = np.zeros([len(t) for t in take], array.dtype)
+    kept = [t[i] for t, i in zip(take, inside, strict=True)]
+    result[np.ix_(*[np.flatnonzero(i) for i in inside])] = array[np.ix_(*kept)]
+    return result
 
 
 def nearest(points: np.ndarray) -> np.ndarray:

@@ -36,12 +36,13 @@ from .grid import (
     canonical,
     cut_around,
     cut_to_content,
+    gather,
     linear_weights,
     nearest,
     shares_grid,
 )
-from .imaging import Volume
 from .result import Notice, SliceInfo
+from .volume import Volume
 from .words import SEQUENCES, SLICE_COUNT
 
 if TYPE_CHECKING:
@@ -150,23 +151,28 @@ class Scene:
         return FieldOfView.of(self.reference).lattice(step, even=True)
 
     @cached_property
+    def _content(self) -> Volume:
+        return cut_to_content(self.mask)
+
+    @cached_property
     def tumour(self) -> tuple[np.ndarray, np.ndarray]:
         """The tumour on the axial grid, only where there is some: uint8 KJI, and its first index x, y, z."""
-        content = cut_to_content(self.mask)
+        content = self._content
         if content.array.size == 0:
             raise _empty_mask(self.mask)
         fov = FieldOfView.of(content)
         low = [int(np.floor(self.axial.index(a, fov.low[a]))) for a in range(3)]
         high = [int(np.ceil(self.axial.index(a, fov.high[a]))) for a in range(3)]
         window = self.axial.window(low, np.subtract(high, low) + 1)
-        inside = window.sample(_image(content, np.uint8), sitk.sitkNearestNeighbor)
+        drawn = replace(content, array=content.array.astype(np.uint8, copy=False))
+        inside = window.sample_volume(drawn, sitk.sitkNearestNeighbor)
         if not inside.any():
             raise _empty_mask(self.mask)
         return inside, np.asarray(low)
 
     @cached_property
     def tumour_ml(self) -> float:
-        count = np.count_nonzero(cut_to_content(self.mask).array)
+        count = np.count_nonzero(self._content.array)
         return float(count * np.prod(self.mask.spacing) / 1000)
 
     @cached_property
@@ -199,7 +205,7 @@ class Scene:
             nearest(self.axial.index(a, self.lattice.position(a, np.arange(first[a], last[a] + 1)))) - low[a]
             for a in range(3)
         ]
-        coarse = _gather(tumour, take[::-1])
+        coarse = gather(tumour, take[::-1])
         if not coarse.any():  # smaller than the lattice is fine
             return first, last
         points = np.argwhere(largest_component(coarse))[:, ::-1]
@@ -248,7 +254,7 @@ class Scene:
         weights = [linear_weights(p - o, n) for p, o, n in zip(points, low, window.size, strict=True)]
         images = [self._interpolate(window, name, weights) for name in SEQUENCES]
         tumour, corner = self.tumour
-        mask = _gather(tumour, [nearest(p) - c for p, c in zip(points, corner, strict=True)][::-1])
+        mask = gather(tumour, [nearest(p) - c for p, c in zip(points, corner, strict=True)][::-1])
         return np.stack(images), mask
 
     def _interpolate(self, window: Lattice, name: str, weights: list[np.ndarray]) -> np.ndarray:
@@ -262,11 +268,13 @@ class Scene:
         voxels = cut_around(self.images[name], window, margin=4)
         if min(voxels.array.shape) == 0:
             return np.zeros(window.size[::-1], np.float32)
-        image = _image(replace(voxels, array=self.brain.normalised(name, voxels)), np.float32)
+        scaled = replace(voxels, array=self.brain.normalised(name, voxels))
         # thinner than the grid: average, as the training data did not have that noise either
         factors = [max(1, round(AXIAL_MM / step)) for step in voxels.spacing]
-        factors = [min(f, n) for f, n in zip(factors, image.GetSize(), strict=True)]
-        return window.sample(sitk.BinShrink(image, factors) if max(factors) > 1 else image)
+        factors = [min(f, n) for f, n in zip(factors, scaled.size, strict=True)]
+        if max(factors) > 1:
+            return window.sample(sitk.BinShrink(_image(scaled, np.float32), factors))
+        return window.sample_volume(scaled)
 
     def _whole_planes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, Lattice]:
         size, step = self.form.pixels, self.form.pixel_mm
@@ -423,15 +431,6 @@ def _shift_inward(start: np.ndarray, size: int, count: np.ndarray) -> np.ndarray
     """A window within ``count`` points; centred on them where they are fewer than the window's."""
     room = count - size
     return np.where(room >= 0, np.clip(start, 0, np.maximum(room, 0)), room // 2)
-
-
-def _gather(array: np.ndarray, take: list[np.ndarray]) -> np.ndarray:
-    """``array[np.ix_(*take)]`` with 0 for indices outside."""
-    inside = [(t >= 0) & (t < n) for t, n in zip(take, array.shape, strict=True)]
-    result = np.zeros([len(t) for t in take], array.dtype)
-    kept = [t[i] for t, i in zip(take, inside, strict=True)]
-    result[np.ix_(*[np.flatnonzero(i) for i in inside])] = array[np.ix_(*kept)]
-    return result
 
 
 def _renormalised(sequence: np.ndarray, mask: np.ndarray) -> np.ndarray:

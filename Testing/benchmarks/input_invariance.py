@@ -23,7 +23,7 @@ sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY / "Testing" / 
 from GliomaGradingLib.case import Case  # noqa: E402
 from GliomaGradingLib.export.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
-from GliomaGradingLib.imaging import Volume  # noqa: E402
+from GliomaGradingLib.volume import Volume  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES  # noqa: E402
 
 Change = Callable[[Case], Case]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.imaging import Volume
+from GliomaGradingLib.volume import Volume
 
 TISSUES = ("csf", "dura", "bone", "marrow", "fat", "skin", "muscle", "water", "nerve", "blood")
 LEVELS = {  # relative to the brain's median; nearly those of spin echo images

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from GliomaGradingLib.imaging import Volume
+from GliomaGradingLib.volume import Volume
 
 SHAPE = (80, 100, 90)  # K, J, I at 2 mm
 SPACING = (2.0, 2.0, 2.0)

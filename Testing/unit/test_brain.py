@@ -18,7 +18,7 @@ from GliomaGradingLib.brain import (
     within,
 )
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import Volume
+from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 from skull import SkullOptions, add_skull
 from test_slices import FakeCase, correlations, make_case, read_case, stack_of

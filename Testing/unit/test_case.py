@@ -12,7 +12,7 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_volumes, whole_tumour
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import Volume
+from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 
 KEYS = ("T1", "T2", "FLAIR", "mask")

@@ -11,7 +11,8 @@ import pytest
 import SimpleITK as sitk
 from GliomaGradingLib import imaging
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import Volume, read_layers, read_volume
+from GliomaGradingLib.imaging import read_layers, read_volume
+from GliomaGradingLib.volume import Volume
 
 ARRAY = (np.arange(24 * 9 * 8) % 3001 - 7).astype(np.int16).reshape(24, 9, 8)
 SPACING, ORIGIN = (1.0, 2.0, 3.0), (5.0, -6.0, 7.0)
@@ -203,8 +204,8 @@ def test_a_flipped_bit_in_a_compressed_nifti_is_noticed(tmp_path: Path) -> None:
         ("a.nii.gz", b"\x07" * 5000, "not a NIfTI file"),
         ("a.nii.gz", b"", "empty"),
         ("a.nii", gzip.compress(b"x" * 400), "rename it to end in .nii.gz"),
-        ("a.nrrd", b"hello", "cannot be read"),
-        ("a.mha", b"hello", "cannot be read"),
+        ("a.nrrd", b"hello", "not a NRRD file"),
+        ("a.mha", b"hello", "header cannot be that of a volume"),
         ("a.txt", b"hello", "not an image"),
     ],
 )

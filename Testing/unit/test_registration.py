@@ -13,7 +13,6 @@ import pytest
 from GliomaGradingLib import coarse
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.imaging import Volume
 from GliomaGradingLib.registration import (
     grid_relation,
     register,
@@ -22,6 +21,7 @@ from GliomaGradingLib.registration import (
     suspected_motion,
     tumour_centre,
 )
+from GliomaGradingLib.volume import Volume
 from small_head import TUMOUR_CENTRE, resampled_elsewhere, turned, volumes
 
 MOTION = turned(5, (3.0, -2.0, 3.5))

@@ -12,8 +12,8 @@ import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.imaging import Volume
 from GliomaGradingLib.sample import MARKER, NOISE, is_synthetic, sample_volumes, write_sample_case
+from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 
 Volumes = dict[str, Volume]

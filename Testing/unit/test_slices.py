@@ -12,7 +12,6 @@ import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.grid import FieldOfView, canonical, cut_to_content, linear_weights
-from GliomaGradingLib.imaging import Volume
 from GliomaGradingLib.result import Notice
 from GliomaGradingLib.slices import (
     InputForm,
@@ -27,6 +26,7 @@ from GliomaGradingLib.slices import (
     scene_of,
     stack_from_crop,
 )
+from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 
 

@@ -52,7 +52,10 @@ lint: $(VENV)/.development
 
 ## bench        benchmark tables into Resources/Benchmarks (real patients in SHARED)
 bench: $(VENV)/.development
-	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases
+	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases --crops $(SHARED)
+	$(BIN)/python Testing/benchmarks/unlike_cases.py --cases $(SHARED)/cases
+	$(BIN)/python Testing/benchmarks/saliency_checks.py --data $(BUILD)/data/tumour-region.npz
+	$(BIN)/python -m Testing.benchmarks --shared $(SHARED) --data $(BUILD)/data/tumour-region.npz
 	$(BIN)/python -m Testing.evidence
 
 ## screenshots  the README's pictures, from the demo

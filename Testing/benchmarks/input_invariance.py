@@ -196,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Benchmarks")
+    parser.add_argument("--crops", type=Path, help="folder of tumour_crops.npz and .csv with the same patients")
     parser.add_argument("--bundle", default=None)
     parser.add_argument("--oriented", type=int, default=3, help="cases to store in all 48 orientations")
     options = parser.parse_args()
@@ -203,6 +204,9 @@ def main() -> None:
     cases = [Case.read(path) for path in sorted(options.cases.glob("*/*")) if path.is_dir()]
     before = [grader.grade(case) for case in cases]
     rows = []
+    if options.crops:
+        rows.append(row("storage", "ready-made crop of the same patient", crop_pairs(options, grader, before)))
+        print(rows[-1], flush=True)
     if options.oriented:
         pairs = [
             (grader.grade(change(case)), result)
@@ -219,6 +223,22 @@ def main() -> None:
     content = {"cases": len(cases), "model": grader.bundle.description(), "rows": rows}
     write_atomically(options.output / "input_invariance.json", json.dumps(content, indent=2) + "\n")
     write_atomically(options.output / "input_invariance.md", table(rows, len(cases)))
+
+
+def crop_pairs(options: argparse.Namespace, grader: Grader, before: list) -> list:
+    """(verdict on the crop, result of the full-resolution case) of every patient."""
+    from GliomaGradingLib.slices import stack_from_crop
+    from GliomaGradingLib.training.crops import training_set_from_crops
+
+    data = training_set_from_crops(options.crops / "tumour_crops.npz", options.crops / "tumour_crops.csv")
+    place = {str(name): number for number, name in enumerate(data.patients)}
+    pairs = []
+    for result in before:
+        number = place[result.case]
+        stack = stack_from_crop(data.images[number].astype(np.float32), data.labels[number], data.form)
+        pairs.append((grader.judge(stack), result))
+        print(f"{result.case}: {pairs[-1][0].probability_hgg - result.probability_hgg:+.4f}", flush=True)
+    return pairs
 
 
 def row(group: str, name: str, pairs: list) -> dict:

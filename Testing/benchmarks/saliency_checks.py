@@ -238,7 +238,7 @@ def patients(data: Path, grader: Grader) -> Iterator[tuple[str, Seen]]:
 
 
 def measure(data: Path, grader: Grader, part: Path) -> dict:
-    """All checks; patients that ``part`` has from an interrupted run with this bundle are not measured again."""
+    """All checks; what an interrupted run with this bundle left in ``part`` is not measured again."""
     key = grader.bundle.sha256
     kept = json.loads(part.read_text(encoding="utf-8")) if part.is_file() else {}
     rows: dict[str, dict] = kept.get("rows", {}) if kept.get("bundle") == key else {}

@@ -25,8 +25,8 @@ from GliomaGradingLib.export.pictures import (
 )
 from GliomaGradingLib.export.report import plot_svg, report_html
 from GliomaGradingLib.grid import Lattice
-from GliomaGradingLib.imaging import Volume
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
+from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import DISCLAIMER, GRADE_MEANING, SEQUENCES
 from PIL import Image
 
@@ -484,6 +484,6 @@ def test_plot_has_every_slice_of_every_sequence_where_it_belongs(result: GradeRe
         heights = [y for _, y in line]
         for y, probability in zip(heights, one.slice_probabilities, strict=True):
             assert (threshold - y) / (threshold - 34) == pytest.approx((probability - 0.5) / 0.5, abs=0.01)
-        assert np.allclose(np.diff([x for x, _ in line]), (940 - 62 - 14) / 20, atol=0.11)
+        assert np.allclose(np.diff([x for x, _ in line]), (940 - 62 - 72) / 20, atol=0.11)
     assert svg.count("<circle") == 21 and svg.count("<rect") == 21  # one more in the legend
     assert "largest area" in svg and "patient S -40.0 to -21.0 mm" in svg

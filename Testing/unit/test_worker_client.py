@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -183,6 +184,30 @@ def test_explain_brings_arrays_back(client: WorkerClient, folder: Path) -> None:
     result = client.wait(job, SECONDS)
     assert result["target"] == "HGG" and is_empty(folder)
     assert np.array_equal(result["arrays"]["T2"], 2.0 * volumes()["T2"].array)
+
+
+def test_the_last_graded_case_is_explained_without_sending_it_again(
+    client: WorkerClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    first, second = (client.submit(request(folder, shift=k)) for k in range(2))
+    client.wait(second, SECONDS)
+    seen: list[Any] = []
+    result = client.wait(client.explain(second, onResult=seen.append), SECONDS)
+    assert np.array_equal(result["arrays"]["maps"], np.full((2, 3), 7.0)) and seen == [result]
+    assert result["graded"] == second.id
+    with pytest.raises(CaseError, match="another case"):
+        client.wait(client.explain(first), SECONDS)
+    assert is_empty(folder)
+
+
+def test_an_explain_that_waits_can_be_cancelled(client: WorkerClient, folder: Path) -> None:
+    graded = client.submit(request(folder, "sleep", seconds=0.3))
+    job = client.explain(graded)
+    client.cancel(job)
+    with pytest.raises(GradingCancelled):
+        client.wait(job, SECONDS)
+    assert client.wait(graded, SECONDS) == {"slept": 0.3}
 
 
 def test_another_bundle_is_loaded_into_the_same_child(client: WorkerClient, folder: Path) -> None:

@@ -25,10 +25,15 @@ class GraderDouble:
             raise BundleError("there is no such bundle", bundle)
         return cls()
 
-    def grade(self, case: Any, **options: Any) -> Any:
+    def gradeInDetail(self, case: Any, **options: Any) -> Any:
         options["progress"]("prepare", 0.5)
         self.calls.append({"case": case, **options})
-        return SimpleNamespace(toDict=lambda: {"grade": "HGG", "case": case.identifier})
+        result = SimpleNamespace(toDict=lambda: {"grade": "HGG", "case": case.identifier})
+        return SimpleNamespace(result=result, case=case, stack=f"slices of {case.identifier}")
+
+    def explain(self, graded: Any, progress: Any = None) -> Any:
+        progress("saliency T1", 0.0)
+        return SimpleNamespace(toDict=lambda: {"of": getattr(graded, "stack", graded)})
 
 
 @pytest.fixture
@@ -103,3 +108,35 @@ def test_a_request_without_a_sequence_is_refused(grader: type[GraderDouble]) -> 
     del sent["T2"]
     with pytest.raises(WorkerError, match="T2"):
         engine.grade(sent, {}, progress, lambda: False)
+
+
+def graded_engine(job: int = 7) -> GradingEngine:
+    engine = GradingEngine()
+    engine.load(None, "cpu", progress)
+    engine.grade(volumes(), {"caseId": "Ann", "job": job}, progress, lambda: False)
+    return engine
+
+
+def test_the_case_graded_last_is_explained_without_its_images(grader: type[GraderDouble]) -> None:
+    engine, stages = graded_engine(), []
+    explained = engine.explain({}, {"graded": 7}, lambda *stage: stages.append(stage), lambda: False)
+    assert explained == {"of": "slices of Ann"} and stages == [("saliency T1", 0.0)]
+    assert len(grader.calls) == 1
+
+
+def test_images_that_are_sent_are_explained(grader: type[GraderDouble]) -> None:
+    engine = graded_engine()
+    assert engine.explain(volumes(), {"caseId": "Ben"}, progress, lambda: False) == {"of": "slices of Ben"}
+    assert engine.explain({}, {"graded": 7}, progress, lambda: False) == {"of": "slices of Ann"}
+
+
+def test_no_other_case_is_explained_than_the_one_asked_for(grader: type[GraderDouble]) -> None:
+    engine = graded_engine()
+    engine.grade(volumes(), {"caseId": "Ben", "job": 8}, progress, lambda: False)
+    with pytest.raises(WorkerError, match="grade the case again"):
+        engine.explain({}, {"graded": 7}, progress, lambda: False)
+    engine.load(None, "cpu", progress)  # perhaps another bundle, whose slices have another form
+    with pytest.raises(WorkerError, match="grade the case again"):
+        engine.explain({}, {"graded": 8}, progress, lambda: False)
+    with pytest.raises(WorkerError, match="grade the case again"):
+        engine.explain({}, {}, progress, lambda: False)

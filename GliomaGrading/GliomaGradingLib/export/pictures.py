@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ..imaging import Volume
 from ..result import GradeResult, SliceInfo, Vote
 from ..sample import is_synthetic
+from ..volume import Volume
 from ..words import DISCLAIMER, HGG, INDETERMINATE, LGG, SEQUENCES
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
     from ..case import Case
+    from ..explanation import Explanation
     from ..grid import Lattice
 
 COLUMNS = 5
@@ -84,27 +85,59 @@ def display_planes(case: Case, info: SliceInfo, region: Lattice | None = None) -
     )
 
 
-def slices_picture(display: Display, result: GradeResult | None = None) -> bytes:
-    """PNG: five of the slices in three rows (T1, T2, FLAIR), with outline, positions, votes and decision."""
+def slices_picture(
+    display: Display,
+    result: GradeResult | None = None,
+    explanation: Explanation | None = None,
+    heading: bool = True,
+) -> bytes:
+    """PNG: five of the slices in three rows (T1, T2, FLAIR), with outline, positions, votes and decision.
+
+    With an explanation three more rows show each network's evidence, where ``display`` knows its region.
+    Without heading there is neither case nor decision nor disclaimer, for a page that has them itself.
+    """
     from PIL import Image, ImageDraw
 
     chosen = representative(len(display.positions_mm), display.largest)
     height = round(CELL * display.images.shape[2] / display.images.shape[3])
-    size = (LABEL + COLUMNS * (CELL + GAP) + 8, TOP + len(SEQUENCES) * (height + GAP) + 18 + BOTTOM)
+    evidence = _evidence(display, explanation, result)
+    start = TOP if heading else GAP
+    end = start + len(SEQUENCES) * (height + GAP) + 18
+    bottom = BOTTOM if heading else BOTTOM // 2
+    size = (picture_width(), end + (evidence.height if evidence else 0) + bottom)
     picture = Image.new("RGB", size, GROUND)
+    if evidence:
+        picture.paste(evidence, (0, end))
     pen = ImageDraw.Draw(picture)
     for row, name in enumerate(SEQUENCES):
-        top = TOP + 18 + row * (height + GAP)
-        _row_label(pen, (14, top), name, _vote_of(result, name), height)
+        top = start + 18 + row * (height + GAP)
+        write_row_label(pen, (14, top), name, result, height)
         window = grey_window(display.images[row])
         for column, plane in enumerate(chosen):
             left = LABEL + column * (CELL + GAP)
-            picture.paste(_cell(display, row, plane, window, (CELL, height)), (left, top))
+            picture.paste(slice_cell(display, row, plane, window, (CELL, height)), (left, top))
             if row == 0:
-                _column_label(pen, (left, top - 18), display, plane)
-    _header(pen, size[0], display, result)
-    _footer(pen, size, display)
-    return _png(picture)
+                write_column_label(pen, (left, top - 18), display, plane)
+    if heading:
+        _header(pen, size[0], display, result)
+        write_text(pen, (14, size[1] - 20), _fitted(DISCLAIMER, _font(16), size[0] - 28), 16, TEXT)
+    _footer(pen, size[1] - bottom + 18, display)
+    return picture_png(picture)
+
+
+def picture_width() -> int:
+    """Width of the picture in pixels."""
+    return LABEL + COLUMNS * (CELL + GAP) + 8
+
+
+def _evidence(
+    display: Display, explanation: Explanation | None, result: GradeResult | None
+) -> Image.Image | None:
+    if explanation is None or display.region is None:
+        return None
+    from .evidence_picture import evidence_block
+
+    return evidence_block(display, explanation, result)
 
 
 def representative(count: int, largest: int) -> tuple[int, ...]:
@@ -225,23 +258,49 @@ def _position_of(number: int, numbers: Sequence[int]) -> int:
 # ---------------------------------------------------------------- drawing
 
 
-def _cell(
-    display: Display, row: int, plane: int, window: tuple[float, float], size: tuple[int, int]
+def slice_cell(
+    display: Display,
+    row: int,
+    plane: int,
+    window: tuple[float, float],
+    size: tuple[int, int],
+    heat: np.ndarray | None = None,
 ) -> Image.Image:
+    """One slice of sequence ``row`` with its outline; ``heat``: (H, W, 4) colours over the region, if any."""
     from PIL import Image, ImageDraw
 
     low, high = window
     grey = np.clip((display.images[row, plane] - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     image = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    scale = size[0] / display.images.shape[3]
+    region = [edge * scale for edge in display.region] if display.region is not None else None
+    if heat is not None and region is not None:
+        _paste_heat(image, heat, [round(edge) for edge in region])
     pixels = np.asarray(image).copy()
     pixels[_large_outline(display.mask[plane], size)] = OUTLINE
     image = Image.fromarray(pixels)
     pen = ImageDraw.Draw(image)
-    if display.region is not None:
-        scale = size[0] / display.images.shape[3]
-        _corner_marks(pen, [edge * scale for edge in display.region], size)
+    if region is not None:
+        _corner_marks(pen, region, size)
     _side_marks(pen, size)
     return image
+
+
+def _paste_heat(image: Image.Image, heat: np.ndarray, box: Sequence[int]) -> None:
+    """Colour and opacity, smoothly enlarged; opacity goes along with the colour, so that no edge turns grey."""
+    from PIL import Image
+
+    left, top, right, bottom = box
+    size = (max(right - left, 1), max(bottom - top, 1))
+    opacity = heat[..., 3:].astype(float) / 255
+    layers = np.concatenate([heat[..., :3] * opacity, opacity], axis=-1).astype(np.float32)
+    large = np.stack(
+        [np.asarray(Image.fromarray(layers[..., k]).resize(size, Image.Resampling.BILINEAR)) for k in range(4)],
+        axis=-1,
+    )
+    part = np.asarray(image.crop((left, top, right, bottom)), dtype=np.float32)
+    mixed = part * (1 - large[..., 3:]) + large[..., :3]
+    image.paste(Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8)), (left, top))
 
 
 def _large_outline(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -266,20 +325,22 @@ def _side_marks(pen: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
     width, height = size
     marks = (("R", (3, height / 2), "lm"), ("L", (width - 3, height / 2), "rm"))
     for text, place, anchor in (*marks, ("A", (width / 2, 2), "mt"), ("P", (width / 2, height - 2), "mb")):
-        _write(pen, place, text, 12, (205, 210, 216), anchor, halo=True)
+        write_text(pen, place, text, 12, (205, 210, 216), anchor, halo=True)
 
 
-def _row_label(
-    pen: ImageDraw.ImageDraw, place: tuple[int, int], name: str, vote: Vote | None, height: int
+def write_row_label(
+    pen: ImageDraw.ImageDraw, place: tuple[int, int], name: str, result: GradeResult | None, height: int
 ) -> None:
+    """A sequence's name, and its vote where there is a result."""
     left, top = place
+    vote = _vote_of(result, name)
     middle = top + height / 2
-    _write(pen, (left, middle - 34), name, 26, TEXT)
+    write_text(pen, (left, middle - 34), name, 26, TEXT)
     if vote is None:
         return
-    _write(pen, (left, middle), vote_text(vote), 19, TONES.get(vote.grade, TEXT))
+    write_text(pen, (left, middle), vote_text(vote), 19, TONES.get(vote.grade, TEXT))
     slices = f"({vote.slices_hgg} of {len(vote.slice_probabilities)} slices HGG)"
-    _write(pen, (left, middle + 24), slices, 13, QUIET)
+    write_text(pen, (left, middle + 24), slices, 13, QUIET)
 
 
 def vote_text(vote: Vote) -> str:
@@ -287,11 +348,12 @@ def vote_text(vote: Vote) -> str:
     return f"{vote.grade}  P(HGG) {vote.probability_hgg:.2f}"
 
 
-def _column_label(pen: ImageDraw.ImageDraw, place: tuple[int, int], display: Display, plane: int) -> None:
+def write_column_label(pen: ImageDraw.ImageDraw, place: tuple[int, int], display: Display, plane: int) -> None:
+    """A slice's number and position."""
     left, top = place
     largest = "   largest area" if plane == display.largest else ""
     label = f"slice {display.numbers[plane]}   S {display.positions_mm[plane]:+.1f} mm{largest}"
-    _write(pen, (left + 2, top + 8), label, 13, TEXT if largest else QUIET)
+    write_text(pen, (left + 2, top + 8), label, 13, TEXT if largest else QUIET)
 
 
 def _header(pen: ImageDraw.ImageDraw, width: int, display: Display, result: GradeResult | None) -> None:
@@ -299,23 +361,23 @@ def _header(pen: ImageDraw.ImageDraw, width: int, display: Display, result: Grad
     if display.synthetic:
         right = _badge(pen, right, 14, "SYNTHETIC - NO PATIENT") - 14
     name = result.case if result else display.case
-    _write(pen, (14, 26), _fitted(f"Case {name}", _font(18), right - 14), 18, TEXT)
+    write_text(pen, (14, 26), _fitted(f"Case {name}", _font(18), right - 14), 18, TEXT)
     if result is None:
         return
     tone = TONES.get(result.decision, TEXT)
     box = (14, 46, 14 + 28 + round(_font(26).getlength(decision_text(result))), 90)
     if result.decision == INDETERMINATE:
         _dashed(pen, box, tone)
-        _write(pen, (28, 68), decision_text(result), 26, tone)
+        write_text(pen, (28, 68), decision_text(result), 26, tone)
     else:
         pen.rectangle(box, fill=tone)
-        _write(pen, (28, 68), decision_text(result), 26, GROUND)
+        write_text(pen, (28, 68), decision_text(result), 26, GROUND)
     votes_for, votes_of = result.agreement
     facts = f"P(HGG) {result.probability_hgg:.2f}    {votes_for} of {votes_of} sequences vote {result.grade}"
-    _write(pen, (box[2] + 18, 60), facts, 18, TEXT)
+    write_text(pen, (box[2] + 18, 60), facts, 18, TEXT)
     model = f"model {result.model.get('name', '?')} {result.model.get('version', '')}"
     extra = f"{model}    tumour {result.tumour_ml:.1f} ml    warnings: {len(result.warnings)}"
-    _write(pen, (box[2] + 18, 82), _fitted(extra, _font(14), width - box[2] - 32), 14, QUIET)
+    write_text(pen, (box[2] + 18, 82), _fitted(extra, _font(14), width - box[2] - 32), 14, QUIET)
 
 
 def decision_text(result: GradeResult) -> str:
@@ -325,19 +387,17 @@ def decision_text(result: GradeResult) -> str:
     return result.decision
 
 
-def _footer(pen: ImageDraw.ImageDraw, size: tuple[int, int], display: Display) -> None:
-    width, height = size
+def _footer(pen: ImageDraw.ImageDraw, middle: int, display: Display) -> None:
     legend = "Seen from the feet: the patient's right (R) is on the left.  Yellow: tumour mask"
     legend += ".  Blue corners: region the networks see." if display.region is not None else "."
-    _write(pen, (14, height - 44), legend, 14, QUIET)
-    _write(pen, (14, height - 20), _fitted(DISCLAIMER, _font(16), width - 28), 16, TEXT)
+    write_text(pen, (14, middle), legend, 14, QUIET)
 
 
 def _badge(pen: ImageDraw.ImageDraw, right: int, top: int, text: str) -> int:
     """A framed word at the right; returns its left edge."""
     left = right - round(_font(15).getlength(text)) - 20
     pen.rectangle((left, top, right, top + 26), outline=TONES[INDETERMINATE], width=2)
-    _write(pen, (left + 10, top + 13), text, 15, TONES[INDETERMINATE])
+    write_text(pen, (left + 10, top + 13), text, 15, TONES[INDETERMINATE])
     return left
 
 
@@ -351,7 +411,7 @@ def _dashed(pen: ImageDraw.ImageDraw, box: Sequence[int], tone: tuple[int, int, 
             pen.line([(x, y), (x, min(y + 7, bottom))], fill=tone, width=2)
 
 
-def _write(
+def write_text(
     pen: ImageDraw.ImageDraw,
     place: tuple[float, float],
     text: str,
@@ -360,6 +420,7 @@ def _write(
     anchor: str = "lm",
     halo: bool = False,
 ) -> None:
+    """One line of text."""
     pen.text(place, text, tone, _font(size), anchor, stroke_width=int(halo), stroke_fill=0)
 
 
@@ -383,7 +444,8 @@ def _vote_of(result: GradeResult | None, sequence: str) -> Vote | None:
     return next((vote for vote in result.votes if vote.sequence == sequence), None) if result else None
 
 
-def _png(picture: Image.Image) -> bytes:
+def picture_png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=False)
     return stream.getvalue()

@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from ..result import GradeResult, Vote
+from ..explanation import SALIENCY_NOTE
+from ..result import GradeResult, SliceInfo, Vote
+from ..voting import DecisionRule
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG
+from .pictures import representative
 
 LIMITS = (
     "It is the opinion of three networks on 20 slices of one examination. It does not see contrast "
@@ -22,9 +25,13 @@ LIMITS = (
     "Anything that is not a glioma is graded as if it were one. The tumour mask is taken as it was given.",
 )
 
+SLICES, SALIENCY = "slices", "saliency"
+"""Names of the pictures that have titles, captions and descriptions of their own."""
+
+TITLES = {SLICES: "Slices", SALIENCY: "Where the networks looked"}
 CAPTIONS = {
-    "slices": "Five of the 20 slices per sequence; the patient's right is on the left. Yellow: tumour mask.",
-    "saliency": "Where each network looked (Grad-CAM).",
+    SLICES: "Five of the 20 slices per sequence; the patient's right is on the left. Yellow: tumour mask.",
+    SALIENCY: f"Orange speaks for HGG, blue for LGG; the same scale for all three. {SALIENCY_NOTE}",
 }
 
 _SHAPES = ("circle", "square", "triangle")
@@ -51,6 +58,8 @@ var(--panel) 0 14px,transparent 14px 28px)}
 .notice ul{margin:4px 0;padding-left:20px}.code{color:var(--quiet);font-size:12px}
 .synthetic{display:inline-block;margin-left:10px;padding:1px 9px;border:2px solid var(--unsure);
 color:var(--unsure);font-size:13px;font-weight:700;border-radius:4px}
+caption{caption-side:bottom;text-align:left;color:var(--quiet);font-size:13px;padding-top:4px}
+.reliability{margin:8px 0 0;color:var(--quiet)}
 table{border-collapse:collapse;width:100%}th,td{padding:5px 10px;text-align:left;
 border-bottom:1px solid var(--line)}
 th{color:var(--quiet);font-weight:600;font-size:13px}td.number,th.number{text-align:right;
@@ -64,6 +73,7 @@ svg .strong{fill:var(--text)}
 .s0{--tone:var(--s0)}.s1{--tone:var(--s1)}.s2{--tone:var(--s2)}
 .curve{fill:none;stroke:var(--tone);stroke-width:2}.mark{fill:var(--ground);stroke:var(--tone);
 stroke-width:1.6}
+.band{fill:var(--panel);stroke:var(--line)}.together{fill:var(--text)}
 .grid{stroke:var(--line)}.threshold{stroke:var(--text);stroke-dasharray:6 4}
 footer{margin-top:22px;padding-top:10px;border-top:1px solid var(--line);font-weight:600}
 @media print{@page{size:A4;margin:11mm}
@@ -71,11 +81,16 @@ footer{margin-top:22px;padding-top:10px;border-top:1px solid var(--line);font-we
 --lgg:#064d86;
 --unsure:#6b4b00;--warn:#fff4d6;--s0:#9a2a08;--s1:#064d86;--s2:#17632f}
 body{padding:0;font-size:11px;max-width:none}h2{font-size:13px;margin:10px 0 4px}.decision{font-size:24px}
-.facts b{font-size:15px}.small td,.small th,figcaption{font-size:10px}td,th{padding:2px 8px}
-figure,.banner,.notice,tr,section.keep{break-inside:avoid}figure img{max-height:150mm;width:auto;
-max-width:100%;margin:auto}
+.facts b{font-size:15px}
+h1{font-size:15px;margin:0 0 4px}.banner{padding:7px 14px}th{font-size:10.5px}
+.small td,.small th,figcaption{font-size:10px}td,th{padding:2px 8px}
+figure,.banner,.notice,tr,section.keep{break-inside:avoid}h2{break-after:avoid}
+figure img{width:auto;max-width:100%;margin:auto}.slices img,.saliency img{max-height:74mm}
+.other img{max-height:150mm}caption{font-size:10px}
+.facts2{display:grid;grid-template-columns:2fr 3fr;gap:0 8mm}
 .banner,.notice,figure img{-webkit-print-color-adjust:exact;print-color-adjust:exact}
-.plot svg{max-height:62mm}}
+.plot svg{max-height:52mm}ul{margin:4px 0}p{margin:3px 0}.decision small{font-size:11px}
+.facts span{font-size:10px}footer{margin-top:6px;padding-top:4px}.banner{flex-wrap:nowrap}}
 """
 
 
@@ -84,6 +99,8 @@ def report_html(
     pictures: Mapping[str, bytes],
     card: Mapping[str, Any] | None = None,
     synthetic: bool = False,
+    rule: DecisionRule | None = None,
+    reliability: str = "",
 ) -> str:
     """The page.
 
@@ -91,18 +108,20 @@ def report_html(
         pictures: PNG by name; ``slices`` and ``saliency`` have captions of their own, others their name.
         card: figures of the model, by name: a number, a text, or ``{"value", "low", "high"}``.
         synthetic: no patient is behind the case (also taken from a name that begins with "synthetic").
+        rule: the probabilities between which no decision is stood for, to mark in the plot.
+        reliability: a sentence on how often such a probability was right.
     """
     synthetic = synthetic or result.case.lower().startswith("synthetic")
     body = [
         _title(result, synthetic),
         _warnings(result),
         _banner(result),
+        f'<p class="reliability">{escape(reliability)}</p>' if reliability else "",
         _votes(result),
-        *(_picture(name, png) for name, png in pictures.items()),
-        _plot_section(result),
+        *(_picture(name, png, result.slices) for name, png in pictures.items()),
+        _plot_section(result, rule),
         _meaning(),
         _facts(result, card or {}),
-        f"<footer>{escape(DISCLAIMER)}</footer>",
     ]
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -111,8 +130,12 @@ def report_html(
         f'<meta name="referrer" content="no-referrer"><title>{escape(_plain_title(result))}</title>'
         f"<style>{_STYLE}</style>"
     )
-    content = "\n".join(body)
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{content}\n</body></html>\n'
+    content = "\n".join(part for part in body if part)
+    footer = f"<footer>{escape(DISCLAIMER)}</footer>"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n'
+        f"<body>\n<main>\n{content}\n</main>\n{footer}\n</body></html>\n"
+    )
 
 
 def _plain_title(result: GradeResult) -> str:
@@ -161,29 +184,46 @@ def _warnings(result: GradeResult) -> str:
 
 def _votes(result: GradeResult) -> str:
     head = (
-        '<tr><th>Sequence</th><th>Vote</th><th class="number">Probability of HGG</th>'
-        '<th class="number">Slices for HGG</th></tr>'
+        '<thead><tr><th scope="col">Sequence</th><th scope="col">Vote</th>'
+        '<th scope="col" class="number">Probability of HGG</th>'
+        '<th scope="col" class="number">Slices for HGG</th></tr></thead>'
     )
     rows = "".join(_vote_row(vote) for vote in result.votes)
-    return f'<section class="keep"><h2>Votes</h2><table>{head}{rows}</table></section>'
+    caption = "<caption>One network per sequence; each gives its vote on the mean of its slices.</caption>"
+    return f'<section class="keep"><h2>Votes</h2><table>{caption}{head}<tbody>{rows}</tbody></table></section>'
 
 
 def _vote_row(vote: Vote) -> str:
     slices = f"{vote.slices_hgg} of {len(vote.slice_probabilities)}"
     return (
-        f"<tr><td>{escape(vote.sequence)}</td><td><b>{escape(vote.grade)}</b></td>"
+        f'<tr><th scope="row">{escape(vote.sequence)}</th><td><b>{escape(vote.grade)}</b></td>'
         f'<td class="number">{vote.probability_hgg:.3f}</td><td class="number">{slices}</td></tr>'
     )
 
 
-def _picture(name: str, png: bytes) -> str:
+def _picture(name: str, png: bytes, info: SliceInfo) -> str:
     name = name.removesuffix(".png")
     caption = escape(CAPTIONS.get(name, name))
+    title = escape(TITLES.get(name, name.capitalize()))
     source = base64.b64encode(png).decode("ascii")
     return (
-        f'<figure><h2>{escape(name.capitalize())}</h2><img alt="{caption}" '
-        f'src="data:image/png;base64,{source}"><figcaption>{caption}</figcaption></figure>'
+        f'<section><h2>{title}</h2><figure class="{name if name in CAPTIONS else "other"}">'
+        f'<img alt="{escape(_description(name, info))}" src="data:image/png;base64,{source}">'
+        f"<figcaption>{caption}</figcaption></figure></section>"
     )
+
+
+def _description(name: str, info: SliceInfo) -> str:
+    """What a picture shows, for those who do not see it."""
+    if name not in CAPTIONS or info.largest_index not in info.indices:
+        return name
+    shown = representative(len(info.indices), info.indices.index(info.largest_index))
+    slices = ", ".join(str(info.indices[k]) for k in shown)
+    what = {
+        SLICES: "outlined tumour on axial slices",
+        SALIENCY: "Grad-CAM in colour over the tumour and what is around it, on axial slices",
+    }[name]
+    return f"Three rows, T1, T2 and FLAIR: {what} {slices}, foot to head; largest area on {info.largest_index}."
 
 
 def _meaning() -> str:
@@ -196,24 +236,64 @@ def _meaning() -> str:
 
 # ---------------------------------------------------------------- plot
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 940, 300, 62, 14, 34, 44
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 940, 300, 62, 72, 34, 44
 
 
-def plot_svg(result: GradeResult) -> str:
-    """The slices' probabilities of HGG, a curve per sequence, with threshold and largest slice."""
+def plot_svg(result: GradeResult, rule: DecisionRule | None = None) -> str:
+    """The slices' probabilities of HGG, a curve per sequence, with threshold and largest slice.
+
+    Args:
+        rule: marks the band of probabilities (of the three together) without a decision.
+    """
     title = "Probability of HGG of each slice, from foot to head, for each sequence"
-    parts = [_plot_grid(), _plot_ticks(result), _plot_largest(result)]
+    parts = [_plot_band(rule), _plot_grid(), _plot_ticks(result), _plot_largest(result)]
+    parts.append(_plot_together(result))
     parts += [_curve(vote, k) for k, vote in enumerate(result.votes)]
     parts += [_legend(vote, k) for k, vote in enumerate(result.votes)]
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>'
-        + "".join(parts)
-        + "</svg>"
+        f"<desc>{escape(_plot_description(result))}</desc>" + "".join(parts) + "</svg>"
     )
 
 
-def _plot_section(result: GradeResult) -> str:
-    return f'<section class="keep plot"><h2>Slice by slice</h2>{plot_svg(result)}</section>'
+def _plot_section(result: GradeResult, rule: DecisionRule | None) -> str:
+    caption = "A slice's probability is no grade of that slice; the vote is on the mean of its sequence."
+    if rule is not None:
+        caption += (
+            f" Shaded: no decision where the probability of the three together is between {rule.low:.2f} "
+            f"and {rule.high:.2f}."
+        )
+    return (
+        f'<section class="keep plot"><h2>Slice by slice</h2><figure>{plot_svg(result, rule)}'
+        f"<figcaption>{caption}</figcaption></figure></section>"
+    )
+
+
+def _plot_description(result: GradeResult) -> str:
+    parts = [
+        f"{vote.sequence}: {vote.slices_hgg} of {len(vote.slice_probabilities)} slices above 0.5, "
+        f"from {min(vote.slice_probabilities, default=0):.2f} to {max(vote.slice_probabilities, default=0):.2f}"
+        for vote in result.votes
+    ]
+    return f"{'; '.join(parts)}. The three together: {result.probability_hgg:.2f}."
+
+
+def _plot_band(rule: DecisionRule | None) -> str:
+    if rule is None:
+        return ""
+    top, bottom = _y(rule.high), _y(rule.low)
+    width = _WIDTH - _LEFT - _RIGHT
+    return f'<path class="band" d="M{_LEFT} {top:.1f}h{width}v{bottom - top:.1f}h-{width}z"/>'
+
+
+def _plot_together(result: GradeResult) -> str:
+    """A pointer at the right edge: where the three together are."""
+    x, y = _WIDTH - _RIGHT, _y(result.probability_hgg)
+    return (
+        f'<path class="together" d="M{x} {y:.1f}l11 -6v12z"/>'
+        f'<text class="strong" x="{x + 14}" y="{y + 4:.1f}">{result.probability_hgg:.2f}</text>'
+        f'<text x="{x + 14}" y="{y + 17:.1f}">together</text>'
+    )
 
 
 def _x(k: int, count: int) -> float:
@@ -304,10 +384,11 @@ def _facts(result: GradeResult, card: Mapping[str, Any]) -> str:
     figures = [(str(name), _figure(value)) for name, value in card.items() if _is_figure(value)]
     software = [("software", ", ".join(f"{name} {version}" for name, version in result.software.items()))]
     seconds = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))]
-    tables = [("How it was made", [*model, *_slice_facts(result), *_moved(result), *software, *seconds])]
-    if figures:
-        tables.insert(0, ("How well the model did", figures))
-    return "".join(_table(title, rows) for title, rows in tables)
+    made = [*model, *_slice_facts(result), *_moved(result), *software, *seconds]
+    measured = "Figures of the model bundle's card, on patients the models were not trained on; 95 % intervals."
+    first = _table("How well the model did", figures, measured) if figures else ""
+    caption = "Model, slices and software behind this result."
+    return f'<div class="facts2">{first}{_table("How it was made", made, caption)}</div>'
 
 
 def _slice_facts(result: GradeResult) -> list[tuple[str, str]]:
@@ -330,11 +411,15 @@ def _moved(result: GradeResult) -> list[tuple[str, str]]:
     ]
 
 
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+def _table(title: str, rows: Iterable[tuple[str, str]], caption: str = "") -> str:
     cells = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows
     )
-    return f'<section class="keep"><h2>{escape(title)}</h2><table class="small">{cells}</table></section>'
+    above = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return (
+        f'<section class="keep"><h2>{escape(title)}</h2>'
+        f'<table class="small">{above}<tbody>{cells}</tbody></table></section>'
+    )
 
 
 def _is_figure(value: Any) -> bool:

@@ -58,32 +58,76 @@ class ArrayVolume:
     source: str = ""
 
 
-class ArrayFile:
-    """Volumes of one request, in a file of their own that nobody else may read.
+class AnswerFile:
+    """A private folder for the arrays of an answer, and what a request says of its own arrays: none.
 
     Args:
-        volumes: by name (T1, T2, FLAIR, mask); arrays of any real, integer or boolean type, which
-            must not change until they are written.
         base: where the private folder is made; the system's temporary folder by default.
 
     Raises:
-        CaseError: an array holds no voxels or no numbers.
         WorkerError: the folder cannot be made, or the disk has no room.
 
     The folder goes with ``remove()``, at the end of a ``with`` block, when the object is collected
     and when the interpreter ends.
     """
 
+    def __init__(self, base: str | Path | None = None, size: int = 0) -> None:
+        parent = Path(base) if base is not None else Path(tempfile.gettempdir())
+        sweep_stale(parent)
+        self.folder = _private_folder(parent, size)
+        self.outputPath = self.folder / "output.raw"
+        self._finalizer = weakref.finalize(self, shutil.rmtree, str(self.folder), True)
+
+    def write(self) -> None:
+        """Nothing is to be written."""
+
+    def toMessage(self) -> dict[str, Any] | None:
+        """``arrays`` of a request."""
+        return None
+
+    def readOutput(self, described: Any) -> dict[str, np.ndarray]:
+        """Arrays that the child answered with, as copies.
+
+        Raises:
+            ProtocolError: file and description do not fit.
+        """
+        mapped = MappedFile()
+        try:
+            return {name: view.copy() for name, view in mapped.open(self.outputPath, described).items()}
+        finally:
+            mapped.close()
+
+    def remove(self) -> bool:
+        """Removes file and folder; False where the system holds on to them (call again later)."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return not self.folder.exists()
+
+    def __enter__(self) -> AnswerFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class ArrayFile(AnswerFile):
+    """Volumes of one request, in a file of their own that nobody else may read.
+
+    Args:
+        volumes: by name (T1, T2, FLAIR, mask); arrays of any real, integer or boolean type, which
+            must not change until they are written.
+        base: as for ``AnswerFile``.
+
+    Raises:
+        CaseError: an array holds no voxels or no numbers.
+        WorkerError: the folder cannot be made, or the disk has no room.
+    """
+
     def __init__(self, volumes: Mapping[str, VolumeLike], base: str | Path | None = None) -> None:
         self._volumes = dict(volumes)
         self._entries, self._size = _layout(self._volumes)
         self._written = 0
-        parent = Path(base) if base is not None else Path(tempfile.gettempdir())
-        sweep_stale(parent)
-        self.folder = _private_folder(parent, self._size)
+        super().__init__(base, self._size)
         self.path = self.folder / "volumes.raw"
-        self.outputPath = self.folder / "output.raw"
-        self._finalizer = weakref.finalize(self, shutil.rmtree, str(self.folder), True)
 
     @property
     def isComplete(self) -> bool:
@@ -127,29 +171,13 @@ class ArrayFile:
             raise WorkerError("the images are not written yet", self.path, "run all of write_steps()")
         return {"path": str(self.path), "size": self._size, "volumes": self._entries}
 
-    def readOutput(self, described: Any) -> dict[str, np.ndarray]:
-        """Arrays that the child answered with, as copies.
-
-        Raises:
-            ProtocolError: file and description do not fit.
-        """
-        mapped = MappedFile()
-        try:
-            return {name: view.copy() for name, view in mapped.open(self.outputPath, described).items()}
-        finally:
-            mapped.close()
-
     def remove(self) -> bool:
         """Removes file and folder; False where the system holds on to them (call again later)."""
         self._volumes.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return not self.folder.exists()
+        return super().remove()
 
     def __enter__(self) -> ArrayFile:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 class MappedFile:

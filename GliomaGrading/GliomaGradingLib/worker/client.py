@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GliomaGradingError
-from .arrays import ArrayFile
+from .arrays import AnswerFile
 from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
 from .protocol import ANSWERS, VERSION, GradingCancelled, WorkerError, encode, error_from_event
 
@@ -39,6 +39,7 @@ KILL_AFTER = 0.3
 """Seconds that a cancelled child has to reach the end of a stage before it is killed."""
 
 GRADE_SECONDS = 900.0
+EXPLAIN_SECONDS = 300.0
 LOAD_SECONDS = 300.0
 START_SECONDS = 90.0
 _MAX_STRIKES = 3
@@ -52,13 +53,14 @@ class Request:
     """Work for the child. The client owns ``arrays`` from ``submit`` on, and removes them.
 
     Args:
-        arrays: T1, T2, FLAIR and mask; written by ``submit`` where that is not done yet.
+        arrays: T1, T2, FLAIR and mask; written by ``submit`` where that is not done yet. An
+            ``AnswerFile`` for an explain without images: see ``WorkerClient.explain``.
         options: plain JSON values for the engine (``engine.GradingEngine``).
         kind: ``grade`` or ``explain``.
         timeout: seconds after which the child counts as hung and is killed.
     """
 
-    arrays: ArrayFile
+    arrays: AnswerFile
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "grade"
     timeout: float = GRADE_SECONDS
@@ -84,7 +86,7 @@ class Job:
         self.isCancelling = False
         self.callbacks: dict[str, Callable[..., object] | None] = {}
         self._fields: dict[str, Any] = {}
-        self._arrays: ArrayFile | None = None
+        self._arrays: AnswerFile | None = None
         self._deadline = float("inf")
         self._killAt = float("inf")
 
@@ -136,7 +138,7 @@ class WorkerClient:
         self._current: Job | None = None
         self._queue: deque[Job] = deque()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._leftovers: list[ArrayFile] = []
+        self._leftovers: list[AnswerFile] = []
         self._isLoaded = False
         self._strikes = 0
         self._lastId = 0
@@ -205,7 +207,7 @@ class WorkerClient:
         }
         try:
             request.arrays.write()
-            job._fields = _work_fields(request)
+            job._fields = _work_fields(request, job.id)
             encode({"kind": job.kind, "id": job.id, **job._fields})
         except BaseException:
             request.arrays.remove()
@@ -214,6 +216,25 @@ class WorkerClient:
         self._queue.append(job)
         self.start()
         return job
+
+    def explain(
+        self,
+        graded: Job,
+        onProgress: Callable[[str, float, str], object] | None = None,
+        onResult: Callable[[dict[str, Any]], object] | None = None,
+        onError: Callable[[GliomaGradingError], object] | None = None,
+        onCancelled: Callable[[], object] | None = None,
+    ) -> Job:
+        """Queues the saliency of the case that was graded last; ``Explanation.fromDict`` reads the result.
+
+        Args:
+            graded: that case's job. Its images are not sent again: the child has kept its slices.
+
+        The job fails with a WorkerError where another case was graded, another bundle was loaded or the
+        child was started anew since. An explain with images of its own goes through ``submit``.
+        """
+        request = Request(AnswerFile(), {"graded": graded.id}, "explain", EXPLAIN_SECONDS)
+        return self.submit(request, onProgress, onResult, onError, onCancelled)
 
     def cancel(self, job: Job) -> None:
         """Ends a job within half a second: between two stages, or by killing the child."""
@@ -489,11 +510,11 @@ def _absolute(bundle: str | Path | None) -> str | None:
     return str(Path(bundle).resolve()) if Path(bundle).exists() else str(bundle)
 
 
-def _work_fields(request: Request) -> dict[str, Any]:
+def _work_fields(request: Request, identifier: int) -> dict[str, Any]:
     return {
         "arrays": request.arrays.toMessage(),
         "output": str(request.arrays.outputPath),
-        "options": dict(request.options),
+        "options": {**request.options, "job": identifier},
     }
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..case import Case
-from ..imaging import Volume
+from ..volume import Volume
 from ..words import SEQUENCES
 from .arrays import ArrayVolume
 from .protocol import WorkerError
 from .server import Progress
+
+if TYPE_CHECKING:
+    from ..grading import Graded
+    from ..slices import SliceStack
 
 _NAMES = (*SEQUENCES, "mask")
 
@@ -19,11 +23,13 @@ class GradingEngine:
     """Holds one loaded bundle and grades cases with it.
 
     Options of ``grade``: ``vote`` (majority, soft), ``register`` (auto, always, never),
-    ``maskLabels`` (list of whole numbers, or none for every label), ``caseId``.
+    ``maskLabels`` (list of whole numbers, or none for every label), ``caseId``, ``job`` (the number by
+    which ``explain`` may ask for the case again). The slices of the last case stay, and no more of it.
     """
 
     def __init__(self) -> None:
         self._grader: Any = None
+        self._last: tuple[Any, SliceStack] | None = None
 
     def load(self, bundle: str | None, device: str, progress: Progress) -> dict[str, Any]:
         """Loads the weights onto the device.
@@ -40,6 +46,7 @@ class GradingEngine:
         except ImportError as error:
             raise _no_torch(error) from error
         progress("weights", 0.7)
+        self._last = None
         grader = Grader.load(bundle=bundle, device=device)
         self._grader = grader
         progress("weights", 1.0)
@@ -59,14 +66,39 @@ class GradingEngine:
         Raises:
             CaseError: the images cannot be graded.
         """
-        case = _case(volumes, options)
-        result = self._grader.grade(
-            case,
+        graded = self._graded(volumes, options, progress)
+        self._last = options.get("job"), graded.stack
+        return graded.result.toDict()
+
+    def explain(
+        self,
+        volumes: Mapping[str, ArrayVolume],
+        options: Mapping[str, Any],
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """``Explanation.toDict()`` of the case sent, or without images of the one graded by job ``graded``.
+
+        Raises:
+            CaseError: the images cannot be graded.
+            WorkerError: no images were sent, and that case is not the one that was graded last.
+        """
+        if volumes:
+            return self._grader.explain(self._graded(volumes, options, progress), progress).toDict()
+        job, stack = self._last or (None, None)
+        if stack is None or job != options.get("graded"):
+            raise WorkerError("the slices of this case are gone", remedy="grade the case again")
+        return self._grader.explain(stack, progress).toDict()
+
+    def _graded(
+        self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Progress
+    ) -> Graded:
+        return self._grader.gradeInDetail(
+            _case(volumes, options),
             vote=options.get("vote", "majority"),
             registerMode=options.get("register", "auto"),
             progress=progress,
         )
-        return result.toDict()
 
 
 def _case(volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any]) -> Case:

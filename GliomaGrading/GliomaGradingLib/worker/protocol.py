@@ -21,6 +21,9 @@ ping      id                                   result {id, result: {"busy": bool
 shutdown  none                                 bye, then the child ends
 ========  ===================================  ===================================================
 
+``arrays`` of explain may be null: then the case is meant whose grade request had the id
+``options.graded``, if that is the last one graded and its ``options.job`` said so.
+
 Every request with an id ends in exactly one of ready, result, error or cancelled, after any number
 of progress events. Load, grade and explain are done one after the other, in the order of arrival.
 
@@ -183,7 +186,7 @@ _MEMBERS: dict[str, dict[str, tuple[type, ...]]] = {
     "hello": {"version": (int,)},
     "load": {"bundle": (str, type(None)), "device": (str,)},
     "grade": {"arrays": (dict,), "output": (str,), "options": (dict,)},
-    "explain": {"arrays": (dict,), "output": (str,), "options": (dict,)},
+    "explain": {"arrays": (dict, type(None)), "output": (str,), "options": (dict,)},
 }
 
 

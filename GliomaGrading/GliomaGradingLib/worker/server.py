@@ -214,7 +214,8 @@ class Server:
         if message["kind"] == "load":
             return {"result": self._load(message, progress)}
         method = self._method(message["kind"])
-        volumes = open_request(mapped, message["arrays"])
+        arrays = message.get("arrays")  # an explain may have none
+        volumes = open_request(mapped, arrays) if arrays is not None else {}
         result = method(volumes, message["options"], progress, lambda: message["id"] in self._cancelled)
         return _answer(result, message["output"])
 

@@ -1,0 +1,39 @@
+"""How often such a probability was right, in the words of a reader; from a bundle's metadata."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_Z = 1.96
+
+
+def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
+    """How many test patients with such a probability had an HGG; '' where the bundle does not say.
+
+    Args:
+        metadata: ``reliability`` in it is a list of bins with ``low``, ``high``, ``patients`` and ``hgg``.
+    """
+    try:
+        bins = [one for one in metadata.get("reliability", ()) if one["low"] <= probability <= one["high"]]
+        if not bins or int(bins[0]["patients"]) < 1:
+            return ""
+        one = bins[0]
+        low, high = wilson(int(one["hgg"]), int(one["patients"]))
+        return (
+            f"Of {int(one['patients'])} test patients with a probability of {one['low']:.1f} "
+            f"to {one['high']:.1f}, "
+            f"{100 * int(one['hgg']) / int(one['patients']):.0f} % had HGG "
+            f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %)."
+        )
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209)."""
+    share, spread = count / total, _Z * _Z / total
+    middle = share + spread / 2
+    half = _Z * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from .. import __version__
-from ..errors import GliomaGradingError
+from ..errors import GliomaGradingError, UsageError
 from ..words import DISCLAIMER
 
 COMMANDS = {
     "grade": "grade one case",
+    "batch": "grade a cohort: a folder of cases in a known layout, or a table of them",
     "sample": "write the synthetic sample case",
     "models": "list or verify the model bundles",
     "prepare": "make training data of patients with known grades",
@@ -24,25 +27,32 @@ COMMANDS = {
     "doctor": "what is installed, what is missing, what to do about it",
 }
 INTERRUPTED = 130
+LONGEST_PATH = 1000
+"""Characters of a path that a message shows."""
 
 
 class Parser(argparse.ArgumentParser):
     """argparse with this project's form of an error message: one line, and what to do."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message}: see '{self.prog} --help'", file=sys.stderr)
+        shown = "".join(c if c.isprintable() else "?" for c in message)
+        print(f"error: {shown}: see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit status (0 done, 1 unexpected, 2 wrong input, 3 bundle, 130 interrupted)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if any("\0" in argument for argument in arguments):
+        print("error: an argument has a null character: give a path without one", file=sys.stderr)
+        return UsageError.exit_status
     try:
         options = _parser(arguments).parse_args(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        return int(options.run(options))
+        with native_silence(options.debug):
+            return int(options.run(options))
     except KeyboardInterrupt:
         print("error: interrupted: nothing was left half-written", file=sys.stderr)
         return INTERRUPTED
@@ -52,8 +62,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except GliomaGradingError as error:
         return _failed(error, error.exit_status, options.debug)
+    except OSError as error:
+        known = _file_error(error)
+        return _failed(known or error, known.exit_status if known else 1, options.debug)
     except Exception as error:  # whatever it is, the user gets one line
         return _failed(error, 1, options.debug)
+
+
+@contextmanager
+def native_silence(debug: bool = False) -> Iterator[None]:
+    """Nothing but Python writes to standard error: libraries in C++ print their own errors there.
+
+    ITK's readers do so with every damaged file, beside the one line that the user is promised.
+    """
+    if debug:
+        yield
+        return
+    sys.stderr.flush()
+    kept, python = os.dup(2), sys.stderr
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+    if _writes_to(python, 2):
+        copy = os.dup(kept)
+        sys.stderr = os.fdopen(copy, "w", encoding=python.encoding, errors="backslashreplace", buffering=1)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = python
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _writes_to(stream: TextIO, descriptor: int) -> bool:
+    try:
+        return stream.fileno() == descriptor
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _file_error(error: OSError) -> GliomaGradingError | None:
+    """What the file system refuses, in words; None for what is no such thing."""
+    remedies = {
+        errno.EACCES: "change its permissions, or choose another place",
+        errno.EPERM: "change its permissions, or choose another place",
+        errno.EROFS: "choose a place that you may write to",
+        errno.ENOSPC: "make room there, or choose another place",
+        errno.EDQUOT: "make room there, or choose another place",
+        errno.EFBIG: "make room there, or choose another place",
+        errno.ENAMETOOLONG: "choose a shorter path",
+        errno.ELOOP: "remove the link that leads back to itself",
+        errno.ENOENT: "check the path",
+        errno.ENOTDIR: "check the path",
+        errno.EISDIR: "give a file, not a folder",
+        errno.EEXIST: "choose another name",
+        errno.EIO: "check the disk",
+    }
+    if error.errno not in remedies:
+        return None
+    where = str(error.filename or "")
+    problem = str(error.strerror or error)
+    return UsageError(problem[:1].lower() + problem[1:], where[:LONGEST_PATH], remedies[error.errno])
 
 
 def _failed(error: Exception, status: int, debug: bool) -> int:

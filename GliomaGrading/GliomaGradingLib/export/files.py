@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -11,7 +12,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     """Write a file beside its place and move it there, so that no reader ever sees half of it.
 
     Text is UTF-8 with the line ends that it has. The folder must exist. What stood there before stays
-    if anything fails, and nothing else is left behind.
+    if anything fails, and nothing else is left behind. File and name are on the disk when this returns.
 
     Raises:
         OSError: as the file system says.
@@ -20,11 +21,29 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     data = content.encode("utf-8") if isinstance(content, str) else content
     part = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(part, data)
         part.replace(path)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a new file; its content is on the disk when this returns, its name may not be (``sync_folder``)."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system can: after that a rename outlives a power cut."""
+    if os.name != "posix":
+        return  # Windows opens no folders; NTFS journals its names
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems refuse, and have no more to offer
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

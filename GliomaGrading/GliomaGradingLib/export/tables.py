@@ -69,6 +69,11 @@ def csv_text(rows: Iterable[Mapping[str, str]], columns: Sequence[str] = COLUMNS
     return stream.getvalue()
 
 
+def csv_line(row: Mapping[str, str], columns: Sequence[str] = COLUMNS) -> str:
+    """One row's line of the table, with its end."""
+    return csv_text([row], columns).split("\n", 1)[1]
+
+
 def write_results_csv(path: str | Path, rows: Iterable[Mapping[str, str]]) -> Path:
     """Write results.csv, whole or not at all."""
     return write_atomically(path, csv_text(rows))

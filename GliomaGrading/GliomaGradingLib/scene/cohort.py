@@ -1,92 +1,70 @@
-"""Grading of a folder of cases, one after another: results.csv, and a folder a case."""
+"""A batch from Slicer's console: the cohort's engine, a grading process of its own, a window that lives."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from ..case import Case
-from ..case_files import find_case_files
-from ..errors import CaseError, GliomaGradingError, UsageError
-from ..export.files import write_atomically
-from ..export.tables import Row, failed_row, graded_row, write_results_csv
-from ..result import GradeResult
+import slicer
 
-RESULTS = "results.csv"
-CANCELLED = 130
-"""Exit status of the error that a cancelled grading ends with."""
-Outcome = GradeResult | Exception
+from ..cohort.engine import Counts, Watch
+from ..cohort.local import LocalRunner
+from ..cohort.run import Job, Outcome, run
+from ..cohort.work import Settings
+from .application import worker_python
+
+_TURN = 0.02
+"""Seconds between two looks at Slicer's events; the grading process does the work meanwhile."""
 
 
 def grade_cohort(
     source: str | Path,
     output: str | Path,
-    grade: Callable[[Case], GradeResult],
+    settings: Settings,
     progress: Callable[[str, float], None] | None = None,
-) -> dict[str, Outcome]:
-    """Grades every case folder of ``source``; a case that fails is a row with its error.
+    cancelled: Callable[[], bool] | None = None,
+    **choices: Any,
+) -> Mapping[str, Outcome]:
+    """Grade every case of a cohort; a case that fails is a row with its error.
 
-    Returns a result, or the error, by case. results.csv is up to date after each case.
+    Reading, preparing and inference happen in the grading process. This thread lists folders, writes the
+    results and handles Slicer's events. To be called on the main thread.
+
+    Args:
+        progress: called with a case's name and the fraction of the cohort done, when the case is done.
+        choices: of ``cohort.run.Job``: layout, grades, resume, overwrite.
+
+    Returns a result, or the error, by case in the order of the input.
 
     Raises:
-        UsageError: there is no such folder, no case in it, or the output cannot be written.
-        GliomaGradingError: a grading was cancelled; what was graded before stays.
+        UsageError: there is no such folder, no case in it, or the output cannot be written or holds a batch.
+        GliomaGradingError: the batch was cancelled, or cannot go on; what was graded before stays.
     """
-    folders, target = case_folders(Path(source)), Path(output)
-    outcomes: dict[str, Outcome] = {}
-    rows: list[Row] = []
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for number, folder in enumerate(folders):
-            if progress:
-                progress(folder.name, number / len(folders))
-            outcome, row = _graded(folder, grade)
-            rows.append(row)
-            outcomes[folder.name] = outcome
-            if isinstance(outcome, GradeResult):
-                _write_case(target / folder.name, outcome)
-            write_results_csv(target / RESULTS, rows)
-    except OSError as error:
-        raise UsageError(
-            f"the results cannot be written ({error.strerror})", target, "choose another folder"
-        ) from error
-    return outcomes
+
+    is_cancelled = cancelled or (lambda: False)
+
+    def finished(case: str, counts: Counts) -> None:
+        if progress:
+            progress(case, counts.done / counts.cases)
+
+    def runner() -> LocalRunner:
+        return LocalRunner(settings, python=worker_python(), pump=_Pump(is_cancelled))
+
+    return run(Job(Path(source), Path(output), **choices), settings, runner, Watch(finished=finished)).outcomes
 
 
-def case_folders(source: Path) -> list[Path]:
-    """The folder itself where it is a case, else its subfolders by name."""
-    if not source.is_dir():
-        raise UsageError("there is no such folder", source, "check the path")
-    if _is_case(source):
-        return [source]
-    folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        raise UsageError("there is no case", source, "give a folder that has a folder for each case")
-    return folders
+class _Pump:
+    """Handles Slicer's events, not more often than is of use, and ends the batch where it is cancelled."""
 
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
+        self._next = 0.0
 
-def _is_case(folder: Path) -> bool:
-    try:
-        find_case_files(folder)
-    except (CaseError, OSError):
-        return False
-    return True
-
-
-def _graded(folder: Path, grade: Callable[[Case], GradeResult]) -> tuple[Outcome, Row]:
-    start = time.perf_counter()
-    try:
-        case = Case.read(folder)
-        read = time.perf_counter() - start
-        result = grade(case).afterReading(read, case.warnings)
-        return result, graded_row(result)
-    except (GliomaGradingError, OSError, ValueError, RuntimeError, MemoryError) as error:
-        if getattr(error, "exit_status", 1) == CANCELLED:
-            raise  # the user's wish, not the case's fault
-        return error, failed_row(folder.name, error, time.perf_counter() - start)
-
-
-def _write_case(folder: Path, result: GradeResult) -> None:
-    folder.mkdir(exist_ok=True)
-    write_atomically(folder / "result.json", result.toJson())
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            slicer.app.processEvents()
+            self._next = time.monotonic() + _TURN
+        if self._cancelled():
+            raise KeyboardInterrupt

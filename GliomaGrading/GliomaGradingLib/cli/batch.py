@@ -1,0 +1,204 @@
+"""``glioma-grading batch``: a cohort in, results.csv and a folder a case out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..cohort.listing import NAMES, describe, to_dict
+from ..cohort.run import Finished, Job, list_cases
+from ..cohort.run import run as run_batch
+from ..cohort.work import CASE_SECONDS, Settings
+from ..errors import UsageError
+from ..voting import VOTING_RULES
+from ..words import DISCLAIMER
+from .grade import _labels
+
+if TYPE_CHECKING:
+    from ..cohort.engine import Counts
+    from ..cohort.work import Runner
+
+_SHOWN_FAILURES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, metavar="INPUT", help="folder of cases, or a CSV table of them")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="results.csv, cohort.html, a folder a case")
+    parser.add_argument("--layout", default="auto", metavar="NAME", help=f"auto, manifest, {', '.join(NAMES)}")
+    parser.add_argument(
+        "--grades", type=Path, metavar="TABLE", help="known grades (case, grade) to evaluate by"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list cases and what is missing; grade nothing")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: the list as JSON")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="go on where an earlier batch ended")
+    earlier.add_argument("--overwrite", action="store_true", help="remove an earlier batch's results first")
+    parser.add_argument("--retry-failed", action="store_true", help="resume, and try failed cases again")
+    parser.add_argument("--workers", type=_count, metavar="N", help="grading processes (2 or more: by Dask)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="grade on the workers of this Dask scheduler")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=CASE_SECONDS, metavar="SECONDS", help="for one case"
+    )
+    parser.add_argument("--reports", action="store_true", help="also report.html and slices.png for each case")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
+    parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
+    parser.add_argument("--mask-labels", type=_labels, metavar="1,2,4", help="labels that are tumour")
+    parser.add_argument("--register", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    job = Job(
+        options.input,
+        options.output or Path(),
+        options.layout,
+        options.grades,
+        options.resume or options.retry_failed,
+        options.overwrite,
+        options.retry_failed,
+    )
+    if options.dry_run:
+        cohort = list_cases(job)
+        print(json.dumps(to_dict(cohort), indent=2) if options.json else describe(cohort), end="")
+        return 0
+    if options.output is None:
+        raise UsageError("there is no --output", remedy="name the folder for the results")
+    settings = _settings(options)
+    with _terminated_as_interrupted(), _Bar(options.quiet) as bar:
+        done = run_batch(job, settings, lambda: _runner(options, settings), bar.watch())
+    print(summary(done, options.output), end="")
+    return 1 if done.counts.failed else 0
+
+
+def summary(done: Finished, output: Path) -> str:
+    """What a terminal shows at the end."""
+    counts, cohort = done.counts, done.cohort
+    before = f", {counts.earlier} of them done before" if counts.earlier else ""
+    lines = [
+        f"Layout         {cohort.layout}, {cohort.why}",
+        f"Cases          {counts.cases}{before}",
+        f"Graded         {counts.graded}",
+        f"Indeterminate  {counts.indeterminate}",
+        f"Failed         {counts.failed}",
+        *_failures(done.outcomes.failures()),
+    ]
+    if cohort.skipped:
+        lines.append(f"Skipped        {len(cohort.skipped)} that are no cases to grade: --dry-run names them")
+    lines += [f"Remark         {remark}" for remark in (*cohort.notices, *done.remarks)]
+    lines += [f"Files          {output}", "", DISCLAIMER]
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _failures(failures: list[tuple[str, str]]) -> list[str]:
+    shown = [f"  {case}: {error}" for case, error in failures[:_SHOWN_FAILURES]]
+    more = len(failures) - len(shown)
+    return [*shown, f"  and {more} more: see results.csv"] if more else shown
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        bundle=options.bundle,
+        device=options.device,
+        vote=options.vote,
+        register=options.register,
+        maskLabels=options.mask_labels,
+        reports=options.reports,
+        timeout=options.timeout,
+    )
+
+
+def _runner(options: argparse.Namespace, settings: Settings) -> Runner:
+    if options.scheduler and options.workers:
+        raise UsageError(
+            "--workers and --scheduler are given", remedy="give one: a scheduler has its own workers"
+        )
+    if options.scheduler or (options.workers or 1) > 1:
+        from ..cohort.dask_runner import DaskRunner
+
+        return DaskRunner(settings, options.workers, options.scheduler)
+    from ..cohort.local import LocalRunner
+
+    return LocalRunner(settings)
+
+
+class _Bar:
+    """The progress bar: cases a minute and the time left; nothing where tqdm is missing or nobody looks."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._bar: Any = None
+        self._isQuiet = quiet
+        self._start = time.monotonic()
+
+    def watch(self) -> Any:
+        from ..cohort.engine import Watch
+
+        return Watch(begun=self._begun, finished=self._finished)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _begun(self, counts: Counts) -> None:
+        self._start = time.monotonic()
+        self._bar = None if self._isQuiet else _new_bar(counts)
+
+    def _finished(self, case: str, counts: Counts) -> None:
+        if self._bar is not None:
+            minutes = max(time.monotonic() - self._start, 1e-3) / 60
+            rate = (counts.done - counts.earlier) / minutes
+            self._bar.set_postfix_str(f"{rate:.1f} cases/min, {counts.failed} failed", refresh=False)
+            self._bar.update(1)
+
+
+def _new_bar(counts: Counts) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    is_seen = sys.stderr.isatty()
+    return tqdm(
+        total=counts.cases,
+        initial=counts.done,
+        unit="case",
+        mininterval=0.2 if is_seen else 30,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left{postfix}]",
+    )
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, by which schedulers and shutdowns end a program, ends the batch as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("there must be 1 worker or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("the time for a case must be more than 0 s")
+    return value
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,162 @@
+"""What the grading process does in a batch: reads cases by itself, and prepares the next while it infers one.
+
+A request's images stay empty; ``options`` name the files of the case (``task``) and of the one that comes after
+it (``ahead``), which a second thread begins with. Files of the result travel as arrays of bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..worker.arrays import ArrayVolume
+from ..worker.engine import GradingEngine
+from .store import RESULT
+from .thumbnail import NAME as THUMBNAIL
+from .thumbnail import thumbnail
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+    from ..grading import Graded
+
+_TURN = 0.05
+Files = dict[str, bytes]
+
+
+class CaseGrader(Protocol):
+    """Grades one case from its files, from any of two threads."""
+
+    def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]: ...
+
+    def grade(self, task: Mapping[str, Any]) -> tuple[dict[str, Any], Files]: ...
+
+
+class CohortEngine:
+    """The engine of a batch's grading process (``worker.server.Engine``).
+
+    A case that is tried again is graded alone, so that the other thread's work is not taken for its fault.
+    """
+
+    def __init__(self, grader: CaseGrader | None = None) -> None:
+        self._grader = grader or FileGrader()
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="case")
+        self._begun: dict[str, Future[tuple[dict[str, Any], Files]]] = {}
+
+    def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]:
+        return self._grader.load(bundle, device, progress)
+
+    def grade(
+        self,
+        volumes: Mapping[str, ArrayVolume],
+        options: Mapping[str, Any],
+        progress: Callable[..., None],
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """``{"result": content of result.json, "arrays": files as bytes}`` of the task."""
+        task, ahead = options["task"], options.get("ahead")
+        if task.get("alone"):
+            _await(list(self._begun.values()), progress)
+        mine = self._begin(task)
+        if ahead:
+            self._begin(ahead)
+        try:
+            _await([mine], progress)
+            result, files = mine.result()
+        finally:
+            self._begun.pop(_key(task), None)
+        return {"result": result, "arrays": {name: _bytes(content) for name, content in files.items()}}
+
+    def _begin(self, task: Mapping[str, Any]) -> Future[tuple[dict[str, Any], Files]]:
+        key = _key(task)
+        if key not in self._begun:
+            self._begun[key] = self._pool.submit(self._grader.grade, task)
+        return self._begun[key]
+
+
+class FileGrader:
+    """Grades with the product's Grader: two cases are read and prepared at a time, one is inferred."""
+
+    def __init__(self) -> None:
+        self._engine = _LockedEngine()
+
+    def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]:
+        return self._engine.load(bundle, device, progress)
+
+    def grade(self, task: Mapping[str, Any]) -> tuple[dict[str, Any], Files]:
+        from ..case import Case
+
+        started = time.perf_counter()
+        files = task["files"]
+        case = Case.fromFiles(
+            t1=files["T1"],
+            t2=files["T2"],
+            flair=files["FLAIR"],
+            mask=files["mask"],
+            maskLabels=task["maskLabels"],
+            caseId=task["case"],
+        )
+        read = time.perf_counter() - started
+        graded = self._engine.grader.gradeInDetail(case, task["vote"], task["register"])
+        graded = replace(graded, result=graded.result.afterReading(read))
+        return graded.result.toDict(), self._files(graded, task["reports"])
+
+    def _files(self, graded: Graded, reports: bool) -> Files:
+        files = {RESULT: json_bytes(graded.result.toJson()), THUMBNAIL: thumbnail(graded)}
+        if reports:
+            files = {**_report_files(graded, self._engine.grader.bundle), **files}
+        return files
+
+
+class _LockedEngine(GradingEngine):
+    """Loads a Grader whose networks are used by one thread at a time."""
+
+    @property
+    def grader(self) -> Any:
+        return self._grader
+
+    def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]:
+        loaded = super().load(bundle, device, progress)
+        judge, lock = self._grader.judge, threading.Lock()
+
+        def judged(*arguments: Any, **options: Any) -> Any:
+            with lock:
+                return judge(*arguments, **options)
+
+        self._grader.judge = judged
+        return loaded
+
+
+def _report_files(graded: Graded, bundle: Bundle) -> Files:
+    from ..export.folder import write_result_folder
+
+    with TemporaryDirectory(prefix="glioma-grading-report-") as folder:
+        write_result_folder(Path(folder), graded, bundle)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def json_bytes(text: str) -> bytes:
+    """UTF-8; what no UTF-8 can hold (half of a surrogate pair, out of a file's name) as JSON's escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _await(futures: list[Future[Any]], progress: Callable[..., None]) -> None:
+    """Waits; ``progress`` raises where the work was cancelled."""
+    while wait(futures, timeout=_TURN).not_done:
+        progress("grading", 0.5)
+
+
+def _bytes(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8)
+
+
+def _key(task: Mapping[str, Any]) -> str:
+    return json.dumps([task["case"], task["files"]], sort_keys=True)

@@ -1,0 +1,311 @@
+"""Grading on the workers of a Dask cluster: on this machine, or wherever a scheduler's workers are.
+
+Each Dask worker keeps a grading process of its own (``local.LocalRunner``), so that a case that crashes, hangs
+or fills the memory ends that process and not the worker. The bundle is sent once to each worker, which needs no
+copy of it; the images have to be readable there under the same paths. Results come back as bytes, and only the
+batch itself writes to the output folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import GliomaGradingError, UsageError
+from .local import ENGINE, LocalRunner, grade_one
+from .work import BatchStopped, Outcome, Settings, Task
+
+REMEDY = "pip install 'glioma-grading[cohort]'"
+_TURN = 0.2
+_AHEAD = 2
+"""Tasks given away for each thread of a worker: one that it does, and the next."""
+_CONNECT_SECONDS = 30
+_WAIT_FOR_WORKERS = 300.0
+_LOOK_SECONDS = 5.0
+_PAUSE_AFTER_FAULT = 5.0
+_MOST_FAULTS = 5
+"""Faults of machines in a row, beyond one for each thread, after which the batch ends."""
+_LOST_WORKERS = 1
+"""Workers that may be lost under a case, on this machine's cluster, before its try counts as failed."""
+
+
+class DaskRunner:
+    """Grades on ``workers`` processes of this machine, or on those of the scheduler at an address.
+
+    Args:
+        engine, environment: of the grading processes, see ``LocalRunner``.
+
+    Raises:
+        UsageError: Dask is not installed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        engine: str = ENGINE,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self._dask = _distributed()
+        _silence()
+        self._settings, self._workers, self._scheduler = settings, workers, scheduler
+        self._engine, self._environment = engine, dict(environment or {})
+        self._folder = ""
+        self._cluster: Any = None
+        self._client: Any = None
+        self._key = ""
+        self._futures: dict[Any, Task] = {}
+        self._threads, self._lookAgain = 0, 0.0
+        self._faults = 0
+
+    def start(self) -> dict[str, str]:
+        """Connects, sends the bundle to the workers, and has one of them load it.
+
+        Raises:
+            BundleError: there is no such bundle, or it is damaged.
+            UsageError: there is no scheduler at the address, or it has no workers.
+        """
+        from .dask_plugin import GradingPlugin
+
+        content = _bundle_files(self._settings.bundle) if self._engine == ENGINE else {}
+        self._connect()
+        self._key = f"glioma-grading-{secrets.token_hex(6)}"
+        plugin = GradingPlugin(self._key, self._settings, content, self._engine, self._environment)
+        try:
+            self._client.wait_for_workers(1, timeout=_WAIT_FOR_WORKERS)
+            self._client.register_plugin(plugin, name=self._key)
+            model: dict[str, str] = self._client.submit(load_on_worker, self._key, pure=False).result()
+        except GliomaGradingError:
+            raise
+        except Exception as error:  # of many kinds: unpickled from the worker, timeouts, connections
+            problem = f"the Dask workers cannot be used ({type(error).__name__}: {error})"
+            remedy = "look at their log; they need the same version of glioma-grading, dask and Python"
+            raise UsageError(problem, self._scheduler or "", remedy) from error
+        return model
+
+    @property
+    def window(self) -> int:
+        now = time.monotonic()
+        if now >= self._lookAgain:  # workers come and go
+            self._threads = sum(self._client.nthreads().values())
+            self._lookAgain = now + _LOOK_SECONDS
+        return _AHEAD * max(self._threads, 1)
+
+    def submit(self, task: Task) -> None:
+        key = f"grade-{task.number}-{secrets.token_hex(6)}"
+        future = self._client.submit(grade_on_worker, self._key, task, key=key, pure=False)
+        self._futures[future] = task
+
+    def collect(self) -> list[Outcome]:
+        """What is finished after a fifth of a second at most.
+
+        Raises:
+            BatchStopped: the scheduler is gone.
+        """
+        if not self._futures:
+            return []
+        try:
+            with self._client.as_current():
+                given = list(self._futures)
+                finished = self._dask.wait(given, timeout=_TURN, return_when="FIRST_COMPLETED").done
+        except self._dask.TimeoutError:
+            self._check_scheduler()
+            return []
+        return [outcome for future in finished if (outcome := self._outcome(future))]
+
+    def close(self) -> None:
+        """Forgets all tasks, and ends a cluster that this runner has made."""
+        client, self._client = self._client, None
+        cluster, self._cluster = self._cluster, None
+        self._futures.clear()
+        if client is not None:
+            if cluster is None:  # somebody else's workers go on living
+                _quietly(lambda: client.unregister_worker_plugin(self._key))
+            _quietly(client.close)
+        if cluster is not None:
+            _quietly(cluster.close)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _connect(self) -> None:
+        if not self._scheduler:
+            self._cluster = self._local_cluster()
+        try:
+            self._client = self._dask.Client(
+                self._cluster or self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False
+            )
+        except (OSError, ValueError) as error:
+            problem = f"there is no Dask scheduler ({type(error).__name__}: {error})"
+            raise UsageError(
+                problem, self._scheduler or "", "check the address, such as tcp://host:8786"
+            ) from error
+
+    def _local_cluster(self) -> Any:
+        import dask
+
+        self._folder = tempfile.mkdtemp(prefix="glioma-grading-dask-")
+        dask.config.set({"distributed.scheduler.allowed-failures": _LOST_WORKERS})
+        return self._dask.LocalCluster(
+            n_workers=self._workers or 1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,  # the grading process is what takes memory, and Dask does not see it
+            local_directory=self._folder,
+            silence_logs="CRITICAL",
+        )
+
+    def _check_scheduler(self) -> None:
+        if self._client.status not in ("running", "connecting"):
+            raise BatchStopped(
+                "the Dask scheduler is gone", self._scheduler or "", "start it, then run again with --resume"
+            )
+
+    def _outcome(self, future: Any) -> Outcome | None:
+        task = self._futures.pop(future)
+        if future.status != "finished":
+            self._check_scheduler()
+            error = future.exception() if future.status == "error" else "the task was cancelled"
+            return Outcome(task, error=f"the Dask worker was lost ({_words(error)})", mayRetry=True)
+        outcome: Outcome | GliomaGradingError = future.result()
+        if isinstance(outcome, GliomaGradingError):
+            self._bear(outcome)
+            self.submit(task)  # elsewhere, or here again: it is no fault of the case
+            return None
+        self._faults = 0
+        return replace(outcome, task=task)
+
+    def _bear(self, fault: GliomaGradingError) -> None:
+        """One machine without room or torch is no reason to stop; when none works any more, the batch ends."""
+        self._faults += 1
+        if self._faults > _MOST_FAULTS + self._threads:
+            raise fault
+
+
+# What runs on a Dask worker
+
+
+class Grading:
+    """The grading processes of one Dask worker, one for each thread at work, with the models loaded."""
+
+    def __init__(self, settings: Settings, engine: str, environment: Mapping[str, str | None]) -> None:
+        self._settings, self._engine, self._environment = settings, engine, environment
+        self._lock = threading.Lock()
+        self._free: list[LocalRunner] = []
+        self._all: list[LocalRunner] = []
+
+    def load(self) -> dict[str, str]:
+        runner = self._take()
+        try:
+            return runner.start()
+        finally:
+            self._give_back(runner)
+
+    def grade(self, task: Task) -> Outcome:
+        runner = self._take()
+        try:
+            return grade_one(runner, task)
+        finally:
+            self._give_back(runner)
+
+    def close(self) -> None:
+        with self._lock:
+            runners, self._all, self._free = self._all, [], []
+        for runner in runners:
+            runner.close()
+
+    def _take(self) -> LocalRunner:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            runner = LocalRunner(self._settings, engine=self._engine, environment=self._environment)
+            self._all.append(runner)
+            return runner
+
+    def _give_back(self, runner: LocalRunner) -> None:
+        with self._lock:
+            self._free.append(runner)
+
+
+_gradings: dict[str, Grading] = {}
+"""By the key of the plugin that made it; in the worker's process."""
+
+
+def set_up(key: str, grading: Grading) -> None:
+    _gradings[key] = grading
+
+
+def tear_down(key: str) -> None:
+    grading = _gradings.pop(key, None)
+    if grading is not None:
+        grading.close()
+
+
+def load_on_worker(key: str) -> dict[str, str]:
+    """The description of the bundle, loaded."""
+    return _gradings[key].load()
+
+
+def grade_on_worker(key: str, task: Task) -> Outcome | GliomaGradingError:
+    """The outcome of a task, or the error for which no case can be graded here."""
+    try:
+        return _gradings[key].grade(task)
+    except GliomaGradingError as error:
+        time.sleep(_PAUSE_AFTER_FAULT)  # so that a broken machine does not draw all cases to it
+        return error
+
+
+# Small things
+
+
+def _distributed() -> ModuleType:
+    try:
+        import distributed
+    except ImportError as error:
+        raise UsageError(
+            f"Dask is not installed ({error})", remedy=f"{REMEDY}, or leave --workers out"
+        ) from error
+    return distributed
+
+
+def _bundle_files(bundle: str | None) -> dict[str, bytes]:
+    from ..bundle import METADATA, open_bundle
+
+    opened = open_bundle(bundle)
+    opened.verify()
+    names = [METADATA, *(entry.file for entry in opened.weights.values())]
+    return {name: (opened.folder / name).read_bytes() for name in names}
+
+
+def write_bundle_files(folder: Path, content: Mapping[str, bytes]) -> None:
+    """The bundle on a worker's own disk; its hashes are checked when it is loaded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in content.items():
+        (folder / Path(name).name).write_bytes(data)
+
+
+def _words(error: Any) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _silence() -> None:
+    """What Dask logs of lost workers and closed connections is handled here, or told as an error."""
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _quietly(action: Any) -> None:
+    try:
+        action()
+    except Exception:
+        return

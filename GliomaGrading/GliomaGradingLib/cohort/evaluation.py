@@ -1,0 +1,142 @@
+"""A graded cohort against its known grades: the figures of ``evaluate``, patient by patient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..export.tables import GRADED
+from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
+from .listing import CaseEntry
+
+SCHEMA = "glioma-grading/cohort-evaluation/1"
+TOGETHER = "together"
+COLUMNS = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
+FIGURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "brier")
+_DRAWS, _FEWEST_DRAWS = 1000, 100
+_DRAWN_CASES = 200_000
+"""Cases drawn in all, at most about; a large cohort has narrow intervals after fewer draws."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The graded cases with a known grade.
+
+    Args:
+        places: (n,) their places in the cohort.
+        grades: (n,) 1 for HGG, 0 for LGG. patients: (n,) a number for each patient.
+        probabilities: (n, 4) of HGG: T1, T2, FLAIR, together.
+        decisions: LGG, HGG or indeterminate.
+    """
+
+    places: np.ndarray
+    grades: np.ndarray
+    patients: np.ndarray
+    probabilities: np.ndarray
+    decisions: tuple[str, ...]
+
+    @property
+    def votesForHgg(self) -> np.ndarray:
+        return (self.probabilities[:, :3] >= 0.5).sum(axis=1)
+
+
+def known_cases(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]]) -> Known:
+    """Those of the cohort's rows (of results.csv, in the same order) that can be compared."""
+    places = [
+        place
+        for place, (entry, row) in enumerate(zip(entries, rows, strict=True))
+        if entry.grade in (LGG, HGG) and row["status"] == GRADED
+    ]
+    patients = [entries[place].patient or entries[place].case for place in places]
+    _names, numbers = np.unique(np.array(patients, dtype=object).astype(str), return_inverse=True)
+    return Known(
+        np.array(places, dtype=int),
+        np.array([entries[place].grade == HGG for place in places], dtype=int),
+        numbers,
+        np.array([[float(rows[place][c]) for c in COLUMNS] for place in places]).reshape(-1, len(COLUMNS)),
+        tuple(rows[place]["decision"] for place in places),
+    )
+
+
+def evaluate(known: Known) -> dict[str, Any]:
+    """The content of evaluation.json: figures with 95 % intervals by bootstrap over patients.
+
+    Raises:
+        ImportError: scikit-learn or SciPy is not installed.
+    """
+    from ..training.metrics import majority_figures, probability_figures, with_intervals
+
+    draws = max(min(_DRAWS, _DRAWN_CASES // max(len(known.grades), 1)), _FEWEST_DRAWS)
+    columns = [
+        *known.probabilities[:, :3].T,
+        known.probabilities[:, :3].mean(axis=1),
+        known.probabilities[:, 3],
+    ]
+    figures = {
+        name: with_intervals(
+            lambda rows, s=scores: probability_figures(known.grades[rows], s[rows]),  # type: ignore[misc]
+            known.patients,
+            draws,
+        )
+        for name, scores in zip((*SEQUENCES, "soft", TOGETHER), columns, strict=True)
+    }
+    figures["majority"] = with_intervals(
+        lambda rows: majority_figures(known.grades[rows], known.votesForHgg[rows]), known.patients, draws
+    )
+    return {
+        "schema": SCHEMA,
+        "cases": len(known.grades),
+        "patients": len(np.unique(known.patients)),
+        HGG: int(known.grades.sum()),
+        LGG: int((1 - known.grades).sum()),
+        "draws": draws,
+        "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
+        "decisions": decisions(known),
+    }
+
+
+def decisions(known: Known) -> dict[str, dict[str, int]]:
+    """How many cases of each known grade (first) were decided how (second)."""
+    names = (LGG, HGG, INDETERMINATE)
+    counts = {grade: dict.fromkeys(names, 0) for grade in (LGG, HGG)}
+    for grade, decision in zip(known.grades, known.decisions, strict=True):
+        counts[HGG if grade else LGG][decision if decision in names else INDETERMINATE] += 1
+    return counts
+
+
+def roc_points(grades: np.ndarray, scores: np.ndarray) -> list[tuple[float, float]]:
+    """(1 - specificity, sensitivity) at every threshold, from (0, 0) to (1, 1); equal scores go together."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)
+    true, false = (np.cumsum(grades[order] == kind)[last] for kind in (1, 0))
+    points = np.column_stack([false / max(false[-1], 1), true / max(true[-1], 1)])
+    return [(0.0, 0.0), *((float(x), float(y)) for x, y in points)]
+
+
+def calibration_groups(grades: np.ndarray, scores: np.ndarray, groups: int = 8) -> list[tuple[float, ...]]:
+    """(mean probability, share of HGG, low, high by Wilson at 95 %) of groups of equally many cases."""
+    parts = np.array_split(np.argsort(scores, kind="stable"), min(groups, max(len(scores) // 3, 1)))
+    return [
+        (float(scores[part].mean()), *_wilson(int(grades[part].sum()), len(part)))
+        for part in parts
+        if len(part)
+    ]
+
+
+def _wilson(successes: int, count: int, z: float = 1.959964) -> tuple[float, float, float]:
+    share = successes / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+
+
+def _plain(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """JSON knows no NaN: a figure that is not defined is null."""
+    return {
+        name: {key: round(value, 6) if math.isfinite(value) else None for key, value in interval.items()}
+        for name, interval in figures.items()
+    }

@@ -1,0 +1,90 @@
+"""What a batch leaves at its end: cohort.html, and evaluation.json where grades are known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..export.files import write_atomically
+from ..export.tables import GRADED
+from .evaluation import Known, evaluate, known_cases
+from .listing import Cohort
+from .look import worth_a_look
+from .page import cohort_page
+from .store import CASES, EVALUATION, PAGE, RESULT, RESULTS, Store, no_room
+from .thumbnail import NAME as THUMBNAIL
+
+REPORT = "report.html"
+
+
+def finish(store: Store, cohort: Cohort) -> list[str]:
+    """Write the page and the evaluation; gives remarks, such as why there is no evaluation.
+
+    Raises:
+        BatchStopped: there is no room, or the disk fails.
+    """
+    rows = read_rows(store.folder / RESULTS)
+    known = known_cases(cohort.cases, rows)
+    evaluation, remarks = _evaluated(known)
+    page = cohort_page(
+        cohort,
+        rows,
+        known,
+        evaluation,
+        worth_a_look(cohort.cases, rows),
+        lambda place: _picture(_folder(store, cohort, place)),
+        lambda place: _link(store, cohort, rows, place),
+        store.model,
+        remarks,
+    )
+    try:
+        if evaluation:
+            text = json.dumps(evaluation, indent=2, allow_nan=False)
+            write_atomically(store.folder / EVALUATION, text + "\n")
+        else:
+            (store.folder / EVALUATION).unlink(missing_ok=True)
+        write_atomically(store.folder / PAGE, page.encode("utf-8", "replace"))
+    except OSError as error:
+        raise no_room(error, store.folder) from error
+    return remarks
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of results.csv."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _evaluated(known: Known) -> tuple[dict[str, Any] | None, list[str]]:
+    if not len(known.grades):
+        return None, []
+    if len(np.unique(known.grades)) < 2:
+        return None, ["All known grades are the same: there is nothing to evaluate the grading by."]
+    try:
+        return evaluate(known), []
+    except ImportError as error:
+        remedy = "pip install 'glioma-grading[cohort]', then run again with --resume"
+        return None, [f"There is no evaluation ({error}): {remedy}."]
+    except (ValueError, ArithmeticError) as error:  # too few cases for a figure
+        return None, [f"There is no evaluation ({error})."]
+
+
+def _folder(store: Store, cohort: Cohort, place: int) -> Path:
+    return store.folder / CASES / store.done[cohort.cases[place].case].folder
+
+
+def _picture(folder: Path) -> bytes | None:
+    path = folder / THUMBNAIL
+    return path.read_bytes() if path.is_file() else None
+
+
+def _link(store: Store, cohort: Cohort, rows: Sequence[Mapping[str, str]], place: int) -> str | None:
+    if rows[place]["status"] != GRADED:
+        return None
+    folder = _folder(store, cohort, place)
+    return f"{CASES}/{folder.name}/{REPORT if (folder / REPORT).is_file() else RESULT}"

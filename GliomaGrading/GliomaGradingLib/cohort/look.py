@@ -1,0 +1,75 @@
+"""The cases of a cohort that are most worth a look, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..export.tables import GRADED
+from ..words import HGG, INDETERMINATE, LGG
+from .evaluation import COLUMNS
+from .listing import CaseEntry
+
+WRONG, ODDS, UNUSUAL = "wrong and sure", "models at odds", "unusual"
+_MOST = 8
+"""Cases for each reason."""
+_SPREAD = 0.5
+_SURE = 0.2
+"""Distance of the probability from one half."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A case to look at: its place in the cohort, and why."""
+
+    place: int
+    reason: str
+    words: str
+
+
+def worth_a_look(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]]) -> list[Look]:
+    """Up to eight cases each: decided wrongly and surely, sequences far apart, and with most warnings."""
+    graded = [place for place, row in enumerate(rows) if row["status"] == GRADED]
+    return [
+        *_wrong(entries, rows, graded),
+        *_at_odds(rows, graded),
+        *_unusual(rows, graded),
+    ]
+
+
+def _wrong(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]:
+    far = [
+        (abs(float(rows[p]["probability_hgg"]) - 0.5), p)
+        for p in graded
+        if entries[p].grade in (LGG, HGG) and rows[p]["decision"] not in (entries[p].grade, INDETERMINATE)
+    ]
+    chosen = sorted((-distance, p) for distance, p in far if distance >= _SURE)[:_MOST]
+    return [
+        Look(p, WRONG, f"known {entries[p].grade}, decided {rows[p]['decision']}, P(HGG) {_short(rows[p])}")
+        for _distance, p in chosen
+    ]
+
+
+def _at_odds(rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]:
+    spreads = []
+    for p in graded:
+        each = [float(rows[p][column]) for column in COLUMNS[:3]]
+        if max(each) - min(each) >= _SPREAD and (max(each) >= 0.5) != (min(each) >= 0.5):
+            spreads.append((min(each) - max(each), p, each))
+    return [
+        Look(
+            p,
+            ODDS,
+            "P(HGG) " + ", ".join(f"{n} {v:.2f}" for n, v in zip(("T1", "T2", "FLAIR"), each, strict=True)),
+        )
+        for _spread, p, each in sorted(spreads)[:_MOST]
+    ]
+
+
+def _unusual(rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]:
+    warned = sorted((-len(rows[p]["warnings"].split("; ")), p) for p in graded if rows[p]["warnings"])
+    return [Look(p, UNUSUAL, rows[p]["warnings"]) for _count, p in warned[:_MOST]]
+
+
+def _short(row: Mapping[str, str]) -> str:
+    return f"{float(row['probability_hgg']):.2f}"

@@ -1,0 +1,113 @@
+"""A whole batch from a folder to its results, for the command line and for Slicer's console alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import CaseError, GliomaGradingError, UsageError
+from ..export.tables import GRADED
+from ..result import GradeResult
+from .engine import Batch, Counts, Watch
+from .finish import finish
+from .listing import Cohort, find_cohort
+from .store import Store
+from .work import Runner, Settings, absolute
+
+Outcome = GradeResult | GliomaGradingError
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to grade, and where to write it.
+
+    Args:
+        source: a folder of cases, or a manifest.
+        grades: a table of known grades.
+        resume, overwrite: what to do where the folder holds an earlier batch; neither: refuse.
+        retryFailed: with ``resume``, try cases again that were given up.
+    """
+
+    source: Path
+    output: Path
+    layout: str = "auto"
+    grades: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    retryFailed: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a batch came to: counts, outcomes by case, the cohort as it was listed, and remarks on the end."""
+
+    counts: Counts
+    outcomes: Outcomes
+    cohort: Cohort
+    remarks: list[str]
+
+
+def list_cases(job: Job) -> Cohort:
+    """The cohort, without what an earlier batch wrote where the output lies inside the input.
+
+    Raises:
+        UsageError: there is no case, or ``find_cohort`` says so.
+    """
+    cohort = find_cohort(job.source, job.layout, job.grades)
+    inside, source = absolute(job.output), absolute(job.source)
+    if inside != source and inside.is_relative_to(source):
+        cohort = replace(
+            cohort,
+            cases=tuple(c for c in cohort.cases if not _is_below(c.folder, inside)),
+            skipped=tuple(s for s in cohort.skipped if not _is_below(s.path, inside)),
+        )
+    if not cohort.cases:
+        raise UsageError("there is no case", job.source, "give a folder that has a folder for each case")
+    return cohort
+
+
+def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None) -> Finished:
+    """Grade a cohort. A bad case is a row with its error; whatever else goes wrong, what is done stays.
+
+    Raises:
+        GliomaGradingError: as ``engine.Batch.run``, ``store.Store`` and ``list_cases``.
+    """
+    cohort = list_cases(job)
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(job.output, job.resume, job.overwrite))
+        runner = makeRunner()
+        stack.callback(runner.close)
+        counts = Batch(cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed).run()
+        remarks = finish(store, cohort)
+        return Finished(counts, Outcomes(store, [entry.case for entry in cohort.cases]), cohort, remarks)
+
+
+class Outcomes(Mapping[str, Outcome]):
+    """A GradeResult, or the error, by case in the order of the input; read from the disk when asked for."""
+
+    def __init__(self, store: Store, cases: list[str]) -> None:
+        self._store = store
+        self._cases = cases
+
+    def __getitem__(self, case: str) -> Outcome:
+        done = self._store.done[case]
+        if done.status == GRADED:
+            return GradeResult.fromDict(self._store.result(case))
+        return CaseError(done.error)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cases)
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def failures(self) -> list[tuple[str, str]]:
+        """Cases that failed, each with its reason."""
+        done = self._store.done
+        return [(case, done[case].error) for case in self._cases if done[case].status != GRADED]
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return absolute(path).is_relative_to(folder)

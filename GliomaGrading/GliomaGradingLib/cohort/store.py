@@ -1,0 +1,291 @@
+"""The output folder of a batch: what is in it, what may be added, and that all of it outlives a power cut.
+
+::
+
+    batch.json      the bundle, options and software that all results share
+    journal.jsonl   a line for each case that is done (``journal``)
+    batch.lock      held by the batch that writes here (``lock``)
+    cases/NAME/     result.json and thumbnail.png of a graded case; with reports also report.html, slices.png
+    results.csv     a row per case; during the run the rows that there are
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import __version__
+from ..errors import GliomaGradingError, UsageError
+from ..export.files import sync_folder, write_atomically, write_durably
+from ..export.tables import COLUMNS, GRADED, Row, csv_line
+from . import journal
+from .lock import FolderLock
+from .work import BatchStopped
+
+SCHEMA = "glioma-grading/batch/1"
+BATCH, JOURNAL, CASES, RESULTS = "batch.json", "journal.jsonl", "cases", "results.csv"
+PAGE, EVALUATION = "cohort.html", "evaluation.json"
+RESULT = "result.json"
+_OURS = (BATCH, JOURNAL, CASES, RESULTS, PAGE, EVALUATION)
+_PART = ".part"
+
+
+class Done(NamedTuple):
+    """What memory keeps of a case that is done: its input's fingerprint and its line of results.csv."""
+
+    fingerprint: str
+    status: str
+    decision: str
+    error: str
+    line: str
+    folder: str
+
+
+class Store:
+    """Holds the output folder; from the moment it is made until ``close`` nobody else writes there.
+
+    Args:
+        resume: go on with what is there.
+        overwrite: remove what an earlier batch left, and nothing else.
+
+    Raises:
+        UsageError: the folder holds a batch and neither was asked for, holds something else that would be
+            overwritten, cannot be written to, or another batch writes there.
+    """
+
+    def __init__(self, folder: Path, resume: bool = False, overwrite: bool = False) -> None:
+        self.folder = folder
+        self.done: dict[str, Done] = {}
+        self.model: dict[str, str] = {}
+        self._resume, self._overwrite = resume, overwrite
+        self._journal: journal.Journal | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(folder)
+        except OSError as error:
+            raise _unwritable(error, folder) from error
+        try:
+            self._earlier = self._inspect()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def open(self, model: Mapping[str, str], options: Mapping[str, Any]) -> None:
+        """Begin, or go on where an earlier batch ended.
+
+        Raises:
+            UsageError: the earlier batch had another bundle, other options or another version.
+        """
+        self.model = dict(model)
+        identity = {"model": dict(model), "options": dict(options), "glioma-grading": __version__}
+        try:
+            if self._earlier and self._overwrite:
+                self._clear()
+            elif self._earlier:
+                _check_same(self._earlier, identity, self.folder)
+                self.done = {record["case"]: _done(record) for record in journal.read(self.folder / JOURNAL)}
+            (self.folder / CASES).mkdir(exist_ok=True)
+            self._sweep()
+            if not self._earlier or self._overwrite:
+                text = json.dumps({"schema": SCHEMA, **identity}, indent=2, ensure_ascii=False)
+                write_atomically(self.folder / BATCH, text + "\n")
+            self._journal = journal.Journal(self.folder / JOURNAL)
+        except OSError as error:
+            raise _unwritable(error, self.folder) from error
+
+    def keep(self, case: str, name: str, fingerprint: str, row: Row, files: Mapping[str, bytes]) -> None:
+        """Make a case's outcome durable; when this returns, it may be reported.
+
+        Raises:
+            BatchStopped: there is no room, or the disk fails. Nothing of the case is left then.
+        """
+        assert self._journal is not None
+        record = {
+            "case": case, "input": fingerprint, "folder": name, "row": row,
+            "bytes": len(files[RESULT]) if files else 0,
+        }  # fmt: skip
+        try:
+            self._write_case(name, files)
+            self._journal.append(record)
+        except OSError as error:
+            raise no_room(error, self.folder) from error
+        self.done[case] = _done(record)
+
+    def isWhole(self, case: str) -> bool:
+        """Whether the files of a case that is done are still there."""
+        done = self.done[case]
+        if done.status != GRADED:
+            return True
+        return (self.folder / CASES / done.folder / RESULT).is_file()
+
+    def write_table(self, cases: Iterable[str]) -> None:
+        """results.csv with the rows that there are, in this order of cases.
+
+        Raises:
+            BatchStopped: there is no room, or the disk fails.
+        """
+        lines = [self.done[case].line for case in cases if case in self.done]
+        try:
+            write_atomically(self.folder / RESULTS, "".join([",".join(COLUMNS) + "\n", *lines]))
+        except OSError as error:
+            raise no_room(error, self.folder) from error
+
+    def result(self, case: str) -> dict[str, Any]:
+        """result.json of a graded case."""
+        path = self.folder / CASES / self.done[case].folder / RESULT
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return values
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _inspect(self) -> dict[str, Any]:
+        """batch.json of the earlier batch; empty where there was none."""
+        ours = [name for name in _OURS if os.path.lexists(self.folder / name)]
+        if not ours:
+            return {}
+        if BATCH not in ours:
+            problem = f"the folder holds a {ours[0]} that no batch of this program wrote"
+            raise UsageError(problem, self.folder, "choose an empty folder")
+        if not (self._resume or self._overwrite):
+            remedy = "add --resume to go on with it, --overwrite to start anew, or choose another folder"
+            raise UsageError("the folder holds the results of a batch", self.folder, remedy)
+        return _read_batch(self.folder / BATCH, self._overwrite)
+
+    def _clear(self) -> None:
+        for name in (RESULTS, PAGE, EVALUATION, JOURNAL):
+            (self.folder / name).unlink(missing_ok=True)
+        if (self.folder / CASES).is_dir() and not (self.folder / CASES).is_symlink():
+            shutil.rmtree(self.folder / CASES)
+
+    def _sweep(self) -> None:
+        """Removes what a killed batch had begun to write."""
+        for path in (*_leftovers(self.folder / CASES), *_leftovers(self.folder)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _write_case(self, name: str, files: Mapping[str, bytes]) -> None:
+        cases = self.folder / CASES
+        target = cases / name
+        if not files:
+            _remove(target)
+            return
+        part = cases / f".{name}.{secrets.token_hex(6)}{_PART}"
+        try:
+            part.mkdir()
+            for file, content in files.items():
+                write_durably(part / file, content)
+            sync_folder(part)
+            _remove(target)  # left by a batch that was killed before it could say that the case is done
+            part.rename(target)
+            sync_folder(cases)
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def check_inputs(store: Store, cases: Sequence[str], fingerprint_of: Any) -> None:
+    """Refuses to go on where the input of a graded case has changed or is gone.
+
+    Cases that had failed are done again if their input has changed; new cases are welcome.
+
+    Raises:
+        UsageError: says which.
+    """
+    known = set(cases)
+    gone = [case for case in store.done if case not in known]
+    changed = [c for c in cases if c in store.done and fingerprint_of(c) != store.done[c].fingerprint]
+    failed = {case for case in changed if store.done[case].status != GRADED}
+    for cases_, what in (
+        (gone, "no longer in the input"),
+        ([c for c in changed if c not in failed], "changed"),
+    ):
+        if cases_:
+            more = f" and {len(cases_) - 1} more" if len(cases_) > 1 else ""
+            raise UsageError(
+                f"the input of {cases_[0]}{more} has changed since it was graded"
+                if what == "changed"
+                else f"{cases_[0]}{more} was graded here and is {what}",
+                store.folder,
+                "restore the input, use --overwrite to start anew, or choose another --output",
+            )
+    for case in failed:
+        del store.done[case]
+
+
+def no_room(error: OSError, folder: Path) -> BatchStopped:
+    return BatchStopped(
+        f"the results cannot be written ({error.strerror or error})",
+        folder,
+        "make room or mend the disk, then run again with --resume; what was reported is safe",
+    )
+
+
+def _unwritable(error: OSError, folder: Path) -> GliomaGradingError:
+    problem = f"the results cannot be written ({error.strerror or error})"
+    return UsageError(problem, folder, "choose a folder that you may write to")
+
+
+def _read_batch(path: Path, is_overwritten: bool) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+            raise ValueError(f"it is not of schema {SCHEMA}")
+    except (OSError, ValueError) as error:
+        if is_overwritten and isinstance(error, ValueError):
+            return {"schema": SCHEMA}
+        raise UsageError(f"the earlier batch cannot be read ({error})", path, "use --overwrite") from error
+    return values
+
+
+def _check_same(earlier: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    for what, before, after in _differences(earlier, now):
+        raise UsageError(
+            f"the results here were made with {what} {before}, and now it is {after}",
+            folder,
+            f"use the same {what}, --overwrite to start anew, or choose another --output",
+        )
+
+
+def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    before, after = earlier.get("model", {}), now["model"]
+    if before.get("sha256") != after.get("sha256"):
+        yield "bundle", _named(before), _named(after)
+    for key in sorted({*earlier.get("options", {}), *now["options"]}):
+        old, new = earlier.get("options", {}).get(key), now["options"].get(key)
+        if old != new:
+            yield f"--{key.replace('_', '-')}", old, new
+    if earlier.get("glioma-grading") != now["glioma-grading"]:
+        yield "version", earlier.get("glioma-grading"), now["glioma-grading"]
+
+
+def _named(model: Mapping[str, Any]) -> str:
+    return f"{model.get('name')} {model.get('version')} (sha256 {str(model.get('sha256'))[:12]})"
+
+
+def _done(record: Mapping[str, Any]) -> Done:
+    row = record["row"]
+    return Done(record["input"], row["status"], row["decision"], row["error"], csv_line(row), record["folder"])
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(_PART)]
+
+
+def _remove(target: Path) -> None:
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    elif target.exists():
+        shutil.rmtree(target)

@@ -1,0 +1,162 @@
+"""What a batch is about: its settings, the work for one case, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import GliomaGradingError
+from .listing import CaseEntry
+
+CASE_SECONDS = 900.0
+TRIES = 2
+"""How often a case may crash, hang or run out of memory before it is given up."""
+
+
+class BatchStopped(GliomaGradingError):
+    """The batch cannot go on: no room on the disk, no grading process. What is done stays."""
+
+
+class BatchInterrupted(GliomaGradingError):
+    """Somebody ended the batch. What is done stays; it can be resumed."""
+
+    exit_status = 130
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the cases of a batch are graded.
+
+    Args:
+        bundle: name or folder of a model bundle; None for the default.
+        maskLabels: labels that make up the tumour; None leaves it to the layout, which mostly means all.
+        reports: also report.html and slices.png for each case.
+        timeout: seconds after which a case counts as hung.
+    """
+
+    bundle: str | None = None
+    device: str = "auto"
+    vote: str = "majority"
+    register: str = "auto"
+    maskLabels: tuple[int, ...] | None = None
+    reports: bool = False
+    timeout: float = CASE_SECONDS
+
+    def identity(self) -> dict[str, Any]:
+        """The options that results depend on: two batches that differ here do not mix."""
+        labels = list(self.maskLabels) if self.maskLabels else None
+        return {
+            "device": self.device,
+            "vote": self.vote,
+            "register": self.register,
+            "mask_labels": labels,
+            "reports": self.reports,
+        }
+
+
+@dataclass(frozen=True)
+class Task:
+    """One case to grade, in plain values that travel anywhere.
+
+    Args:
+        number: its place in the cohort.
+        files: path by T1, T2, FLAIR and mask.
+        tries: how often it was tried before; a second time it is graded alone.
+    """
+
+    number: int
+    case: str
+    files: Mapping[str, str]
+    maskLabels: tuple[int, ...] | None
+    settings: Settings
+    tries: int = 0
+
+    @classmethod
+    def of(cls, number: int, entry: CaseEntry, settings: Settings) -> Task:
+        files = {role: str(absolute(path)) for role, path in entry.files.items()}
+        return cls(number, entry.case, files, settings.maskLabels or entry.mask_labels, settings)
+
+    @property
+    def isAlone(self) -> bool:
+        return self.tries > 0
+
+    def toMessage(self) -> dict[str, Any]:
+        """As JSON values, for the grading process."""
+        settings = self.settings
+        return {
+            "case": self.case,
+            "files": dict(self.files),
+            "maskLabels": list(self.maskLabels) if self.maskLabels else None,
+            "vote": settings.vote,
+            "register": settings.register,
+            "reports": settings.reports,
+            "alone": self.isAlone,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: a result with its files, or an error.
+
+    Args:
+        result: content of result.json; None where it failed.
+        files: content by name, result.json among them.
+        error: what to tell the user.
+        mayRetry: the error may be the process's or the machine's, not the case's.
+    """
+
+    task: Task
+    result: dict[str, Any] | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    error: str = ""
+    mayRetry: bool = False
+    seconds: float = 0.0
+
+
+class Runner(Protocol):
+    """Where cases are graded: a grading process of this machine, or the workers of a Dask cluster."""
+
+    def start(self) -> dict[str, str]:
+        """Loads the models; gives the description of the bundle. Raises what makes every case fail."""
+
+    @property
+    def window(self) -> int:
+        """How many tasks to have given away at a time."""
+
+    def submit(self, task: Task) -> None: ...
+
+    def collect(self) -> list[Outcome]:
+        """What is finished, after a short wait at most."""
+
+    def close(self) -> None:
+        """Ends everything that was started, at once."""
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root; no link is followed, so that a link keeps its own name."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def fingerprint(files: Mapping[str, Path | str]) -> str:
+    """What tells a changed input: names, sizes and times of change (ns) of a case's files, hashed; no file is
+    read.
+
+    A DICOM folder counts with every file in it. A file that cannot be looked at counts as what is wrong with
+    it.
+    """
+    lines = [f"{role} {line}" for role in sorted(files) for line in _states(Path(files[role]))]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _states(path: Path) -> list[str]:
+    try:
+        if path.is_dir():
+            return [line for child in sorted(path.iterdir()) if child.is_file() for line in _states(child)]
+        status = path.stat()
+        return [f"{path.name} {status.st_size} {status.st_mtime_ns}"]
+    except OSError as error:
+        return [f"{path.name} {error.errno}"]

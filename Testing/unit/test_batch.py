@@ -1,0 +1,426 @@
+"""The batch: what it keeps, what it refuses, and that no case stops it. Nothing is graded by a network here."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, result
+from GliomaGradingLib.cohort import journal
+from GliomaGradingLib.cohort.engine import Watch
+from GliomaGradingLib.cohort.local import LocalRunner
+from GliomaGradingLib.cohort.lock import FolderLock
+from GliomaGradingLib.cohort.names import folder_names
+from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.store import Store
+from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
+from GliomaGradingLib.errors import GliomaGradingError, UsageError
+
+NAMES = [f"case_{number:02d}" for number in range(6)]
+MODEL = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA}
+
+
+class Instant:
+    """A runner that needs no process; ``answers`` by case, else the T1's first byte decides."""
+
+    window = 3
+
+    def __init__(self, answers=None, model=MODEL):
+        self.answers, self.model, self.seen, self.queue = answers or {}, model, [], []
+
+    def start(self):
+        return self.model
+
+    def submit(self, task):
+        self.queue.append(task)
+
+    def collect(self):
+        if not self.queue:
+            return []
+        task = self.queue.pop()  # not in order
+        self.seen.append(task.case)
+        answer = self.answers.get(task.case, Path(task.files["T1"]).read_bytes()[0] / 100)
+        if isinstance(answer, float):
+            made = result(task.case, answer)
+            return [Outcome(task, made.toDict(), {"result.json": made.toJson().encode()}, seconds=1.0)]
+        return [Outcome(task, error=str(answer), mayRetry=not isinstance(answer, UsageError), seconds=1.0)]
+
+    def close(self):
+        pass
+
+
+def grade(source, output, runner=None, settings=None, watch=None, **options):
+    runner = runner or Instant()
+    done = run(Job(source, output, **options), settings or Settings(), lambda: runner, watch)
+    return done.counts, done.outcomes
+
+
+def table(output):
+    with (output / "results.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def without_seconds(output):
+    """Every file's content by name, but for what took how long and for who locked."""
+    contents = {}
+    for path in sorted(output.rglob("*")):
+        name = path.relative_to(output).as_posix()
+        if path.is_dir() or name in ("batch.lock", "journal.jsonl"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        if name == "results.csv":
+            text = re.sub(r",[0-9.]*$", ",", text, flags=re.MULTILINE)
+        elif path.suffix == ".json":
+            text = re.sub(r'"seconds": \{[^}]*\}', "", text)
+        contents[name] = text
+    return contents
+
+
+@pytest.fixture
+def source(tmp_path):
+    return make_cohort(tmp_path / "in", NAMES)
+
+
+# What a batch leaves
+
+
+def test_rows_are_in_the_order_of_the_input_and_say_what_was_found(source, tmp_path):
+    counts, outcomes = grade(source, tmp_path / "out")
+    rows = table(tmp_path / "out")
+    assert [row["case"] for row in rows] == NAMES
+    assert [row["probability_hgg"] for row in rows] == [f"{7 * k / 100:.6f}" for k in range(6)]
+    assert (counts.cases, counts.graded, counts.failed, counts.indeterminate) == (6, 6, 0, 0)
+    assert list(outcomes) == NAMES and outcomes["case_05"].probability_hgg == 0.35
+    kept = json.loads((tmp_path / "out" / "cases" / "case_05" / "result.json").read_text(encoding="utf-8"))
+    assert kept["probability_hgg"] == 0.35
+
+
+def test_a_case_without_all_files_is_a_failed_row(source, tmp_path):
+    (source / "case_02" / "case_02_flair.nii.gz").unlink()
+    runner = Instant()
+    counts, outcomes = grade(source, tmp_path / "out", runner)
+    row = table(tmp_path / "out")[2]
+    assert (row["case"], row["status"], counts.failed) == ("case_02", "failed", 1)
+    assert row["error"].startswith("FLAIR not found")
+    assert "case_02" not in runner.seen and isinstance(outcomes["case_02"], GliomaGradingError)
+    assert not (tmp_path / "out" / "cases" / "case_02").exists()
+
+
+def test_an_output_inside_the_input_is_not_graded(source):
+    grade(source, source / "out")
+    counts, _ = grade(source, source / "out", resume=True)
+    assert counts.cases == 6 and counts.earlier == 6
+
+
+def test_a_cell_is_no_formula(tmp_path):
+    make_cohort(tmp_path / "in", ["=cmd|x", "plain"])
+    grade(tmp_path / "in", tmp_path / "out", Instant({"plain": UsageError("@SUM(A1)")}))
+    rows = table(tmp_path / "out")
+    assert rows[0]["case"] == "'=cmd|x" and rows[1]["error"] == "'@SUM(A1)"
+
+
+def test_folder_names_are_safe_and_different():
+    given = ["a", "A", "../x", "a/b", "a_b", "con", "", "é", "e\u0301", "-rf", "x" * 300, "a\nb", "\udc80"]
+    names = folder_names(given)
+    assert names[0] == "a" and names[4] == "a_b"
+    assert len({name.casefold() for name in names}) == len(given)
+    assert all(re.fullmatch(r"[^/\\\n:*?\"<>|]+", name) and len(name.encode()) < 240 for name in names)
+    assert not any(name.startswith(("-", ".")) or name.endswith((".", " ")) for name in names)
+    assert folder_names(given) == names
+
+
+# Trying again
+
+
+def test_what_may_be_the_machines_fault_is_tried_twice_and_the_cases_own_fault_once(source, tmp_path):
+    runner = Instant({"case_01": "crashed", "case_03": UsageError("empty mask")})
+    grade(source, tmp_path / "out", runner)
+    rows = table(tmp_path / "out")
+    assert (runner.seen.count("case_01"), runner.seen.count("case_03")) == (2, 1)
+    assert rows[1]["error"] == "given up after 2 tries: crashed"
+    assert rows[3]["error"] == "empty mask"
+
+
+# Resume
+
+
+def test_resume_does_the_rest_and_nothing_twice(source, tmp_path):
+    grade(source, tmp_path / "whole")
+    with pytest.raises(BatchInterrupted, match=r"2 of 6 cases are done.*--resume") as caught:
+        grade(source, tmp_path / "out", watch=stopping_after(2))
+    assert caught.value.exit_status == 130
+    assert len(table(tmp_path / "out")) == 2
+    runner = Instant()
+    counts, _ = grade(source, tmp_path / "out", runner, resume=True)
+    assert counts.earlier == 2 and len(runner.seen) == 4
+    assert without_seconds(tmp_path / "out") == without_seconds(tmp_path / "whole")
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, resume=True)
+    assert runner.seen == []
+
+
+def stopping_after(count):
+    done = []
+    return Watch(finished=lambda case, counts: done.append(case), cancelled=lambda: len(done) >= count)
+
+
+def test_a_batch_is_not_begun_where_one_is_unless_asked(source, tmp_path):
+    grade(source, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"holds the results of a batch.*--resume.*--overwrite"):
+        grade(source, tmp_path / "out")
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, overwrite=True)
+    assert sorted(runner.seen) == NAMES
+
+
+def test_what_is_not_ours_is_never_overwritten(source, tmp_path):
+    (tmp_path / "out" / "cases").mkdir(parents=True)
+    (tmp_path / "out" / "cases" / "mine.txt").write_text("keep")
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(UsageError, match="no batch of this program wrote"):
+            grade(source, tmp_path / "out", **options)
+    assert (tmp_path / "out" / "cases" / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("runner", "settings", "words"),
+    [
+        (Instant(model={**MODEL, "sha256": "6" * 64}), Settings(), "bundle stub 1 .sha256 555"),
+        (Instant(), Settings(vote="soft"), "--vote majority, and now it is soft"),
+        (Instant(), Settings(maskLabels=(1, 4)), r"--mask-labels None, and now it is \[1, 4\]"),
+        (Instant(), Settings(register="never"), "--register"),
+    ],
+)
+def test_results_of_another_bundle_or_other_options_do_not_mix(source, tmp_path, runner, settings, words):
+    grade(source, tmp_path / "out")
+    before = without_seconds(tmp_path / "out")
+    with pytest.raises(UsageError, match=words):
+        grade(source, tmp_path / "out", runner, settings, resume=True)
+    assert runner.seen == [] and without_seconds(tmp_path / "out") == before
+
+
+def test_a_changed_input_is_refused_and_named(source, tmp_path):
+    grade(source, tmp_path / "out")
+    (source / "case_04" / "case_04_t2.nii.gz").write_bytes(b"another image")
+    with pytest.raises(UsageError, match="the input of case_04 has changed since it was graded"):
+        grade(source, tmp_path / "out", resume=True)
+
+
+def test_a_case_that_is_gone_is_refused_and_a_new_one_is_graded(source, tmp_path):
+    grade(source, tmp_path / "out")
+    make_cohort(source, ["case_99"])
+    counts, _ = grade(source, tmp_path / "out", resume=True)
+    assert (counts.cases, counts.earlier) == (7, 6)
+    (source / "case_99").rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="case_99 was graded here and is no longer in the input"):
+        grade(source, tmp_path / "out", resume=True)
+
+
+def test_a_failed_case_is_tried_again_when_mended_or_asked_for(source, tmp_path):
+    broken = Instant({"case_01": UsageError("empty mask"), "case_02": UsageError("empty mask")})
+    grade(source, tmp_path / "out", broken)
+    (source / "case_01" / "case_01_seg.nii.gz").write_bytes(b"a mended mask")
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, resume=True)
+    assert runner.seen == ["case_01"]
+    runner = Instant()
+    counts, _ = grade(source, tmp_path / "out", runner, resume=True, retryFailed=True)
+    assert runner.seen == ["case_02"] and counts.failed == 0
+    assert [row["status"] for row in table(tmp_path / "out")] == ["graded"] * 6
+
+
+def test_a_removed_result_is_graded_again(source, tmp_path):
+    grade(source, tmp_path / "out")
+    (tmp_path / "out" / "cases" / "case_03" / "result.json").unlink()
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, resume=True)
+    assert runner.seen == ["case_03"]
+
+
+def test_the_fingerprint_sees_size_time_and_every_file_of_a_series(tmp_path):
+    series = tmp_path / "series"
+    series.mkdir()
+    (series / "1.dcm").write_bytes(b"1")
+    files = {"T1": series}
+    before = fingerprint(files)
+    (series / "2.dcm").write_bytes(b"2")
+    more = fingerprint(files)
+    os.utime(series / "1.dcm", ns=(0, 1))
+    assert len({before, more, fingerprint(files), fingerprint({"T2": series})}) == 4
+    assert fingerprint({"T1": tmp_path / "absent"}) != fingerprint({})
+
+
+# The journal
+
+
+def test_a_torn_line_counts_as_never_written(source, tmp_path):
+    grade(source, tmp_path / "out")
+    path = tmp_path / "out" / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]) + lines[4][:40])
+    whole = without_seconds(tmp_path / "out")
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, resume=True)
+    assert len(runner.seen) == 2 and without_seconds(tmp_path / "out") == whole
+    assert len(list(journal.read(path))) == 6
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 70, b'{"case":"x"}', b"zzzzzzzz {}", b"00000000 {}", b"\xff\xfe"])
+def test_a_damaged_line_is_left_out(tmp_path, damage):
+    path = tmp_path / "journal"
+    good = journal.encode({"case": "a"})
+    path.write_bytes(good + damage + b"\n" + good)
+    assert list(journal.read(path)) == [{"case": "a"}] * 2
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "journal"
+    line = bytearray(journal.encode({"case": "a", "row": {"grade": "LGG"}}))
+    line[line.index(b"LGG")] = ord("H")
+    path.write_bytes(line)
+    assert list(journal.read(path)) == []
+
+
+# One at a time
+
+
+def test_a_second_batch_on_the_same_output_is_refused(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    words = rf"another batch writes here \(process {os.getpid()} on "
+    with FolderLock(tmp_path / "out"), pytest.raises(UsageError, match=words):
+        grade(source, tmp_path / "out")
+    grade(source, tmp_path / "out")
+
+
+def test_the_lock_of_a_killed_process_is_free(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    code = (
+        "import sys, time; from pathlib import Path; from GliomaGradingLib.cohort.lock import FolderLock; "
+        "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "out")],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    with pytest.raises(UsageError, match=f"process {holder.pid}"):
+        Store(tmp_path / "out")
+    holder.kill()
+    holder.wait()
+    grade(source, tmp_path / "out")
+
+
+def environment(**more):
+    paths = [str(HERE.parents[1] / "GliomaGrading"), str(HERE)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
+
+
+# A full disk
+
+
+class FullDisk:
+    """``os.write`` of a disk that has room for so many bytes."""
+
+    def __init__(self, room):
+        self.room, self.write = room, os.write
+
+    def __call__(self, descriptor, data):
+        if len(data) > self.room:
+            self.write(descriptor, bytes(data)[: self.room])  # half a line gets there
+            self.room = 0
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= len(data)
+        return self.write(descriptor, data)
+
+
+@pytest.mark.parametrize("room", [100, 900, 1500])
+def test_a_full_disk_ends_the_batch_with_a_word_and_resume_completes_it(source, tmp_path, monkeypatch, room):
+    grade(source, tmp_path / "whole")
+    monkeypatch.setattr(journal.os, "write", FullDisk(room))
+    with pytest.raises(BatchStopped, match=r"No space left on device.*--resume"):
+        grade(source, tmp_path / "out")
+    done = len(list(journal.read(tmp_path / "out" / "journal.jsonl")))
+    assert done < 6
+    monkeypatch.undo()
+    counts, _ = grade(source, tmp_path / "out", resume=True)
+    assert counts.earlier == done
+    assert without_seconds(tmp_path / "out") == without_seconds(tmp_path / "whole")
+
+
+def test_a_disk_too_full_for_a_result_leaves_no_part_of_it(source, tmp_path, monkeypatch):
+    from GliomaGradingLib.cohort import store
+
+    def full(path, content):
+        path.write_bytes(content[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store, "write_durably", full)
+    with pytest.raises(BatchStopped, match="No space left"):
+        grade(source, tmp_path / "out")
+    assert list((tmp_path / "out" / "cases").iterdir()) == []
+
+
+# The grading process
+
+
+def local(settings):
+    return LocalRunner(settings, engine=ENGINE, environment=ENVIRONMENT)
+
+
+def test_no_case_stops_the_batch(tmp_path):
+    names = ["a", "b_segfault", "c_bad", "d_hang", "e_memory", "f_odd", "g_once", "h"]
+    make_cohort(tmp_path / "in", names)
+    settings = Settings(timeout=1.0)
+    counts, _ = grade(tmp_path / "in", tmp_path / "out", local(settings), settings)
+    errors = {row["case"]: row["error"] for row in table(tmp_path / "out")}
+    assert (counts.graded, counts.failed) == (3, 5)
+    assert errors["a"] == errors["g_once"] == errors["h"] == ""
+    assert errors["c_bad"].startswith("the mask is empty, in ") and "given up" not in errors["c_bad"]
+    assert re.match(r"given up after 2 tries: .*killed by SIGSEGV", errors["b_segfault"])
+    assert re.match(r"given up after 2 tries: .*did not finish grading within 1 s", errors["d_hang"])
+    assert re.match(r"given up after 2 tries: memory ran out", errors["e_memory"])
+    assert re.match(r"given up after 2 tries: .*ZeroDivisionError: nobody foresaw this", errors["f_odd"])
+
+
+def test_a_bundle_that_cannot_be_loaded_is_an_error_and_not_a_row(source, tmp_path):
+    settings = Settings(bundle="absent")
+    with pytest.raises(GliomaGradingError, match="SystemExit"):
+        grade(source, tmp_path / "out", local(settings), settings)
+    assert not (tmp_path / "out" / "results.csv").exists()
+    grade(source, tmp_path / "out")  # nothing is in the way of the next try
+
+
+def test_killed_at_any_moment_and_resumed_gives_what_an_undisturbed_run_gives(tmp_path):
+    """kill -9 of the batch, three times; the fourth run finishes."""
+    source = make_cohort(tmp_path / "in", [f"case_{k:02d}" for k in range(40)])
+    command = [sys.executable, str(HERE / "batch_stub.py"), str(source), str(tmp_path / "out"), "--resume"]
+    draw = random.Random(4)
+    done = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, env=environment(STUB_SECONDS="0.05"), stdout=subprocess.DEVNULL)
+        target = done + draw.randint(3, 9)
+        end = time.monotonic() + 60
+        while done < target and time.monotonic() < end:
+            done = len(list(journal.read(tmp_path / "out" / "journal.jsonl")))
+            time.sleep(draw.uniform(0.0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = len(list(journal.read(tmp_path / "out" / "journal.jsonl")))
+    assert 9 <= done < 40
+    last = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=True)
+    assert last.stdout == f"40 done, {done} earlier\n"
+    settings = Settings()
+    grade(source, tmp_path / "whole", local(settings), settings)
+    assert without_seconds(tmp_path / "out") == without_seconds(tmp_path / "whole")

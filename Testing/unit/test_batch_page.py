@@ -1,0 +1,162 @@
+"""The page and the evaluation of a cohort: figures by hand, escaping, and what is worth a look."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from GliomaGradingLib.cohort.evaluation import calibration_groups, decisions, evaluate, known_cases, roc_points
+from GliomaGradingLib.cohort.look import ODDS, UNUSUAL, WRONG, worth_a_look
+from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.work import Settings
+from GliomaGradingLib.errors import UsageError
+from test_batch import Instant, grade, table
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr("GliomaGradingLib.cohort.evaluation._DRAWS", 20)
+    monkeypatch.setattr("GliomaGradingLib.cohort.evaluation._FEWEST_DRAWS", 20)
+
+
+EVIL = "<img src=x onerror=alert(1)>&\"'"
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Six cases, three of each grade; probabilities 0.9 0.8 0.3 (HGG) and 0.1 0.2 0.85 (LGG)."""
+    from batch_stub import make_cohort
+
+    names = ["h1", "h2", "h3", "l1", "l2", "l3"]
+    source = make_cohort(tmp_path / "in", names)
+    grades = tmp_path / "grades.csv"
+    grades.write_text("case,grade\n" + "".join(f"{n},{'HGG' if n[0] == 'h' else 'LGG'}\n" for n in names))
+    answers = dict(zip(names, (0.9, 0.8, 0.3, 0.1, 0.2, 0.85), strict=True))
+    return source, grades, answers
+
+
+def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
+    pytest.importorskip("sklearn")
+    source, grades, answers = cohort
+    grade(source, tmp_path / "out", Instant(answers), grades=grades)
+    kept = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    together = kept["figures"]["together"]
+    assert (kept["cases"], kept["HGG"], kept["LGG"]) == (6, 3, 3)
+    assert together["auc"]["value"] == pytest.approx(7 / 9, abs=1e-6)  # of 9 pairs, 0.3 and 0.8 lose to 0.85
+    assert together["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-6)
+    assert kept["figures"]["majority"]["sensitivity"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    assert kept["decisions"] == {
+        "LGG": {"LGG": 2, "HGG": 1, "indeterminate": 0},
+        "HGG": {"LGG": 1, "HGG": 2, "indeterminate": 0},
+    }
+    assert 0 <= together["auc"]["low"] <= together["auc"]["value"] <= together["auc"]["high"] <= 1
+
+
+def test_without_grades_or_with_one_there_is_no_evaluation(cohort, tmp_path):
+    source, grades, answers = cohort
+    grade(source, tmp_path / "none", Instant(answers))
+    assert not (tmp_path / "none" / "evaluation.json").exists()
+    assert "Against the known grades" not in page(tmp_path / "none")
+    grades.write_text("case,grade\nh1,HGG\nh2,HGG\n")
+    grade(source, tmp_path / "one", Instant(answers), grades=grades)
+    assert not (tmp_path / "one" / "evaluation.json").exists()
+    assert "All known grades are the same" in page(tmp_path / "one")
+
+
+def test_failed_cases_are_not_evaluated(cohort, tmp_path):
+    source, grades, answers = cohort
+    grade(source, tmp_path / "out", Instant({**answers, "l3": UsageError("empty")}), grades=grades)
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["cases"] == 5
+
+
+def test_roc_runs_from_corner_to_corner_and_takes_equal_scores_together():
+    points = roc_points(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1]))
+    assert points == [(0.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 1.0)]
+
+
+def test_calibration_groups_are_of_equal_size_with_wilsons_interval():
+    grades, scores = np.array([0] * 6 + [1] * 6), np.linspace(0, 1, 12)
+    groups = calibration_groups(grades, scores, 2)
+    assert [round(group[0], 3) for group in groups] == [0.227, 0.773]
+    assert groups[0][1:] == pytest.approx((0.0, 0.0, 0.3903), abs=1e-3)
+    assert groups[1][1:] == pytest.approx((1.0, 0.6097, 1.0), abs=1e-3)
+
+
+def test_worth_a_look_are_the_wrong_and_sure_the_divided_and_the_warned(cohort, tmp_path):
+    from GliomaGradingLib.cohort.listing import find_cohort
+
+    source, grades, answers = cohort
+    grade(source, tmp_path / "out", Instant({**answers, "l2": 0.45}), grades=grades)
+    rows = table(tmp_path / "out")
+    rows[1]["flair_probability_hgg"] = "0.100000"
+    entries = find_cohort(source, "auto", grades).cases
+    found = [(look.reason, entries[look.place].case) for look in worth_a_look(entries, rows)]
+    assert found == [(WRONG, "l3"), (WRONG, "h3"), (ODDS, "h2"), (UNUSUAL, "l2")]
+    assert sum(decisions(known_cases(entries, rows))["LGG"].values()) == 3
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.outside = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.outside += [
+            (tag, name, value)
+            for name, value in attributes
+            if name in ("src", "href", "srcset") and not value.startswith(("data:image/png;base64,", "cases/"))
+        ]
+        self.outside += [(tag, name, value) for name, value in attributes if name.startswith("on")]
+
+
+def page(output):
+    return (output / "cohort.html").read_text(encoding="utf-8")
+
+
+def test_the_page_is_of_one_piece_and_escapes_what_comes_from_outside(tmp_path):
+    from batch_stub import make_cohort
+
+    source = make_cohort(tmp_path / "in", ["plain", "bad"])
+    (tmp_path / "list.csv").write_text(
+        "case,t1,t2,flair,mask,grade\n"
+        + "".join(
+            '"{}",{}\n'.format(name.replace('"', '""'), ",".join(files))
+            for name, files in (
+                (EVIL, [f"in/plain/plain_{end}.nii.gz" for end in ("t1", "t2", "flair", "seg")] + ["HGG"]),
+                ("two", [f"in/bad/bad_{end}.nii.gz" for end in ("t1", "t2", "flair", "seg")] + ["LGG"]),
+            )
+        )
+    )
+    runner = Instant({"two": UsageError(f"</td><script>alert(2)</script>{EVIL}")})
+    run(Job(tmp_path / "list.csv", tmp_path / "out"), Settings(), lambda: runner)
+    text = page(tmp_path / "out")
+    seen = Links()
+    seen.feed(text)
+    assert seen.outside == []
+    assert seen.tags.count("script") == 1 and "img" not in seen.tags
+    assert "&lt;img src=x onerror=alert(1)&gt;&amp;" in text and "<img src=x" not in text
+    assert source.is_dir()
+
+
+def test_the_pages_policy_lets_its_own_script_run_and_no_other(cohort, tmp_path):
+    source, _grades, answers = cohort
+    grade(source, tmp_path / "out", Instant(answers))
+    text = page(tmp_path / "out")
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
+
+
+def test_evaluate_survives_a_cohort_of_one_grade():
+    pytest.importorskip("sklearn")
+    from GliomaGradingLib.cohort.evaluation import Known
+
+    probabilities = np.tile(np.array([[0.7], [0.6], [0.4]]), (1, 4))
+    known = Known(np.arange(3), np.array([1, 1, 1]), np.arange(3), probabilities, ("HGG", "HGG", "LGG"))
+    assert evaluate(known)["figures"]["together"]["auc"]["value"] is None

@@ -10,7 +10,7 @@ BUILD := build
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test lint bench screenshots slicer data train evaluate clean help
+.PHONY: demo test lint bench robust fuzz screenshots slicer data train evaluate clean help
 
 help:
 	@grep -E '^## ' Makefile | sed 's/^## //'
@@ -57,6 +57,16 @@ bench: $(VENV)/.development
 	$(BIN)/python Testing/benchmarks/saliency_checks.py --data $(BUILD)/data/tumour-region.npz
 	$(BIN)/python -m Testing.benchmarks --shared $(SHARED) --data $(BUILD)/data/tumour-region.npz
 	$(BIN)/python -m Testing.evidence
+
+## robust       the table of bad inputs and 500 gradings with random cancels, into Resources/Robustness.md
+robust: $(VENV)/.development
+	$(BIN)/python -m Testing.robustness.report
+	$(BIN)/python -m Testing.robustness.soak --gradings 500
+
+## fuzz         forty minutes of fuzzing the readers, the worker's protocol, bundles and weights
+fuzz: $(VENV)/.development
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	for target in readers protocol bundle weights; do $(BIN)/python -m Testing.fuzz $$target --seconds 600; done
 
 ## screenshots  the README's pictures, from the demo
 screenshots: demo

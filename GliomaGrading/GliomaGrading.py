@@ -34,6 +34,15 @@ class GliomaGrading(ScriptedLoadableModule):
             "Implements the method of: Combining multiple MR sequences transfer learning networks for "
             "automatic grading of glioma. Chinese Journal of Medical Imaging Technology 2022;38(11):1715."
         )
+        slicer.app.connect("startupCompleted()", self.registerSampleData)
+
+    def registerSampleData(self):
+        """Puts the synthetic case into Slicer's Sample Data module; it is made when it is asked for."""
+        from pathlib import Path
+
+        from GliomaGradingLib.scene import sample_data
+
+        sample_data.register(Path(__file__).parent / "Resources" / "Icons")
 
 
 @parameterNodeWrapper
@@ -76,7 +85,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.initializeParameterNode()
@@ -107,12 +116,21 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller=None, event=None):
         self.controller.abandon()
+        self.controller.viewer.leave()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None):
         if self.parent.isEntered:
             self.initializeParameterNode()
             self.controller.settle()
+
+    def onSceneEndImport(self, caller=None, event=None):
+        """A scene that was saved side by side, or with a map, comes back with the user's own views."""
+        from GliomaGradingLib.scene.changes import undo_saved
+
+        self.controller.viewer.leave()
+        undo_saved()
+        self.onSceneEndClose()
 
     def onNodeAdded(self, caller=None, event=None):
         self.controller.settle()
@@ -201,12 +219,16 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
     def run(self, prepared, options, bundle="", device="auto", progress=None, cancelled=None):
         """Arrays to a GradeResult, in the worker; Slicer's events are handled meanwhile."""
         from GliomaGradingLib.result import GradeResult
+
+        return GradeResult.fromDict(self._ask("grade", prepared, options, bundle, device, progress, cancelled))
+
+    def _ask(self, kind, prepared, options, bundle, device, progress, cancelled):
         from GliomaGradingLib.worker.arrays import ArrayFile
         from GliomaGradingLib.worker.client import Request
 
         worker = self.worker(bundle, device)
         tell = (lambda stage, fraction, message="": progress(stage, fraction)) if progress else None
-        request = Request(ArrayFile(prepared.volumes), {**options, "caseId": prepared.case})
+        request = Request(ArrayFile(prepared.volumes), {**options, "caseId": prepared.case}, kind=kind)
         job = worker.submit(request, tell)
 
         def pump():
@@ -214,35 +236,75 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
             if cancelled and cancelled():
                 worker.cancel(job)
 
-        return GradeResult.fromDict(worker.wait(job, pump=pump))
+        return worker.wait(job, pump=pump)
 
     def publish(self, result, inputs, prepared):
         """A GradeResult to nodes; the slice views go to the largest slice."""
-        from GliomaGradingLib.scene.results import jump_to_largest_slice, publish
+        from GliomaGradingLib.scene.results import largest_slice_position, publish
+        from GliomaGradingLib.scene.views import jump_to
 
-        published = publish(result, inputs)
-        jump_to_largest_slice(result, prepared.volumes["mask"])
+        published = publish(result, inputs, largest_slice_position(result, prepared.volumes["mask"]))
+        jump_to(published.center)
         return published
 
+    @property
+    def published(self):
+        """The nodes of the result of the chosen inputs, or of the latest one; None where there is none."""
+        from GliomaGradingLib.scene.inputs import Inputs
+        from GliomaGradingLib.scene.results import latest, published_for
+
+        chosen = self.getParameterNode()
+        inputs = Inputs(chosen.t1, chosen.t2, chosen.flair, chosen.mask, chosen.segmentId or None)
+        return published_for(inputs) or latest()
+
+    @property
+    def result(self):
+        """The GradeResult of ``published``; None where there is none."""
+        published = self.published
+        return published.result if published else None
+
+    def node(self, role):
+        """A node of ``published``: ``votes``, ``slices``, ``chart``, ``map.T1``, ``mask`` ...; or None."""
+        published = self.published
+        return published.node(role) if published else None
+
+    def explain(self, *, vote="majority", register="auto", bundle="", device="auto", progress=None,
+                cancelled=None):  # fmt: skip
+        """Puts maps of where the networks looked (Grad-CAM) beside the nodes of ``published``.
+
+        Returns: GliomaGradingLib.explanation.Explanation.
+        Raises: GliomaGradingLib.GliomaGradingError: no result, or its images were changed since.
+        """
+        from GliomaGradingLib.explanation import Explanation
+        from GliomaGradingLib.scene.results import inputs_of, publish_maps
+
+        published = self.published
+        inputs = inputs_of(published)
+        options = {"vote": vote, "register": register}
+        answer = self._ask("explain", self.prepare(inputs), options, bundle, device, progress, cancelled)
+        explanation = Explanation.fromDict(answer)
+        publish_maps(explanation, published)
+        return explanation
+
     def gradeCohort(self, inputDirectory, outputDirectory, *, vote="majority", register="auto", bundle="",
-                    device="auto", progress=None, cancelled=None):  # fmt: skip
-        """Grades every case folder; writes results.csv and a folder a case. A bad case is a row with its error.
+                    device="auto", progress=None, cancelled=None, **choices):  # fmt: skip
+        """Grades every case of a cohort; writes results.csv, cohort.html and a folder a case.
+
+        A bad case is a row.
 
         Args:
-            progress: called with a case's name and the fraction of the cohort done.
+            progress: called with a case's name and the fraction of the cohort done, when the case is done.
             cancelled: asked again and again; where it says True, the batch ends and keeps what is done.
+            choices: layout="auto", grades=None (a table), resume=False, overwrite=False (what to do with
+                results that are in outputDirectory already).
 
         Returns: GradeResult, or the error, by case.
         """
+        from GliomaGradingLib.cohort.work import Settings
         from GliomaGradingLib.scene.cohort import grade_cohort
-        from GliomaGradingLib.scene.inputs import Prepared
 
-        def grade(case):
-            prepared = Prepared(case.identifier, {**case.images, "mask": case.mask})
-            options = {"vote": vote, "register": register}
-            return self.run(prepared, options, bundle, device, cancelled=cancelled)
-
-        return grade_cohort(inputDirectory, outputDirectory, grade, progress)
+        settings = Settings(bundle or None, device, vote, register)
+        return grade_cohort(inputDirectory, outputDirectory, settings, progress, cancelled, **choices)
 
     def worker(self, bundle="", device="auto"):
         """The client of the grading process, with this bundle and device; not started by this."""

@@ -1,6 +1,9 @@
-"""A picture of the module at work: a case in the embedded Slicer, its Grade button clicked.
+"""Pictures of the module at work: a case in the embedded Slicer, its buttons clicked.
 
-python -m Testing.panel_picture CASE_DIR OUT.png [--width 400] [--colors dark]
+python -m Testing.panel_picture CASE_DIR OUT.png [--width 400] [--colors dark] [--state after]
+
+States: before (inputs chosen), during, after, sides (side by side), maps (with the evidence maps),
+indeterminate, error.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULE_FILE = REPOSITORY / "GliomaGrading" / "GliomaGrading.py"
+STATES = ("before", "during", "after", "sides", "maps", "indeterminate", "error")
 
 
 def load_case(case: Case) -> list[Any]:
@@ -49,11 +53,71 @@ def grade_by_click(host: Host, module: Any, seconds: float = 300) -> str:
     """Clicks Grade; returns what went wrong, or ''."""
     host.wait(lambda: module.ui.gradeButton.enabled, 30)
     module.ui.gradeButton.click()
-    host.wait(lambda: not module.ui.cancelButton.enabled, seconds)
+    host.wait(lambda: module.widget.controller.run is None, seconds)
     return module.ui.messageLabel.text
 
 
-def take_picture(case_folder: Path, picture: Path, width: int = 400, colors: str = "light") -> str:
+def bring_to(state: str, host: Host, module: Any, nodes: list[Any]) -> str:
+    """Clicks until the panel is in a state; returns what went wrong, or ''."""
+    if state == "before":
+        host.wait(lambda: module.ui.gradeButton.enabled, 30)
+        return ""
+    if state == "during":
+        host.wait(lambda: module.ui.gradeButton.enabled, 30)
+        module.ui.gradeButton.click()
+        host.wait(lambda: module.ui.progressBar.value > 20, 120)
+        return ""
+    if state == "error":
+        _rub_out(nodes[3])
+    problem = grade_by_click(host, module)
+    if state == "indeterminate":
+        _hold_back(module)
+    if state in ("sides", "maps"):
+        module.ui.layoutButton.click()
+    if state == "maps":
+        module.ui.mapCheckBox.click()
+        host.wait(lambda: module.widget.controller.viewer.run is None, 300)
+        problem = problem or ("" if module.logic.published.hasMaps else module.ui.mapLabel.text)
+    return "" if state == "error" and problem else problem
+
+
+def _rub_out(segmentation: Any) -> None:
+    """A segment in which nothing is drawn."""
+    import slicer
+
+    identifier = segmentation.GetSegmentation().GetNthSegmentID(0)
+    array = slicer.util.arrayFromSegmentInternalBinaryLabelmap(segmentation, identifier)
+    array[:] = 0
+
+
+def _hold_back(module: Any) -> None:
+    """The result with votes on both sides: what the panel shows of it is the module's own doing."""
+    from dataclasses import replace
+
+    from GliomaGradingLib.result import Notice
+
+    result = module.logic.result
+    lgg = replace(result.votes[0], grade="LGG", probability_hgg=0.38, slices_hgg=4)
+    flair = replace(result.votes[2], grade="HGG", probability_hgg=0.58)
+    t2 = replace(result.votes[1], grade="HGG", probability_hgg=0.61)
+    doubt = Notice(
+        "near-boundary", "Indeterminate: the probability of HGG (0.53) lies between 0.40 and 0.60 (example)."
+    )
+    shown = replace(
+        result,
+        grade="HGG",
+        decision="indeterminate",
+        probability_hgg=0.53,
+        votes=(lgg, t2, flair),
+        warnings=(doubt, *(one for one in result.warnings if one.code != doubt.code)),
+    )
+    module.logic.node("result").SetText(shown.toJson())
+    module.widget.controller.refresh()
+
+
+def take_picture(
+    case_folder: Path, picture: Path, width: int = 400, colors: str = "light", state: str = "after"
+) -> str:
     """Loads, grades and photographs a case; returns what went wrong, or ''."""
     from GliomaGradingLib.case import Case
 
@@ -66,7 +130,7 @@ def take_picture(case_folder: Path, picture: Path, width: int = 400, colors: str
     window = host.window(module, width=width, colors=colors)
     nodes = load_case(Case.read(case_folder))
     slicer.util.setSliceViewerLayers(background=nodes[2], fit=True)
-    problem = grade_by_click(host, module)
+    problem = bring_to(state, host, module, nodes)
     slicer.util.resetThreeDViews()
     host.pump(0.3)
     host.picture(window, picture)
@@ -79,11 +143,14 @@ def main() -> int:
     parser.add_argument("picture", type=Path)
     parser.add_argument("--width", type=int, default=400, help="of the panel, px")
     parser.add_argument("--colors", choices=("light", "dark"), default="light")
+    parser.add_argument("--state", choices=STATES, default="after")
     options = parser.parse_args()
     sys.path.insert(0, str(MODULE_FILE.parent))
     from .host import availability
 
-    why = availability.reason() or take_picture(options.case, options.picture, options.width, options.colors)
+    why = availability.reason() or take_picture(
+        options.case, options.picture, options.width, options.colors, options.state
+    )
     if why:
         print(why, file=sys.stderr)
     return 1 if why else 0

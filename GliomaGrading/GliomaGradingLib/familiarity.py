@@ -46,11 +46,11 @@ class Familiarity:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Familiarity:
         """From a bundle's JSON; raises KeyError, TypeError or ValueError where it is incomplete or wrong."""
-        by_sequence = {name: {s: _finite(values[name][s]) for s in SEQUENCES} for name in ("typical", "spread")}
-        if min(by_sequence["spread"].values()) <= 0:
+        typical, spread = ({s: _finite(values[name][s]) for s in SEQUENCES} for name in ("typical", "spread"))
+        if min(spread.values()) <= 0:
             raise ValueError("familiarity has a spread that is not positive")
-        limits = {name: _finite(values[name]) for name in ("unlike", "least_fluid", "most_t1")}
-        return cls(**by_sequence, **limits)
+        unlike, least_fluid, most_t1 = (_finite(values[n]) for n in ("unlike", "least_fluid", "most_t1"))
+        return cls(typical, spread, unlike, least_fluid, most_t1)
 
     def strangeness(self, unexplained: Mapping[str, float]) -> float:
         """Of the sequence that is the most unlike the training patients, in standard deviations."""

@@ -78,14 +78,15 @@ def evidence(model: TransferModel, images: Tensor, tumour: Tensor, size: tuple[i
     levels = model.features(images)
     poolings = [(level, _even(level)) for level in levels.values()]
     poolings.append((levels["3b"], tumour_weights(tumour, levels["3b"])))
-    output, first, total = model.output, 0, 0
+    output, first = model.output, 0
+    total = torch.zeros(len(images), *size, dtype=torch.float64, device=images.device)
     gains = (output.linear.weight[0] / output.deviation).double()
     for level, weights in poolings:
         part = slice(first, first + level.shape[1])
         contributions = _contributions(level, weights, gains[part], output.mean[part].double())
         total = total + _enlarged(contributions, size)
         first = part.stop
-    return total * (size[0] * size[1])  # type: ignore[return-value]  # total is a tensor by now
+    return total * (size[0] * size[1])
 
 
 def _evidence_of_stack(stack: SliceStack, sequence: int, model: TransferModel, form: ImageForm) -> np.ndarray:

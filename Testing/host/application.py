@@ -28,7 +28,7 @@ from .subject_hierarchy import keep_in_step
 
 MODULES_FOLDER = Path(__file__).with_name("slicer_modules")
 LOGICS = {
-    "Colors": "vtkMRMLColorLogic",
+    "Colors": "vtkSlicerColorLogic",
     "Volumes": "vtkSlicerVolumesLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
@@ -349,6 +349,8 @@ def _start_scene(app: Any, home: Path) -> None:
     app._logic = slicer.vtkSlicerApplicationLogic()
     app._logic.SetMRMLScene(scene)
     app._logic.SetTemporaryPath(str(app.temporaryPath))
+    app._logic.SetHomeDirectory(str(home))
+    app._logic.SetShareDirectory(str(home))
     app._logic.GetColorLogic().SetMRMLScene(scene)
     app._logic.GetColorLogic().AddDefaultColorNodes()
     _start_remote_io(app, scene, home)
@@ -381,8 +383,8 @@ _keep: list[Any] = []  # logics that Python must hold on to
 
 
 def _core_module(app: Any, name: str, logic: Any) -> Any:
-    logic.SetMRMLScene(slicer.mrmlScene)
     logic.SetMRMLApplicationLogic(app._logic)
+    logic.SetMRMLScene(slicer.mrmlScene)
     app._logic.SetModuleLogic(name, logic)
     module = qSlicerLoadableModule()
     module.name, module._logic = name, logic

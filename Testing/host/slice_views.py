@@ -74,13 +74,18 @@ class OffscreenRenderer:
         """Renders; uint8 (height, width, 3), top row first."""
         self.window.SetSize(width, height)
         self.window.Render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self.window)
-        grab.ReadFrontBufferOff()
-        grab.Update()
-        columns, rows, _ = grab.GetOutput().GetDimensions()
-        pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars())
-        return np.ascontiguousarray(pixels.reshape(rows, columns, 3)[::-1])
+        return grabbed(self.window)
+
+
+def grabbed(window: Any) -> np.ndarray:
+    """What a render window shows; uint8 (height, width, 3), top row first."""
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    columns, rows, _ = grab.GetOutput().GetDimensions()
+    pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars())
+    return np.ascontiguousarray(pixels.reshape(rows, columns, 3)[::-1])
 
 
 @standin

@@ -24,9 +24,10 @@ def fake_worker(monkeypatch):
 
     def fake(python=None, **options: Any):
         options["bundle"] = options["bundle"] if options.get("bundle") else "fake"
-        return real(
-            sys.executable, environment={"PYTHONPATH": str(HERE)}, engine="fake_grading:Engine", **options
-        )
+        is_batch = str(options.pop("engine", "")).endswith("CohortEngine")
+        engine = "fake_grading:cohort_engine" if is_batch else "fake_grading:Engine"
+        options["environment"] = {"PYTHONPATH": str(HERE)}
+        return real(sys.executable, engine=engine, **options)
 
     monkeypatch.setattr(client, "WorkerClient", fake)
 

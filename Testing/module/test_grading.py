@@ -89,19 +89,46 @@ def test_module_tests_itself_as_cmake_runs_it(host, fake_worker):
 
 def test_cohort_survives_a_bad_case(host, module, tmp_path, sample):
     (tmp_path / "in" / "b bad").mkdir(parents=True)
+    (tmp_path / "in" / "b bad" / "b_t1.nii.gz").write_bytes(b"")
     (tmp_path / "in" / "ä good").symlink_to(sample)
     seen = []
     results = module.logic.gradeCohort(
         tmp_path / "in", tmp_path / "out", progress=lambda name, fraction: seen.append((name, fraction))
     )
-    assert seen == [("b bad", 0.0), ("ä good", 0.5)]
-    assert results["ä good"].grade == "HGG"
-    assert "b bad" in str(results["b bad"])
+    (bad, half), (good, whole) = seen
+    assert (half, whole) == (0.5, 1.0)
+    assert list(results) == [bad, good]
+    assert results[good].grade == "HGG"
+    assert "T2 and FLAIR and mask not found" in str(results[bad]) and "b bad" in str(results[bad])
     rows = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8").splitlines()
     assert [row.split(",")[1] for row in rows] == ["status", "failed", "graded"]
-    written = json.loads((tmp_path / "out" / "ä good" / "result.json").read_text(encoding="utf-8"))
+    written = json.loads((tmp_path / "out" / "cases" / good / "result.json").read_text(encoding="utf-8"))
     assert written["grade"] == "HGG"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.csv", "ä good"]
+
+
+def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(
+    host, module, tmp_path, sample, monkeypatch
+):
+    import qt
+    from GliomaGradingLib import case
+    from GliomaGradingLib.errors import GliomaGradingError
+
+    def read(*arguments):
+        raise AssertionError("a case is read in Slicer's process")
+
+    monkeypatch.setattr(case, "_from_paths", read)
+    turns = []
+    timer = qt.QTimer()
+    timer.connect("timeout()", lambda: turns.append(1))
+    timer.start(5)
+    module.logic.gradeCohort(sample, tmp_path / "out", vote="soft")
+    timer.stop()
+    assert len(turns) > 3
+    with pytest.raises(GliomaGradingError, match="holds the results of a batch"):
+        module.logic.gradeCohort(sample, tmp_path / "out", vote="soft")
+    with pytest.raises(GliomaGradingError, match="--vote soft, and now it is majority"):
+        module.logic.gradeCohort(sample, tmp_path / "out", resume=True)
+    assert len(module.logic.gradeCohort(sample, tmp_path / "out", vote="soft", resume=True)) == 1
 
 
 def test_cohort_of_one_case_folder(host, module, tmp_path, sample):
@@ -149,15 +176,14 @@ def test_a_cancelled_cohort_keeps_what_is_done(host, module, tmp_path, sample):
     for name in ("1", "2", "3"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).symlink_to(sample)
-    started = []
+    done = []
     with pytest.raises(GliomaGradingError) as caught:
         module.logic.gradeCohort(
             tmp_path / "in",
             tmp_path / "out",
-            progress=lambda name, fraction: started.append(name),
-            cancelled=lambda: len(started) == 2,
+            progress=lambda name, fraction: done.append(name),
+            cancelled=lambda: len(done) == 1,
         )
     assert caught.value.exit_status == 130
-    assert started == ["1", "2"]
     rows = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8").splitlines()
-    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "graded"]]
+    assert [row.split(",")[:2] for row in rows[1:]] == [[done[0], "graded"]]

@@ -23,15 +23,17 @@ def test_grade_puts_the_result_into_panel_and_scene(host, module, scene, grade):
     grade()
     assert statuses(module) == ("Ready.", "")
     assert module.ui.decisionLabel.text == "▲ HGG – high grade"
-    assert module.ui.summaryLabel.text == "Vote: HGG, 3 of 3 sequences\nProbability of HGG: 0.90"
-    assert [getattr(module.ui, f"{s}VoteLabel").text for s in ("t1", "t2", "flair")] == ["HGG"] * 3
+    assert module.ui.summaryLabel.text == ("Vote: HGG, 3 of 3 sequences agree ●●●\nProbability of HGG: 0.90")
+    assert [getattr(module.ui, f"{s}VoteLabel").text for s in ("t1", "t2", "flair")] == ["▲ HGG"] * 3
     assert module.ui.flairProbabilityBar.value == 90
     assert module.ui.t2SlicesLabel.text == "20 of 20"
     assert module.ui.t1ProbabilityLabel.text == "0.90"
     assert "fake 1 (none, 00000000)" in module.ui.modelLabel.text.replace("\u200b", "")
     (text,) = scene.results()
     table = text.GetNodeReference("votes")
-    assert scene.ids() - before == {text.GetID(), table.GetID()}
+    own = module.logic.published.nodes
+    inputs = {node.GetID() for node in nodes}
+    assert scene.ids() - before == {node.GetID() for node in own.values()} - inputs
     assert [text.GetNodeReference(role) for role in ("T1", "T2", "FLAIR", "mask")] == list(nodes)
     assert [table.GetCellText(row, 0) for row in range(3)] == ["T1", "T2", "FLAIR"]
     assert float(table.GetCellText(2, 2)) == pytest.approx(0.9, abs=1e-6)

@@ -14,10 +14,12 @@ from ..scene import autofill
 from ..scene.inputs import Inputs, Prepared
 from ..scene.mask import segments_of
 from ..scene.results import published_for
-from ..worker.client import WorkerClient
+from ..scene.sample_data import load_sample
+from ..worker.client import Job, WorkerClient
 from . import dependencies, text
 from .result_view import ResultView
-from .run import GradingRun
+from .run import GradingRun, Listener, MapRun
+from .viewer import Viewer
 
 _ROLES = ("t1", "t2", "flair", "mask")
 BUSY_MS, IDLE_MS, SETTLE_MS = 15, 250, 50
@@ -38,16 +40,21 @@ class Controller:
         self.parameters: Any = None
         self.run: GradingRun | None = None
         self._view = ResultView(ui)
+        self.viewer = Viewer(ui, self._start_map, self.refresh)
         self._hints = {role: self._box(role).toolTip for role in _ROLES}
         self._message = ""
+        self._mask: Any = None
         self._isEntered = False
         self._isFilling = False
+        self._isLoading = False
         self._client: WorkerClient | None = None
+        self._graded: tuple[Any, WorkerClient, Job] | None = None
         self._timer = _timer(self._on_timer, IDLE_MS)
         self._settling = _timer(self._on_settled, SETTLE_MS, once=True)
         ui.gradeButton.connect("clicked(bool)", self.grade)
         ui.cancelButton.connect("clicked(bool)", self.cancel)
         ui.bundleButton.connect("clicked(bool)", self._choose_bundle)
+        ui.sampleButton.connect("clicked(bool)", self.loadSample)
         ui.segmentSelector.connect("currentIndexChanged(int)", self._on_segment)
         self.refresh()
 
@@ -64,15 +71,16 @@ class Controller:
         """A run goes on; without one nothing is left that ticks."""
         self._isEntered = False
         self._settling.stop()
-        if self.run is None:
+        if self._active is None:
             self._timer.stop()
 
     def stop(self) -> None:
         """Ends everything, for good."""
         self.abandon()
+        self.viewer.stop()
         self._timer.stop()
         self._settling.stop()
-        self._client = None
+        self._client = self._graded = None
         self._view.show(None)
 
     def setParameters(self, parameters: Any) -> None:
@@ -108,21 +116,35 @@ class Controller:
 
     def refresh(self) -> None:
         """Brings buttons, status line and result in line with the inputs."""
+        self._follow_mask()
         inputs = self.inputs
         self._fill_segments(inputs)
         for role, hint in self._hints.items():
             node = getattr(inputs, role)
             self._box(role).toolTip = f"{node.GetName()}\n{hint}" if node is not None else hint
-        if self.run is None:
-            published = published_for(inputs) if self.parameters is not None else None
-            self._view.show(published.result if published else None)
+        is_busy = self.run is not None
+        published = None if is_busy or self.parameters is None else published_for(inputs)
+        result = published.result if published else None
+        self.viewer.show(published, result, is_busy)
+        self._view.show(result, self.parameters.bundle if self.parameters is not None else "")
         self._show_state(*inputs.isValid())
+
+    def _follow_mask(self) -> None:
+        """Another segmentation has other segments: what was chosen in the last one may be none of them."""
+        mask = self.parameters.mask if self.parameters is not None else None
+        if mask is self._mask:
+            return
+        self._mask = mask
+        known = segments_of(mask)
+        if known and self.parameters.segmentId and self.parameters.segmentId not in dict(known):
+            self.parameters.segmentId = autofill.whole_tumour_segment(known)
 
     def onNodeAboutToBeRemoved(self, node: Any) -> None:
         """A grading whose input goes has nothing to give its result to.
 
         The choice is emptied first: a node box would go on to the next node, which nobody chose.
         """
+        self.viewer.onNodeAboutToBeRemoved(node)
         if self.run is not None and any(node is one for one in self.run.inputs.nodes):
             self.abandon()
             self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(node.GetName() or "")))
@@ -142,9 +164,8 @@ class Controller:
             if not dependencies.ensure():
                 self._say(_("Cancelled: PyTorch was not installed."))
                 return
-            options = {"vote": self.parameters.vote, "register": self.parameters.registration}
-            self._view.show(None)
-            self.run = GradingRun(self._connect_worker(), self.inputs, options, self)
+            self.viewer.abandonMap()
+            self.run = GradingRun(self._connect_worker(), self.inputs, self._options(), self)
         except GliomaGradingError as error:
             self._say(text.error_text(error))
             return
@@ -152,7 +173,22 @@ class Controller:
         self.onProgress("images", 0.0)
         self.refresh()
 
+    def loadSample(self, *_clicked: object) -> None:
+        """Makes and loads the synthetic case; the inputs fill themselves in."""
+        if self._isLoading or self.run is not None:
+            return
+        self._isLoading, self._message = True, ""
+        self.refresh()
+        try:
+            load_sample()
+        except GliomaGradingError as error:
+            self._message = text.error_text(error)
+        finally:
+            self._isLoading = False
+            self._on_settled()
+
     def cancel(self, *_clicked: object) -> None:
+        self.viewer.cancelMap()
         if self.run is not None:
             self._ui.cancelButton.enabled = False
             self._ui.statusLabel.text = text.stage_text("cancelling", self.run.seconds)
@@ -163,7 +199,7 @@ class Controller:
         if self.run is not None:
             run, self.run = self.run, None
             run.abandon()
-            self._rest()
+            self.refresh()
 
     # What the run tells
 
@@ -172,29 +208,34 @@ class Controller:
             self._ui.progressBar.value = round(100 * fraction)
             self._ui.statusLabel.text = text.stage_text(stage, self.run.seconds)
 
-    def onResult(self, result: GradeResult, prepared: Prepared) -> None:
+    def onResult(self, result: GradeResult, prepared: Prepared | None) -> None:
         run, self.run = self.run, None
-        assert run is not None
+        assert run is not None and run.job is not None and prepared is not None
+        self._graded = (run.inputs.nodes, run.worker, run.job)
         try:
             self._logic.publish(result, run.inputs, prepared)
         finally:
-            self._rest()
+            self.refresh()
 
     def onError(self, error: GliomaGradingError) -> None:
         self.run = None
         self._message = text.error_text(error)
-        self._rest()
+        self.refresh()
 
     def onCancelled(self) -> None:
         self.run = None
         self._message = _("Cancelled.")
-        self._rest()
+        self.refresh()
 
     # Widgets
 
+    @property
+    def _active(self) -> GradingRun | MapRun | None:
+        return self.run or self.viewer.run
+
     def _on_timer(self) -> None:
-        if self.run is not None:
-            self.run.tick()
+        if self._active is not None:
+            self._active.tick()
         elif self._client is not None:
             self._client.poll()
 
@@ -202,34 +243,67 @@ class Controller:
         self.fill()
         self.refresh()
 
+    def _options(self) -> dict[str, Any]:
+        return {"vote": self.parameters.vote, "register": self.parameters.registration}
+
+    def _start_map(self, listener: Listener) -> MapRun:
+        """A map of the result that is shown; the worker may still have the slices that it graded last.
+
+        Raises:
+            GliomaGradingError: PyTorch cannot be installed, or the user said no.
+        """
+        if not dependencies.ensure():
+            raise GliomaGradingError(_("PyTorch was not installed"), remedy=_("tick again to install it"))
+        worker, inputs = self._connect_worker(), self.inputs
+        nodes, client, job = self._graded or ([], None, None)
+        graded = job if client is worker and nodes == inputs.nodes else None
+        self._timer.start(BUSY_MS)
+        return MapRun(worker, inputs, self._options(), listener, graded)
+
     def _connect_worker(self) -> WorkerClient:
         """The client, told about the chosen bundle and device: at Grade, not while they are being typed."""
         self._client = self._logic.worker(self.parameters.bundle, self.parameters.device)
         return self._client
 
-    def _rest(self) -> None:
-        self._timer.setInterval(IDLE_MS)
-        if not self._isEntered:
-            self._timer.stop()
-        self.refresh()
-
     def _say(self, message: str) -> None:
         self._message = message
         self.refresh()
 
+    def _slow_down(self) -> None:
+        """Nothing runs any more: the timer ticks as often as an open panel needs it."""
+        if self._active is None:
+            self._timer.setInterval(IDLE_MS)
+            if not self._isEntered:
+                self._timer.stop()
+
     def _show_state(self, ok: bool, reason: str) -> None:
+        self._slow_down()
         busy = self.run is not None
         self._ui.gradeButton.enabled = ok and not busy
         self._ui.gradeButton.toolTip = reason if not busy else _("Grading is under way.")
         if ok and not busy:
             self._ui.gradeButton.toolTip = _("Grade the glioma by the votes of the three sequences.")
-        self._ui.cancelButton.enabled = busy
+        self._ui.cancelButton.enabled = self._active is not None
+        self._ui.cancelButton.toolTip = (
+            _("End what is under way; nothing is added to the scene.")
+            if self._active is not None
+            else _("Nothing is under way.")
+        )
+        self._show_sample_button()
         self._ui.progressBar.visible = busy
         self._ui.inputsCollapsibleButton.enabled = not busy
         self._ui.messageLabel.text = self._message
         self._ui.messageLabel.visible = bool(self._message) and not busy
         if not busy:
             self._ui.statusLabel.text = reason or _("Ready.")
+        if self._isLoading:
+            self._ui.statusLabel.text = _("Making the sample case: some seconds.")
+
+    def _show_sample_button(self) -> None:
+        """Offered while nothing else is there to be chosen."""
+        is_empty = not self.inputs.nodes and not slicer.util.getNodesByClass("vtkMRMLVolumeNode")
+        self._ui.sampleButton.visible = self._isLoading or (is_empty and self.run is None)
+        self._ui.sampleButton.enabled = not self._isLoading and self.parameters is not None
 
     def _box(self, role: str) -> Any:
         return getattr(self._ui, f"{role}Selector")

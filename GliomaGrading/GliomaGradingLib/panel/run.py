@@ -1,6 +1,7 @@
-"""One grading, seen from the panel: nodes to arrays, arrays to the worker, its answer back. No Qt here.
+"""One piece of the worker's work, seen from the panel: nodes to arrays, arrays to the worker, its answer back.
 
-Everything happens in ``tick``, which a timer calls on the main thread and which takes some milliseconds.
+No Qt here. Everything happens in ``tick``, which a timer calls on the main thread and which takes some
+milliseconds.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
+from ..explanation import Explanation
 from ..result import GradeResult
 from ..scene.inputs import Inputs, Prepared
 from ..worker.arrays import ArrayFile
@@ -26,18 +28,20 @@ class Listener(Protocol):
     """What a run tells, always out of ``tick`` or ``cancel``; exactly one of the last three ends it."""
 
     def onProgress(self, stage: str, fraction: float) -> None: ...
-    def onResult(self, result: GradeResult, prepared: Prepared) -> None: ...
+    def onResult(self, result: Any, prepared: Prepared | None) -> None: ...
     def onError(self, error: GliomaGradingError) -> None: ...
     def onCancelled(self) -> None: ...
 
 
-class GradingRun:
-    """Grades ``inputs`` with a worker and tells a listener.
+class WorkerRun:
+    """Gives ``inputs`` to a worker and tells a listener; subclasses say what for.
 
     Args:
         options: vote and register, for the engine.
         makeArrays: where the images are handed over; a test's own.
     """
+
+    kind = ""
 
     def __init__(
         self,
@@ -49,14 +53,23 @@ class GradingRun:
     ) -> None:
         self.inputs = inputs
         self.isDone = False
-        self._worker, self._options, self._listener = worker, dict(options), listener
+        self.job: Job | None = None
+        self.worker = worker
+        self._options, self._listener = dict(options), listener
         self._makeArrays = makeArrays
         self._start = time.monotonic()
         self._prepared: Prepared | None = None
         self._arrays: ArrayFile | None = None
-        self._job: Job | None = None
         self._read = 0.0
         self._steps = self._prepare()
+
+    def decode(self, answer: dict[str, Any]) -> Any:
+        """What the worker's answer says.
+
+        Raises:
+            ValueError: it is of another schema, or incomplete.
+        """
+        raise NotImplementedError
 
     @property
     def seconds(self) -> float:
@@ -64,16 +77,16 @@ class GradingRun:
 
     def tick(self) -> None:
         """Does some milliseconds of work and tells what there is to tell."""
-        if self._job is None and not self.isDone:
+        if self.job is None and not self.isDone:
             self._advance()
-        self._worker.poll()
-        if self._job is not None and not self._job.isDone and self._worker.state in ("starting", "loading"):
-            self._tell(self._worker.state, _WRITING + 0.5 * (_STARTING - _WRITING))
+        self.worker.poll()
+        if self.job is not None and not self.job.isDone and self.worker.state in ("starting", "loading"):
+            self._tell(self.worker.state, _WRITING + 0.5 * (_STARTING - _WRITING))
 
     def cancel(self) -> None:
         """Ends the run; the listener hears of it at once where no job runs yet, else within half a second."""
         self._stop()
-        if self._job is None:
+        if self.job is None:
             self._end(self._listener.onCancelled)
 
     def abandon(self) -> None:
@@ -82,8 +95,8 @@ class GradingRun:
         self._stop()
 
     def _stop(self) -> None:
-        if self._job is not None:
-            self._worker.cancel(self._job)
+        if self.job is not None:
+            self.worker.cancel(self.job)
         else:
             self._steps.close()
             self._remove_arrays()
@@ -91,7 +104,7 @@ class GradingRun:
     def _advance(self) -> None:
         end = time.monotonic() + _BUDGET
         try:
-            while self._job is None and time.monotonic() < end:
+            while self.job is None and time.monotonic() < end:
                 self._tell("images", _WRITING * next(self._steps, 1.0))
         except GliomaGradingError as error:
             self._remove_arrays()
@@ -109,18 +122,17 @@ class GradingRun:
 
     def _submit(self, prepared: Prepared, arrays: ArrayFile) -> None:
         self._read = self.seconds
-        request = Request(arrays, {**self._options, "caseId": prepared.case})
-        self._job = self._worker.submit(
-            request, self._on_progress, self._on_result, self._fail, self._on_cancelled
+        request = Request(arrays, {**self._options, "caseId": prepared.case}, kind=self.kind)
+        self.job = self.worker.submit(
+            request, self._on_progress, self._on_answer, self._fail, self._on_cancelled
         )
 
     def _on_progress(self, stage: str, fraction: float, message: str = "") -> None:
         self._tell(stage, _STARTING + (1 - _STARTING) * fraction)
 
-    def _on_result(self, answer: dict[str, Any]) -> None:
-        assert self._prepared is not None
+    def _on_answer(self, answer: dict[str, Any]) -> None:
         try:
-            result = GradeResult.fromDict(answer).afterReading(self._read)
+            result = self.decode(answer)
         except ValueError as error:
             self._fail(GliomaGradingError(str(error), remedy="install the module again"))
             return
@@ -144,3 +156,43 @@ class GradingRun:
     def _remove_arrays(self) -> None:
         if self._arrays is not None:
             self._arrays.remove()
+
+
+class GradingRun(WorkerRun):
+    """Grades the inputs; the result is a GradeResult."""
+
+    kind = "grade"
+
+    def decode(self, answer: dict[str, Any]) -> GradeResult:
+        return GradeResult.fromDict(answer).afterReading(self._read)
+
+
+class MapRun(WorkerRun):
+    """Asks where the networks looked; the result is an Explanation.
+
+    Args:
+        graded: the job that graded these inputs, where the worker may still have its slices. Where it has
+            not, the images are handed over once more.
+    """
+
+    kind = "explain"
+
+    def __init__(
+        self,
+        worker: WorkerClient,
+        inputs: Inputs,
+        options: Mapping[str, Any],
+        listener: Listener,
+        graded: Job | None = None,
+    ) -> None:
+        super().__init__(worker, inputs, options, listener)
+        if graded is not None:
+            self.job = worker.explain(
+                graded, self._on_progress, self._on_answer, self._on_forgotten, self._on_cancelled
+            )
+
+    def decode(self, answer: dict[str, Any]) -> Explanation:
+        return Explanation.fromDict(answer)
+
+    def _on_forgotten(self, _error: GliomaGradingError) -> None:
+        self.job = None  # the next tick prepares the images

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from ..errors import GliomaGradingError
 from ..result import GradeResult, Vote
+from ..scene.charts import medians
 from ..words import HGG, INDETERMINATE, LGG
 
 _LONGEST = 28
@@ -21,6 +22,7 @@ def stage_text(stage: str, seconds: float) -> str:
         "alignment": _("Aligning the sequences"),
         "slices": _("Choosing the slices"),
         "network": _("Asking the {sequence} network").format(sequence=sequence),
+        "saliency": _("Mapping the evidence"),
         "done": _("Finishing"),
         "cancelling": _("Cancelling"),
     }
@@ -36,12 +38,20 @@ def decision_text(result: GradeResult) -> str:
     }.get(result.decision, result.decision)
 
 
+def grade_text(grade: str) -> str:
+    """A grade with its sign."""
+    return {HGG: "▲ HGG", LGG: "▼ LGG"}.get(grade, grade)
+
+
 def summary_text(result: GradeResult) -> str:
     votes_for, votes_of = result.agreement
-    return _("Vote: {grade}, {votes_for} of {votes_of} sequences\nProbability of HGG: {probability}").format(
+    return _(
+        "Vote: {grade}, {votes_for} of {votes_of} sequences agree {dots}\nProbability of HGG: {probability}"
+    ).format(
         grade=result.grade,
         votes_for=votes_for,
         votes_of=votes_of,
+        dots="●" * votes_for + "○" * (votes_of - votes_for),
         probability=probability_text(result.probability_hgg),
     )
 
@@ -89,6 +99,58 @@ def annotation_text(result: GradeResult) -> str:
         decision=result.decision,
         probability=probability_text(result.probability_hgg),
     )
+
+
+def short_annotation_text(result: GradeResult) -> str:
+    """The same for a slice view, which can be narrow."""
+    return _("{decision}, P(HGG) {probability} - research use only").format(
+        decision=result.decision, probability=probability_text(result.probability_hgg)
+    )
+
+
+def vote_text(vote: Vote) -> str:
+    """One sequence's vote, for its own slice view."""
+    return _("{sequence}: {grade} {probability} - research use only").format(
+        sequence=vote.sequence, grade=vote.grade, probability=probability_text(vote.probability_hgg)
+    )
+
+
+def slice_text(result: GradeResult, index: int) -> str:
+    """What is known of the ``index``-th graded slice (from foot to head, 0 first)."""
+    info = result.slices
+    ones = [f"{vote.sequence} {probability_text(vote.slice_probabilities[index])}" for vote in result.votes]
+    largest = _(", the largest") if info.indices[index] == info.largest_index else ""
+    return _("{number} of {total} (S {position} mm{largest}): {grade}\n{probabilities}").format(
+        number=index + 1,
+        total=len(info.indices),
+        position=f"{info.positions_mm[index]:.0f}",
+        largest=largest,
+        grade=grade_text(HGG if medians(result)[index] >= 0.5 else LGG),
+        probabilities=" · ".join(ones),
+    )
+
+
+def mapping_text(stage: str, seconds: float) -> str:
+    return _("{stage}. Untick to cancel.").format(stage=stage_text(stage, seconds))
+
+
+def map_legend() -> str:
+    """What the colours of the maps mean, in words."""
+    return _("Blue: evidence for LGG. Orange: evidence for HGG. Clear: little of either.")
+
+
+def map_tip(is_busy: bool) -> str:
+    if is_busy:
+        return _("Grading is under way.")
+    return _("Lays a map of each network's evidence over the images (Grad-CAM); untick to take it away again.")
+
+
+def layout_tip(is_shown: bool, is_possible: bool) -> str:
+    if is_shown:
+        return _("Restores your layout, and the segmentation as you had it drawn.")
+    if not is_possible:
+        return _("There are no views here.")
+    return _("Shows the three sequences with the tumour's outline, and the plot of the 20 slices.")
 
 
 def error_text(error: GliomaGradingError) -> str:

@@ -1,21 +1,29 @@
-"""A result in the scene: a text node with result.json and a table of votes, in a folder of the case's name."""
+"""A result in the scene: a text node with result.json, tables, a plot and maps, in a folder of the case's name.
+
+The text node refers to all the others by roles; so a scene that was saved and loaded again has its results.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
-from ..imaging import Volume
+from ..errors import CaseError
+from ..explanation import Explanation
 from ..result import GradeResult
+from ..volume import Volume
+from ..words import SEQUENCES
+from .charts import VOTES, add_charts
+from .folders import folder_of, new_folder, put_into, remove_if_empty, remove_node
 from .inputs import Inputs
+from .maps import COLORS, add_maps, map_role
 
 RESULT = "GliomaGrading.Result"
 """Attribute of the text node that holds a result; its value is the case's name."""
@@ -23,26 +31,67 @@ RESULT = "GliomaGrading.Result"
 SEGMENT = "GliomaGrading.Segment"
 """Attribute of the same node: the id of the segment that was the mask, '' for all of them."""
 
-VOTES_ROLE = "votes"
-"""Node reference role from the text node to the table of votes."""
+CENTER = "GliomaGrading.Center"
+"""Attribute of the same node: the tumour's middle on its largest slice, RAS mm."""
+
+INPUT_ROLES = (*SEQUENCES, "mask")
+"""Roles from the text node to what was graded; all its other roles are the result's own nodes."""
+
+MAP_ROLES = (*map(map_role, SEQUENCES), COLORS)
+
+_SAME = 0.02
+"""Difference of a slice's probability up to which maps and result are of the same images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """The nodes of one result."""
+    """The nodes of one result.
+
+    ``node(role)``: ``result`` (the text node), ``votes``, ``slices``, ``chart``, ``series.T1`` ...,
+    ``shown``, ``map.T1`` ..., ``colours``, and the inputs ``T1``, ``T2``, ``FLAIR``, ``mask``.
+    """
 
     text: Any
-    table: Any
+
+    @property
+    def table(self) -> Any:
+        return self.node(VOTES)
 
     @property
     def result(self) -> GradeResult | None:
         return read_result(self.text)
 
+    def node(self, role: str) -> Any:
+        """The node in a role; None where there is none."""
+        return self.text if role == "result" else self.text.GetNodeReference(role)
 
-def publish(result: GradeResult, inputs: Inputs) -> Published:
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """All nodes by role, those that were removed left out."""
+        found = {role: self.node(role) for role in ("result", *_role_names(self.text))}
+        return {role: node for role, node in found.items() if node is not None}
+
+    @property
+    def center(self) -> tuple[float, float, float] | None:
+        """RAS mm of the tumour's middle on its largest slice; None where it is not known."""
+        try:
+            right, anterior, superior = map(float, (self.text.GetAttribute(CENTER) or "").split())
+        except ValueError:
+            return None
+        return right, anterior, superior
+
+    @property
+    def hasMaps(self) -> bool:
+        return all(self.node(role) is not None for role in MAP_ROLES)
+
+
+def publish(result: GradeResult, inputs: Inputs, center: tuple[float, float, float] | None = None) -> Published:
     """Adds a result to the scene in place of the former result of the same three volumes.
 
     Takes back what it added if it fails; the former result then stays.
+
+    Args:
+        center: ``largest_slice_position`` of the result.
     """
     former = [node for node in result_nodes() if _has_roles(node, inputs.sequences)]
     with _undo_on_error() as added:
@@ -50,26 +99,76 @@ def publish(result: GradeResult, inputs: Inputs) -> Published:
         text.SetText(result.toJson())
         text.SetAttribute(RESULT, result.case)
         text.SetAttribute(SEGMENT, inputs.segmentId or "")
-        table = added(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _node_name(result, _("votes"))))
-        _fill_table(table, result)
-        text.SetNodeReferenceID(VOTES_ROLE, table.GetID())
+        if center is not None:
+            text.SetAttribute(CENTER, " ".join(f"{value:.3f}" for value in center))
         for role, node in _roles(inputs):
             text.SetNodeReferenceID(role, node.GetID())
-        _put_into_folder([text, table], result.case)
+        own = [text]
+
+        def add(role: str, kind: str, what: str) -> Any:
+            node = added(slicer.mrmlScene.AddNewNodeByClass(kind, _node_name(result, what)))
+            text.SetNodeReferenceID(role, node.GetID())
+            own.append(node)
+            return node
+
+        add_charts(result, add)
+        _put_into_folder(own, result.case)
     for node in former:
         remove(node)
-    return Published(text, table)
+    return Published(text)
+
+
+def publish_maps(explanation: Explanation, published: Published) -> None:
+    """Adds the maps of a result to its nodes, in place of former ones; takes them back if it fails.
+
+    Raises:
+        CaseError: the maps are not of what was graded: the images were changed since.
+    """
+    text = published.text
+    _check_same(explanation, published.result)
+    remove_maps(published)
+    with _undo_on_error() as added:
+        own: list[Any] = []
+
+        def keep(role: str, node: Any) -> Any:
+            own.append(added(node))
+            text.SetNodeReferenceID(role, node.GetID())
+            return node
+
+        add_maps(explanation, text.GetAttribute(RESULT), keep)
+        put_into(folder_of(text) or new_folder(text.GetAttribute(RESULT)), own)
+
+
+def _check_same(explanation: Explanation, result: GradeResult | None) -> None:
+    if result is None:
+        return
+    graded = np.array([vote.slice_probabilities for vote in result.votes])
+    seen = 1.0 / (1.0 + np.exp(-explanation.logits))
+    if graded.shape != seen.shape or np.abs(graded - seen).max() > _SAME:
+        raise CaseError(
+            _("the images have changed since they were graded"), result.case, _("grade the case again")
+        )
+
+
+def remove_maps(published: Published) -> None:
+    """Takes the maps of a result away, if it has any."""
+    _remove_roles(published.text, MAP_ROLES)
 
 
 def remove(text: Any) -> None:
     """Removes a result's nodes, and its folder where nothing is left in it."""
-    hierarchy = _hierarchy()
-    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(text))
-    for node in (text.GetNodeReference(VOTES_ROLE), text):
+    folder = folder_of(text)
+    _remove_roles(text, [role for role in _role_names(text) if role not in INPUT_ROLES])
+    remove_node(text)
+    remove_if_empty(folder)
+
+
+def _remove_roles(text: Any, roles: Iterable[str]) -> None:
+    for role in roles:
+        node = text.GetNodeReference(role)
+        text.RemoveNodeReferenceIDs(role)
         if node is not None:
-            slicer.mrmlScene.RemoveNode(node)
-    if folder and folder != hierarchy.GetSceneItemID() and not hierarchy.GetNumberOfItemChildren(folder):
-        hierarchy.RemoveItem(folder)
+            remove_node(node)
 
 
 def result_nodes() -> list[Any]:
@@ -81,8 +180,26 @@ def published_for(inputs: Inputs) -> Published | None:
     """The result of exactly these inputs, if there is one: also after a scene was loaded."""
     for text in reversed(result_nodes()):
         if _is_of(text, inputs) and read_result(text) is not None:
-            return Published(text, text.GetNodeReference(VOTES_ROLE))
+            return Published(text)
     return None
+
+
+def latest() -> Published | None:
+    """The result that was added last; None where there is none."""
+    nodes = result_nodes()
+    return Published(nodes[-1]) if nodes else None
+
+
+def inputs_of(published: Published | None) -> Inputs:
+    """What a result was made from.
+
+    Raises:
+        CaseError: there is no result.
+    """
+    if published is None:
+        raise CaseError(_("there is no result"), remedy=_("grade a case first"))
+    t1, t2, flair, mask = (published.node(role) for role in INPUT_ROLES)
+    return Inputs(t1, t2, flair, mask, published.text.GetAttribute(SEGMENT) or None)
 
 
 def read_result(text: Any) -> GradeResult | None:
@@ -91,13 +208,6 @@ def read_result(text: Any) -> GradeResult | None:
         return GradeResult.fromDict(json.loads(text.GetText() or ""))
     except (ValueError, AttributeError):
         return None
-
-
-def jump_to_largest_slice(result: GradeResult, mask: Volume) -> None:
-    """All slice views go to the middle of the tumour on the slice where it is largest."""
-    right, anterior, superior = largest_slice_position(result, mask)
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        node.JumpSliceByCentering(right, anterior, superior)
 
 
 def largest_slice_position(result: GradeResult, mask: Volume) -> tuple[float, float, float]:
@@ -123,7 +233,7 @@ def _undo_on_error() -> Iterator[Any]:
         yield added
     except BaseException:
         for node in reversed(nodes):
-            slicer.mrmlScene.RemoveNode(node)
+            remove_node(node)
         raise
 
 
@@ -145,34 +255,10 @@ def _node_name(result: GradeResult, what: str) -> str:
     return slicer.mrmlScene.GenerateUniqueName(f"{result.case} {what}")
 
 
-def _fill_table(node: Any, result: GradeResult) -> None:
-    votes = result.votes
-    columns = (
-        (_("Sequence"), vtk.vtkStringArray(), [vote.sequence for vote in votes]),
-        (_("Vote"), vtk.vtkStringArray(), [vote.grade for vote in votes]),
-        (_("Probability of HGG"), vtk.vtkDoubleArray(), [vote.probability_hgg for vote in votes]),
-        (_("Slices for HGG"), vtk.vtkIntArray(), [vote.slices_hgg for vote in votes]),
-        (_("Slices"), vtk.vtkIntArray(), [len(vote.slice_probabilities) for vote in votes]),
-    )
-    for name, array, values in columns:
-        array.SetName(name)
-        for value in values:
-            array.InsertNextValue(value)
-        node.AddColumn(array)
-    node.SetUseColumnTitleAsColumnHeader(True)
-    node.SetLocked(True)
-
-
-def _hierarchy() -> Any:
-    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-
-
 def _put_into_folder(nodes: list[Any], name: str) -> None:
-    hierarchy = _hierarchy()
-    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), name)
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, folder)
-        else:
-            hierarchy.CreateItem(folder, node)
+    put_into(new_folder(name), nodes)
+
+
+def _role_names(text: Any) -> list[str]:
+    names = [text.GetNthNodeReferenceRole(index) for index in range(text.GetNumberOfNodeReferenceRoles())]
+    return [name for name in names if name != "storage"]

@@ -1,0 +1,102 @@
+"""What the model card says about how often such a result is right: the bundle's metadata, without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ..bundle import METADATA, Bundle, find_bundles
+from ..result import GradeResult
+
+_Z = 1.96
+_LARGEST = 1 << 20
+"""Bytes; a bundle's metadata is a few thousand."""
+
+
+def reliability_text(result: GradeResult, bundle: str = "") -> str:
+    """One line on the evidence behind the probability; '' where the bundle's card has none.
+
+    Args:
+        bundle: the folder that was chosen as model; '' where it is one of those that ship.
+    """
+    metadata = metadata_of(result.model.get("sha256", ""), bundle)
+    return _bin_text(result.probability_hgg, metadata) or _accuracy_text(metadata) if metadata else ""
+
+
+@lru_cache(maxsize=8)
+def metadata_of(sha256: str, bundle: str = "") -> Mapping[str, Any] | None:
+    """The metadata of the bundle that graded, known by its hash; None where it is not there any more."""
+    for folder in _folders(bundle):
+        metadata = _read(folder / METADATA)
+        if metadata is not None and Bundle(folder, metadata, {}).sha256 == sha256:
+            return metadata
+    return None
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209)."""
+    share, spread = count / total, _Z * _Z / total
+    middle = share + spread / 2
+    half = _Z * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
+
+def _folders(bundle: str) -> Iterator[Path]:
+    if bundle and Path(bundle).is_dir():
+        yield Path(bundle)
+    yield from find_bundles()
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return metadata if isinstance(metadata, dict) else None
+
+
+def _bin_text(probability: float, metadata: Mapping[str, Any]) -> str:
+    """How many patients with such a probability had an HGG: ``reliability`` is a list of bins with low, high,
+    patients and hgg (how many of them)."""
+    try:
+        bins = [one for one in metadata.get("reliability", ()) if one["low"] <= probability <= one["high"]]
+        total, count = (sum(int(one[key]) for one in bins[:1]) for key in ("patients", "hgg"))
+        if not total:
+            return ""
+        low, high = wilson(count, total)
+        return _(
+            "Of {total} test patients with {p_low} to {p_high}, {share} % had HGG ({low} to {high} %)"
+        ).format(
+            total=total,
+            p_low=f"{bins[0]['low']:.1f}",
+            p_high=f"{bins[0]['high']:.1f}",
+            share=round(100 * count / total),
+            low=round(100 * low),
+            high=round(100 * high),
+        )
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def _accuracy_text(metadata: Mapping[str, Any]) -> str:
+    figures = metadata.get("figures")
+    found = (
+        [one for name, one in figures.items() if name.startswith("accuracy")]
+        if isinstance(figures, dict)
+        else []
+    )
+    try:
+        value, low, high = (round(100 * float(found[0][key])) for key in ("value", "low", "high"))
+    except (IndexError, KeyError, TypeError, ValueError):
+        return ""
+    return _("In unseen patients the vote was right in {value} % (95 % CI {low} to {high} %)").format(
+        value=value, low=low, high=high
+    )

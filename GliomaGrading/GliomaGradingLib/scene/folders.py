@@ -1,0 +1,54 @@
+"""Subject-hierarchy folders, and taking nodes away with all that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import slicer
+
+
+def hierarchy() -> Any:
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+
+def new_folder(name: str) -> int:
+    tree = hierarchy()
+    return int(tree.CreateFolderItem(tree.GetSceneItemID(), name))
+
+
+def folder_of(node: Any) -> int:
+    """The folder that a node lies in; 0 where it lies in none."""
+    tree = hierarchy()
+    item = tree.GetItemByDataNode(node)
+    parent = tree.GetItemParent(item) if item else 0
+    return 0 if parent == tree.GetSceneItemID() else int(parent)
+
+
+def put_into(folder: int, nodes: Iterable[Any]) -> None:
+    tree = hierarchy()
+    for node in nodes:
+        item = tree.GetItemByDataNode(node)
+        if item:
+            tree.SetItemParent(item, folder)
+        else:
+            tree.CreateItem(folder, node)
+
+
+def remove_if_empty(folder: int) -> None:
+    tree = hierarchy()
+    if folder and not tree.GetNumberOfItemChildren(folder):
+        tree.RemoveItem(folder)
+
+
+def remove_node(node: Any) -> None:
+    """Removes a node, and the display and storage nodes that are its own."""
+    # The node goes first: a volume that is shown without a display node gets another one at once.
+    for one in (node, *reversed(_attached(node, "Display")), *_attached(node, "Storage")):
+        if one is not None and one.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(one)
+
+
+def _attached(node: Any, kind: str) -> list[Any]:
+    count = getattr(node, f"GetNumberOf{kind}Nodes", lambda: 0)()
+    return [getattr(node, f"GetNth{kind}Node")(index) for index in range(count)]

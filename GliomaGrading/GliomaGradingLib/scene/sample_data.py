@@ -1,0 +1,94 @@
+"""The synthetic case in Slicer's Sample Data module: made on this computer, nothing is downloaded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from ..errors import GliomaGradingError
+from ..sample import sample_identifier, write_sample_case
+
+CATEGORY = "GliomaGrading"
+SAMPLES = {"hgg": "GliomaGradingSampleHGG", "lgg": "GliomaGradingSampleLGG"}
+"""Sample names by preset."""
+
+_PARTS = ("t1", "t2", "flair", "seg")
+_making: set[str] = set()
+
+
+def register(icons: Path) -> None:
+    """Adds the samples to Slicer's Sample Data module.
+
+    Args:
+        icons: folder of the thumbnails, ``<sample name>.png``.
+    """
+    import SampleData
+
+    known = {source.sampleName for source in SampleData.SampleDataLogic.sampleDataSourcesByCategory(CATEGORY)}
+    for preset in (one for one, name in SAMPLES.items() if name not in known):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=SAMPLES[preset],
+            thumbnailFileName=str(icons / f"{SAMPLES[preset]}.png"),
+            customDownloader=lambda _source, preset=preset: load_sample(preset),
+        )
+
+
+def load_sample(preset: str = "hgg") -> list[Any]:
+    """T1, T2 and FLAIR volumes and the segmentation of the synthetic case; made the first time it is asked for.
+
+    Slicer's events are handled meanwhile. Asked again before it is there, it gives nothing.
+
+    Raises:
+        UsageError: the files cannot be written.
+    """
+    if preset in _making:
+        return []
+    _making.add(preset)
+    try:
+        folder = sample_folder(preset)
+        if not all(path.is_file() for path in _files(folder, preset)):
+            _make(folder, preset)
+        return _load(folder, preset)
+    finally:
+        _making.discard(preset)
+
+
+def sample_folder(preset: str) -> Path:
+    """Where the sample's files lie between two uses."""
+    return Path(slicer.app.cachePath or slicer.app.temporaryPath) / sample_identifier(preset)
+
+
+def _files(folder: Path, preset: str) -> list[Path]:
+    return [folder / f"{sample_identifier(preset)}_{part}.nii.gz" for part in _PARTS]
+
+
+def _make(folder: Path, preset: str) -> None:
+    """Makes the files on a thread, for seconds; Slicer stays awake."""
+    problems: list[GliomaGradingError] = []
+
+    def work() -> None:
+        try:
+            write_sample_case(folder, preset)
+        except GliomaGradingError as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=work, name="GliomaGrading sample", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        slicer.app.processEvents()
+        time.sleep(0.02)
+    if problems:
+        raise problems[0]
+
+
+def _load(folder: Path, preset: str) -> list[Any]:
+    paths = [str(path) for path in _files(folder, preset)]
+    volumes = [slicer.util.loadVolume(path) for path in paths[:3]]
+    segmentation = slicer.util.loadSegmentation(paths[3])
+    segmentation.CreateClosedSurfaceRepresentation()
+    return [*volumes, segmentation]

@@ -1,0 +1,199 @@
+"""What the slice views show: the graded slices, the three sequences side by side, the maps over the images.
+
+The three sequences have slice views of their own, so that the user's views keep their volumes; whatever of the
+user's is changed all the same (layout, outline, foreground) goes through ``Changes`` and has a way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import slicer
+
+from ..words import SEQUENCES
+from .changes import Changes
+from .charts import CHART
+from .maps import LEGEND, legends, map_role
+from .results import Published
+
+LAYOUT = 22381
+"""Number of the side-by-side layout among Slicer's layouts; far from those of Slicer and known extensions."""
+
+PLOT_VIEW = "GliomaGradingPlot"
+_COLORS = dict(zip(SEQUENCES, ("#7FB3E6", "#F0A868", "#7CCBA8"), strict=True))
+_VIEW_GROUP = 22381
+"""Linked slice views of another group are left alone."""
+
+
+def slice_view(sequence: str) -> str:
+    """Name of the slice view that shows a sequence in the side-by-side layout."""
+    return f"GliomaGrading{sequence}"
+
+
+OWN_VIEWS = tuple(map(slice_view, SEQUENCES))
+
+
+def jump_to(point: tuple[float, float, float]) -> None:
+    """All slice views go to a point (RAS mm); the user's own are centred on it."""
+    for node in _slice_nodes():
+        if node.GetLayoutName() in OWN_VIEWS:
+            node.JumpSliceByOffsetting(*point)
+        else:
+            node.JumpSliceByCentering(*point)
+
+
+def show_height(position: float) -> None:
+    """Slice views that lie about axially go to a height (patient S, mm); the others stay where they are."""
+    for node in _slice_nodes():
+        matrix = node.GetSliceToRAS()
+        if abs(matrix.GetElement(2, 2)) > 0.7:
+            node.JumpSliceByOffsetting(matrix.GetElement(0, 3), matrix.GetElement(1, 3), float(position))
+
+
+def layout_description() -> str:
+    """Slicer's layout XML: T1, T2 and FLAIR in a row, below them the plot and the 3D view."""
+    slices = "".join(
+        f'<item splitSize="500"><view class="vtkMRMLSliceNode" singletontag="{slice_view(name)}">'
+        '<property name="orientation" action="default">Axial</property>'
+        f'<property name="viewlabel" action="default">{name}</property>'
+        f'<property name="viewcolor" action="default">{_COLORS[name]}</property>'
+        f'<property name="viewgroup" action="default">{_VIEW_GROUP}</property></view></item>'
+        for name in SEQUENCES
+    )
+    plot = (
+        f'<view class="vtkMRMLPlotViewNode" singletontag="{PLOT_VIEW}">'
+        '<property name="viewlabel" action="default">P</property></view>'
+    )
+    space = (
+        '<view class="vtkMRMLViewNode" singletontag="1">'
+        '<property name="viewlabel" action="default">1</property></view>'
+    )
+    below = f'<item splitSize="600">{plot}</item><item splitSize="400">{space}</item>'
+    return (
+        '<layout type="vertical" split="true">'
+        f'<item splitSize="550"><layout type="horizontal" split="true">{slices}</layout></item>'
+        f'<item splitSize="450"><layout type="horizontal" split="true">{below}</layout></item></layout>'
+    )
+
+
+class SideBySide:
+    """The layout of the three sequences with the tumour's outline, and the way back from it."""
+
+    def __init__(self) -> None:
+        self._changes, self._layout = Changes(), Changes()
+
+    @property
+    def isShown(self) -> bool:
+        return bool(self._layout)
+
+    def show(self, published: Published) -> bool:
+        """Switches to the layout; False where this application has no layouts."""
+        layout = _layout_node()
+        if layout is None:
+            return False
+        if not layout.IsLayoutDescription(LAYOUT):
+            layout.AddLayoutDescription(LAYOUT, layout_description())
+        self._layout.set(layout, "ViewArrangement", LAYOUT)
+        self.fill(published)
+        return True
+
+    @property
+    def isPossible(self) -> bool:
+        """Whether this application has layouts at all."""
+        return _layout_node() is not None
+
+    def fill(self, published: Published) -> None:
+        """Shows a result's volumes, outline and plot in the layout's views."""
+        mask = published.node("mask")
+        for sequence in SEQUENCES:
+            self._fill_slice(slice_view(sequence), published.node(sequence), mask)
+        plot = _own("vtkMRMLPlotViewNode", PLOT_VIEW)
+        if plot is not None and published.node(CHART) is not None:
+            plot.SetPlotChartNodeID(published.node(CHART).GetID())
+            plot.SetInteractionMode(slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints)
+        self._changes.undo()
+        if mask is not None and mask.IsA("vtkMRMLSegmentationNode"):
+            self._outline(mask)
+
+    def back(self) -> None:
+        """The layout that was there before, and the segmentation as it was drawn before."""
+        self._changes.undo()
+        self._layout.undo()
+
+    def _fill_slice(self, name: str, volume: Any, mask: Any) -> None:
+        node, composite = _own("vtkMRMLSliceNode", name), _composite(name)
+        if node is None or composite is None or volume is None:
+            return
+        node.SetOrientationToAxial()
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(None)
+        is_labelmap = mask is not None and mask.IsA("vtkMRMLLabelMapVolumeNode")
+        composite.SetLabelVolumeID(mask.GetID() if is_labelmap else None)
+        node.SetUseLabelOutline(True)
+        composite.SetLabelOpacity(1.0)
+        composite.SetLinkedControl(True)
+        composite.SetHotLinkedControl(True)
+
+    def _outline(self, mask: Any) -> None:
+        mask.CreateDefaultDisplayNodes()
+        display = mask.GetDisplayNode()
+        for name, value in (
+            ("Visibility", True),
+            ("Visibility2D", True),
+            ("Visibility2DFill", False),
+            ("Visibility2DOutline", True),
+            ("SliceIntersectionThickness", 2),
+        ):
+            self._changes.set(display, name, value)
+
+
+class MapOverlay:
+    """A result's evidence maps over the images: in the three sequences' own views, and in the user's."""
+
+    def __init__(self) -> None:
+        self._changes = Changes()
+
+    @property
+    def isShown(self) -> bool:
+        return bool(self._changes)
+
+    def show(self, published: Published, sequence: str, opacity: float) -> None:
+        """The map of ``sequence`` in the user's slice views; each sequence's own map in its own view."""
+        shown = published.node(map_role(sequence))
+        for composite in _composites():
+            name = composite.GetLayoutName()
+            own = next((one for one in SEQUENCES if slice_view(one) == name), None)
+            node = published.node(map_role(own)) if own else shown
+            if node is not None:
+                self._changes.set(composite, "ForegroundVolumeID", node.GetID())
+                self._changes.set(composite, "ForegroundOpacity", opacity)
+        for legend in legends(published.node(map_role(one)) for one in SEQUENCES):
+            legend.SetVisibility(True)
+
+    def hide(self) -> None:
+        """The foreground that was there before."""
+        self._changes.undo()
+        nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+        for legend in (one for one in nodes if one.GetAttribute(LEGEND)):
+            legend.SetVisibility(False)
+
+
+def _layout_node() -> Any:
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
+def _own(kind: str, tag: str) -> Any:
+    return slicer.mrmlScene.GetSingletonNode(tag, kind)
+
+
+def _slice_nodes() -> list[Any]:
+    return slicer.util.getNodesByClass("vtkMRMLSliceNode")
+
+
+def _composites() -> Iterator[Any]:
+    yield from slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+
+def _composite(name: str) -> Any:
+    return next((one for one in _composites() if one.GetLayoutName() == name), None)

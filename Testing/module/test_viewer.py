@@ -1,0 +1,510 @@
+"""What the panel does to the views: slices, side by side, plot, maps; and that everything has a way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+LAYOUT = 22381
+OWN = ("GliomaGradingT1", "GliomaGradingT2", "GliomaGradingFLAIR")
+
+
+@pytest.fixture
+def graded(host, module, scene, grade):
+    nodes = scene.case(value=0.9)
+    grade()
+    return nodes
+
+
+def composites():
+    import slicer
+
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    return {node.GetLayoutName(): node for node in nodes}
+
+
+def slice_nodes():
+    import slicer
+
+    return {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+
+
+def user_state(nodes):
+    """All that the user would miss: layout, volumes in the views, window and level, the drawn segmentation."""
+    import slicer
+
+    users = [one for name, one in composites().items() if name not in OWN]
+    volumes = [node.GetDisplayNode() for node in nodes[:3] if node.GetDisplayNode()]
+    drawn = nodes[3].GetDisplayNode()
+    return (
+        slicer.app.layoutManager().layout,
+        [
+            (
+                one.GetBackgroundVolumeID(),
+                one.GetForegroundVolumeID(),
+                one.GetForegroundOpacity(),
+                one.GetLabelVolumeID(),
+            )
+            for one in users
+        ],
+        [(one.GetWindow(), one.GetLevel(), one.GetAutoWindowLevel(), one.GetColorNodeID()) for one in volumes],
+        drawn
+        and (
+            drawn.GetVisibility(),
+            drawn.GetVisibility2DFill(),
+            drawn.GetVisibility2DOutline(),
+            drawn.GetSliceIntersectionThickness(),
+        ),
+    )
+
+
+def as_a_user_has_it(nodes):
+    """Settings that are nobody's defaults."""
+    import slicer
+
+    for node in nodes:
+        node.CreateDefaultDisplayNodes()
+    nodes[0].GetDisplayNode().SetAutoWindowLevel(False)
+    nodes[0].GetDisplayNode().SetWindowLevel(123.0, 45.0)
+    nodes[3].GetDisplayNode().SetVisibility2DFill(True)
+    nodes[3].GetDisplayNode().SetVisibility2DOutline(False)
+    nodes[3].GetDisplayNode().SetSliceIntersectionThickness(1)
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    red = composites()["Red"]
+    red.SetBackgroundVolumeID(nodes[1].GetID())
+    red.SetForegroundVolumeID(nodes[2].GetID())
+    red.SetForegroundOpacity(0.25)
+
+
+# From Python
+
+
+def test_everything_is_reachable_from_python(host, module, graded):
+    logic = module.logic
+    assert logic.result.grade == "HGG" and logic.result.case == "case"
+    assert [logic.node(role) for role in ("T1", "T2", "FLAIR", "mask")] == list(graded)
+    assert logic.node("votes").GetNumberOfRows() == 3
+    assert logic.node("slices").GetNumberOfRows() == 20
+    assert logic.node("chart").GetNumberOfPlotSeriesNodes() == 6
+    assert logic.node("map.T1") is None and logic.node("nothing") is None
+    host.close_scene()
+    assert logic.result is None and logic.node("votes") is None
+
+
+def test_slice_table_says_what_the_majority_says(host, module, scene):
+    from dataclasses import replace
+
+    import fake_grading
+    import slicer
+    from GliomaGradingLib.scene import charts
+
+    made = fake_grading.result("case", 0.9, {}, np.ones(1))
+    low = replace(made.votes[0], slice_probabilities=(0.2,) * 20)
+    mixed = replace(made.votes[2], slice_probabilities=(0.3,) * 10 + (0.7,) * 10)
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    charts.fill_slices(table, replace(made, votes=(low, made.votes[1], mixed)))
+    column = [table.GetTable().GetColumnName(i) for i in range(table.GetNumberOfColumns())].index("Majority")
+    assert [table.GetCellText(row, column) for row in range(20)] == ["LGG"] * 10 + ["HGG"] * 10
+    assert float(table.GetCellText(0, 4)) == pytest.approx(0.3)
+    assert float(table.GetCellText(19, 4)) == pytest.approx(0.7)
+
+
+def test_maps_from_python(host, module, graded):
+    explanation = module.logic.explain()
+    assert explanation.maps.shape == (3, 20, 10, 12)
+    for role in ("map.T1", "map.T2", "map.FLAIR"):
+        assert module.logic.node(role).GetImageData().GetDimensions() == (12, 10, 20)
+    assert module.logic.node("colours").GetNumberOfColors() == 255
+
+
+def test_maps_without_a_result_are_refused(host, module):
+    from GliomaGradingLib import CaseError
+
+    with pytest.raises(CaseError, match="there is no result"):
+        module.logic.explain()
+
+
+def test_maps_of_changed_images_are_refused(host, module, graded, scene):
+    import slicer
+    from GliomaGradingLib import CaseError
+
+    slicer.util.arrayFromVolume(graded[0])[:] = 0.2
+    before = scene.ids()
+    with pytest.raises(CaseError, match="changed since"):
+        module.logic.explain()
+    assert scene.ids() == before
+
+
+# Slices
+
+
+def test_slider_takes_axial_views_along_and_marks_the_plot(host, module, graded):
+    slider, red = module.ui.sliceSlider, slice_nodes()["Red"]
+    green = slice_nodes()["Green"].GetSliceOffset()
+    assert (slider.minimum, slider.maximum, slider.value) == (0, 19, 4)
+    assert module.ui.sliceLabel.text.startswith("5 of 20 (S 4 mm, the largest): ▲ HGG\nT1 0.90")
+    slider.setValue(11)
+    assert red.GetSliceOffset() == 11.0
+    assert slice_nodes()["Green"].GetSliceOffset() == green
+    assert module.ui.sliceLabel.text.startswith("12 of 20 (S 11 mm): ▲ HGG")
+    assert module.logic.node("shown").GetCellText(0, 0) == "11"
+    module.ui.largestButton.click()
+    assert red.GetSliceOffset() == 4.0 and slider.value == 4
+
+
+def test_a_click_on_the_plot_is_a_click_on_the_slider(host, module, graded):
+    import slicer
+
+    module.ui.layoutButton.click()
+    manager = slicer.app.layoutManager()
+    views = [manager.plotWidget(i).plotView() for i in range(manager.plotViewCount)]
+    (view,) = [one for one in views if one.mrmlPlotViewNode().GetSingletonTag() == "GliomaGradingPlot"]
+    assert view.mrmlPlotViewNode().GetPlotChartNode() is module.logic.node("chart")
+    view.click(module.logic.node("series.T2"), 15)
+    assert module.ui.sliceSlider.value == 15
+    assert [slice_nodes()[name].GetSliceOffset() for name in ("Red", *OWN)] == [15.0] * 4
+    view.click(module.logic.node("series.shown"), 1)
+    assert module.ui.sliceSlider.value == 15
+    assert view.picture().std() > 5
+
+
+def test_views_say_the_result_in_one_line(host, module, graded):
+    import slicer
+    import vtk
+
+    module.ui.layoutButton.click()
+    manager = slicer.app.layoutManager()
+
+    def line(name):
+        return (
+            manager.sliceWidget(name).sliceView().cornerAnnotation().GetText(vtk.vtkCornerAnnotation.UpperEdge)
+        )
+
+    assert line("Red") == "HGG, P(HGG) 0.90 - research use only"
+    assert line("GliomaGradingT2") == "T2: HGG 0.90 - research use only"
+    module.ui.t1Selector.setCurrentNode(None)
+    assert not line("Red") and not line("GliomaGradingT2")
+
+
+# Side by side
+
+
+def test_side_by_side_and_back_restores_everything(host, module, graded):
+    import slicer
+
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    module.ui.layoutButton.click()
+    assert slicer.app.layoutManager().layout == LAYOUT
+    assert [composites()[name].GetBackgroundVolumeID() for name in OWN] == [one.GetID() for one in graded[:3]]
+    assert all(slice_nodes()[name].GetOrientation() == "Axial" for name in OWN)
+    display = graded[3].GetDisplayNode()
+    assert (display.GetVisibility2DFill(), display.GetVisibility2DOutline()) == (0, 1)
+    assert module.ui.layoutButton.text == "Back to my layout"
+    module.ui.layoutButton.click()
+    assert user_state(graded) == before
+    assert module.ui.layoutButton.text == "Show T1, T2, FLAIR side by side"
+
+
+def test_a_layout_that_the_user_chooses_meanwhile_stays(host, module, graded):
+    import slicer
+
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    module.ui.layoutButton.click()
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    assert user_state(graded)[1:] == before[1:]
+    assert module.ui.layoutButton.text.startswith("Show")
+
+
+def test_what_the_user_changes_meanwhile_is_left_alone(host, module, graded):
+    as_a_user_has_it(graded)
+    module.ui.layoutButton.click()
+    graded[3].GetDisplayNode().SetSliceIntersectionThickness(5)
+    module.ui.layoutButton.click()
+    display = graded[3].GetDisplayNode()
+    assert display.GetSliceIntersectionThickness() == 5 and display.GetVisibility2DFill() == 1
+
+
+def test_labelmaps_are_outlined_in_the_own_views_only(host, module, scene, grade):
+    scene.sequences()
+    mask = scene.labelmap()
+    grade()
+    users = composites()["Red"].GetLabelVolumeID()
+    module.ui.layoutButton.click()
+    assert [composites()[name].GetLabelVolumeID() for name in OWN] == [mask.GetID()] * 3
+    assert all(slice_nodes()[name].GetUseLabelOutline() for name in OWN)
+    assert composites()["Red"].GetLabelVolumeID() == users
+    assert not slice_nodes()["Red"].GetUseLabelOutline()
+
+
+def test_the_way_back_is_there_when_the_result_is_not(host, module, graded):
+    import slicer
+
+    before = slicer.app.layoutManager().layout
+    module.ui.layoutButton.click()
+    module.ui.t2Selector.setCurrentNode(None)
+    assert not module.ui.viewFrame.isHidden() and module.ui.layoutButton.enabled
+    assert not module.ui.sliceSlider.enabled
+    module.ui.layoutButton.click()
+    assert slicer.app.layoutManager().layout == before
+    assert module.ui.viewFrame.isHidden()
+
+
+def test_the_next_patient_takes_the_places(host, module, graded, scene, grade):
+    module.ui.layoutButton.click()
+    second = scene.case("berta", 0.1)
+    for box, node in zip(("t1", "t2", "flair", "mask"), second, strict=True):
+        getattr(module.ui, f"{box}Selector").setCurrentNode(node)
+    grade()
+    assert [composites()[name].GetBackgroundVolumeID() for name in OWN] == [one.GetID() for one in second[:3]]
+
+
+def test_closing_the_scene_gives_the_layout_back(host, module, graded):
+    import slicer
+
+    module.ui.layoutButton.click()
+    host.close_scene()
+    assert slicer.app.layoutManager().layout != LAYOUT
+    assert module.ui.viewFrame.isHidden()
+
+
+# Maps
+
+
+def with_map(host, module):
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: module.widget.controller.viewer.run is None, 30)
+
+
+def test_the_map_comes_after_the_grade_and_goes_without_a_trace(host, module, graded):
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    assert module.ui.mapSelector.isHidden()
+    with_map(host, module)
+    maps = {name: module.logic.node(f"map.{name}") for name in ("T1", "T2", "FLAIR")}
+    assert composites()["Red"].GetForegroundVolumeID() == maps["T1"].GetID()
+    assert composites()["Red"].GetForegroundOpacity() == pytest.approx(0.6)
+    assert (
+        "Orange: evidence for HGG" in module.ui.mapLabel.text and "no localisation" in module.ui.mapLabel.text
+    )
+    module.ui.mapSelector.setCurrentIndex(2)
+    module.ui.opacitySlider.setValue(30)
+    assert composites()["Yellow"].GetForegroundVolumeID() == maps["FLAIR"].GetID()
+    assert composites()["Yellow"].GetForegroundOpacity() == pytest.approx(0.3)
+    module.ui.mapCheckBox.click()
+    assert user_state(graded) == before
+    assert module.ui.mapSelector.isHidden() and module.logic.node("map.T1") is maps["T1"]
+
+
+def test_side_by_side_each_sequence_has_its_own_map(host, module, graded):
+    module.ui.layoutButton.click()
+    with_map(host, module)
+    expected = [module.logic.node(f"map.{name}").GetID() for name in ("T1", "T2", "FLAIR")]
+    assert [composites()[name].GetForegroundVolumeID() for name in OWN] == expected
+    module.ui.layoutButton.click()
+    module.ui.layoutButton.click()
+    assert [composites()[name].GetForegroundVolumeID() for name in OWN] == expected
+
+
+def test_a_map_lies_on_the_patient_and_has_a_legend(host, module, graded):
+    import slicer
+
+    with_map(host, module)
+    node = module.logic.node("map.FLAIR")
+    matrix = slicer.util.arrayFromVTKMatrix(_ijk_to_ras(node))
+    assert matrix @ [0, 0, 0, 1] == pytest.approx([11.0, 9.0, 0.0, 1.0])
+    assert node.GetDisplayNode().GetColorNode() is module.logic.node("colours")
+    assert (node.GetDisplayNode().GetWindow(), node.GetDisplayNode().GetLevel()) == (4.0, 0.0)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+    assert legend.GetVisibility() and "+ HGG" in legend.GetTitleText()
+    module.ui.mapCheckBox.click()
+    assert not legend.GetVisibility()
+
+
+def _ijk_to_ras(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def test_colours_are_clear_in_the_middle_and_differ_at_the_ends(host):
+    from GliomaGradingLib.scene.maps import tones
+
+    table = tones(255)
+    assert table[127, 3] == 0 and table[0, 3] == table[-1, 3] == 1
+    assert table[0, 2] > table[0, 0] and table[-1, 0] > table[-1, 2]
+    brightness = table[145:, :3].sum(axis=1)
+    assert (np.diff(brightness) > 0).all()  # stronger is brighter, not only less transparent
+
+
+def test_a_map_is_cancelled_by_unticking(host, module, scene, grade):
+    nodes = scene.case("pause")
+    grade()
+    before = scene.ids()
+    module.ui.mapCheckBox.click()
+    assert module.widget.controller.viewer.run is not None and module.ui.cancelButton.enabled
+    host.wait(lambda: "Mapping" in module.ui.mapLabel.text, 10)
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: module.widget.controller.viewer.run is None, 5)
+    assert scene.ids() == before and not module.ui.mapCheckBox.checked
+    assert module.ui.mapLabel.text == "Cancelled." and module.ui.gradeButton.enabled
+    assert nodes[0].GetScene() is not None
+
+
+def test_grade_goes_before_a_map_that_is_being_made(host, module, scene, grade):
+    scene.case("pause")
+    grade()
+    module.ui.mapCheckBox.click()
+    grade()
+    assert module.widget.controller.viewer.run is None and not module.ui.mapCheckBox.checked
+    assert len(scene.results()) == 1 and module.logic.node("map.T1") is None
+
+
+def test_regrading_gives_the_users_foreground_back(host, module, graded, grade, scene):
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    with_map(host, module)
+    count = len(scene.ids())
+    grade()
+    assert user_state(graded)[1] == before[1]
+    assert len(scene.ids()) < count and module.logic.node("map.T1") is None
+    with_map(host, module)
+    assert len(scene.ids()) == count
+
+
+def test_removal_of_a_shown_map(host, module, graded):
+    import slicer
+
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    with_map(host, module)
+    slicer.mrmlScene.RemoveNode(module.logic.node("map.T1"))
+    host.pump(0.2)
+    assert user_state(graded) == before and not module.ui.mapCheckBox.checked
+    with_map(host, module)
+    assert module.logic.published.hasMaps
+
+
+def test_a_worker_that_has_forgotten_gets_the_images_again(host, module, graded):
+    module.logic.close()
+    with_map(host, module)
+    assert module.logic.published.hasMaps and module.ui.mapLabel.text.startswith("Blue")
+
+
+def test_changed_images_get_no_map(host, module, graded):
+    import slicer
+
+    module.logic.close()
+    slicer.util.arrayFromVolume(graded[0])[:] = 0.2
+    with_map(host, module)
+    assert module.ui.mapLabel.text.startswith("✖ The images have changed since they were graded (case)")
+    assert not module.ui.mapCheckBox.checked and not module.logic.published.hasMaps
+
+
+# The scene on disk
+
+
+def test_a_saved_scene_has_maps_plot_and_the_users_views(host, module, graded, tmp_path):
+    import slicer
+
+    as_a_user_has_it(graded)
+    module.ui.layoutButton.click()
+    with_map(host, module)
+    table = [module.logic.node("slices").GetCellText(row, 2) for row in range(20)]
+    array = slicer.util.arrayFromVolume(module.logic.node("map.T2")).copy()
+    saved = tmp_path / "fall.mrb"
+    assert slicer.util.saveScene(str(saved))
+    assert slicer.app.layoutManager().layout == LAYOUT  # the user's eyes are where they were
+    assert composites()[OWN[0]].GetForegroundVolumeID() == module.logic.node("map.T1").GetID()
+    host.close_scene()
+    slicer.util.loadScene(str(saved))
+    host.pump(0.3)
+    assert slicer.app.layoutManager().layout != LAYOUT
+    assert composites()["Red"].GetForegroundVolumeID() == module.logic.node("FLAIR").GetID()
+    assert module.logic.node("mask").GetDisplayNode().GetVisibility2DFill() == 1
+    assert [module.logic.node("slices").GetCellText(row, 2) for row in range(20)] == table
+    assert np.array_equal(slicer.util.arrayFromVolume(module.logic.node("map.T2")), array)
+    assert module.logic.node("colours").GetNumberOfColors() == 255
+    chart = module.logic.node("chart")
+    assert [chart.GetNthPlotSeriesNode(i).GetTableNode() is not None for i in range(6)] == [True] * 6
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+    with_map(host, module)
+    assert composites()["Red"].GetForegroundVolumeID() == module.logic.node("map.T1").GetID()
+
+
+def test_removal_of_a_result_takes_everything_with_it(host, module, scene, grade):
+    from GliomaGradingLib.scene.results import remove
+
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    before = scene.ids()
+    grade()
+    with_map(host, module)
+    remove(module.logic.node("result"))
+    host.pump(0.2)
+    assert scene.ids() == before
+
+
+# Sample data
+
+
+def test_sample_data_has_the_synthetic_case(host, module, monkeypatch):
+    import SampleData
+    import slicer
+    from GliomaGradingLib.scene import sample_data
+
+    sources = SampleData.SampleDataLogic.sampleDataSourcesByCategory("GliomaGrading")
+    assert [one.sampleName for one in sources] == ["GliomaGradingSampleHGG", "GliomaGradingSampleLGG"]
+    from pathlib import Path
+
+    assert all(Path(one.thumbnailFileName).is_file() for one in sources)
+    monkeypatch.setattr(sample_data, "write_sample_case", _small_sample)
+    nodes = SampleData.downloadSample("GliomaGradingSampleLGG")
+    assert nodes is slicer.util.getNode("synthetic-lgg_t1")
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    assert module.ui.maskSelector.currentNode().GetName() == "synthetic-lgg_seg"
+
+
+def test_the_panel_offers_the_sample_while_there_is_nothing(host, module, monkeypatch, grade):
+    from GliomaGradingLib.scene import sample_data
+
+    monkeypatch.setattr(sample_data, "write_sample_case", _small_sample)
+    assert not module.ui.sampleButton.isHidden() and module.ui.sampleButton.enabled
+    module.ui.sampleButton.click()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    assert module.ui.sampleButton.isHidden()
+    grade()
+    assert module.logic.result.case == "synthetic-hgg"
+
+
+def test_a_sample_that_cannot_be_written_is_said(host, module, monkeypatch):
+    from GliomaGradingLib.errors import UsageError
+    from GliomaGradingLib.scene import sample_data
+
+    def fail(*_):
+        raise UsageError("the sample case cannot be written", "disk", "make room")
+
+    monkeypatch.setattr(sample_data, "sample_folder", lambda preset: sample_data.Path("/nowhere"))
+    monkeypatch.setattr(sample_data, "write_sample_case", fail)
+    module.ui.sampleButton.click()
+    assert module.ui.messageLabel.text == "✖ The sample case cannot be written (disk).\nMake room."
+    assert module.ui.sampleButton.enabled
+
+
+def _small_sample(folder, preset):
+    """Files of a few voxels in place of the phantom, which takes seconds."""
+    import SimpleITK as sitk
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("t1", "t2", "flair"):
+        sitk.WriteImage(
+            sitk.GetImageFromArray(np.full((8, 10, 12), 0.9, np.float32)),
+            str(folder / f"synthetic-{preset}_{part}.nii.gz"),
+        )
+    mask = np.zeros((8, 10, 12), np.uint8)
+    mask[2:5, 3:7, 4:9] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(folder / f"synthetic-{preset}_seg.nii.gz"))

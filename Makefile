@@ -6,6 +6,11 @@ CASE ?=
 PROTOCOL ?= patient
 SHARED ?= ../shared/data
 BUILD := build
+PREPARED := $(BUILD)/data/tumour-region.npz
+REPEATS := $(if $(filter patient,$(PROTOCOL)),3,1)
+TRAIN = $(BIN)/glioma-grading train --data $(PREPARED) --pretrained $(SHARED)/bvlc_googlenet.pt \
+  --protocol $(PROTOCOL) --repeats $(REPEATS) --resume --output $(BUILD)/train/
+EVALUATE = $(BIN)/glioma-grading evaluate
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
@@ -51,11 +56,11 @@ lint: $(VENV)/.development
 	$(BIN)/mypy
 
 ## bench        benchmark tables into Resources/Benchmarks (real patients in SHARED)
-bench: $(VENV)/.development
+bench: data
 	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases --crops $(SHARED)
 	$(BIN)/python Testing/benchmarks/unlike_cases.py --cases $(SHARED)/cases
-	$(BIN)/python Testing/benchmarks/saliency_checks.py --data $(BUILD)/data/tumour-region.npz
-	$(BIN)/python -m Testing.benchmarks --shared $(SHARED) --data $(BUILD)/data/tumour-region.npz
+	$(BIN)/python Testing/benchmarks/saliency_checks.py --data $(SHARED)
+	$(BIN)/python -m Testing.benchmarks --shared $(SHARED) --data $(PREPARED)
 	$(BIN)/python -m Testing.evidence
 
 ## robust       the table of bad inputs and 500 gradings with random cancels, into Resources/Robustness.md
@@ -68,33 +73,57 @@ fuzz: $(VENV)/.development
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	for target in readers protocol bundle weights; do $(BIN)/python -m Testing.fuzz $$target --seconds 600; done
 
-## screenshots  the README's pictures, from the demo
+## screenshots  the README's pictures: the real module in the embedded Slicer, and the demo's slices
+SHOT = $(BIN)/python -m Testing.panel_picture $(BUILD)/demo/synthetic-hgg Resources/Screenshots
 screenshots: demo
 	mkdir -p Resources/Screenshots
-	cp $(BUILD)/demo/slices.png Resources/Screenshots/slices.png
-	if [ -f $(BUILD)/demo/panel.png ]; then cp $(BUILD)/demo/panel.png Resources/Screenshots/panel.png; fi
+	cp $(BUILD)/demo/slices.png $(BUILD)/demo/panel.png Resources/Screenshots/
+	for state in before during error indeterminate maps; do $(SHOT)/$$state.png --state $$state || exit 1; done
+	$(SHOT)/narrow.png --width 320
+	$(SHOT)/dark.png --state sides --colors dark
+	$(BIN)/python -m Testing.smaller Resources/Screenshots/*.png
 
 ## slicer       the module in the embedded Slicer, in a real window
 slicer: $(VENV)/.product graphics
 	$(BIN)/python -m Testing.host show GliomaGrading/GliomaGrading.py
 
 ## data         training data of real patients, from SHARED
-data: $(BUILD)/data/tumour-region.npz
-$(BUILD)/data/tumour-region.npz: | $(VENV)/.development
+data: $(PREPARED)
+$(PREPARED): | $(VENV)/.development
 	$(BIN)/glioma-grading prepare --crops $(SHARED)/tumour_crops.npz --table $(SHARED)/tumour_crops.csv --output $@
 
-## train        the three models of every split of PROTOCOL (patient or image); resumes
+## train        the three models under PROTOCOL=patient (3 repeats) or image (with its three controls); resumes
 train: data
-	$(BIN)/glioma-grading train --data $(BUILD)/data/tumour-region.npz --protocol $(PROTOCOL) \
-	  --pretrained $(SHARED)/bvlc_googlenet.pt --output $(BUILD)/train/$(PROTOCOL) --resume
+	$(TRAIN)$(PROTOCOL)
+ifeq ($(PROTOCOL),image)
+	$(TRAIN)image-whole --whole-patients
+	$(TRAIN)image-shuffled --shuffle-grades
+	$(TRAIN)image-whole-shuffled --whole-patients --shuffle-grades
+endif
 
-## evaluate     figures and plots of PROTOCOL into Resources/Evaluation
+## evaluate     figures, tables and plots of PROTOCOL into Resources/Evaluation
 evaluate: train
-	$(BIN)/glioma-grading evaluate $(BUILD)/train/$(PROTOCOL) --output Resources/Evaluation/$(PROTOCOL)
+	$(EVALUATE) $(BUILD)/train/$(PROTOCOL) --output Resources/Evaluation/$(PROTOCOL)
+ifeq ($(PROTOCOL),image)
+	for cell in image-whole image-shuffled image-whole-shuffled; do \
+	  $(EVALUATE) $(BUILD)/train/$$cell --output Resources/Evaluation/$$cell || exit 1; done
+	$(EVALUATE) Resources/Evaluation --protocols --output Resources/Evaluation/protocols
+else
+	echo '{"pretrained": false, "probe": false, "epochs": 4, "learning_rate": 0.0005}' > $(BUILD)/train/scratch.json
+	$(BIN)/glioma-grading train --data $(PREPARED) --recipe $(BUILD)/train/scratch.json \
+	  --output $(BUILD)/train/scratch --resume
+	$(EVALUATE) $(BUILD)/train/patient --baselines --data $(PREPARED) --scratch $(BUILD)/train/scratch \
+	  --pretrained $(SHARED)/bvlc_googlenet.pt --output Resources/Evaluation/baselines
+	$(EVALUATE) $(BUILD)/train/patient --subgroups --table $(SHARED)/tumour_crops.csv \
+	  --output Resources/Evaluation/subgroups
+	$(EVALUATE) --external --data $(PREPARED) --output Resources/Evaluation/external
+	$(EVALUATE) --ablation --data $(PREPARED) --pretrained $(SHARED)/bvlc_googlenet.pt --output Resources/Evaluation
+endif
+	$(BIN)/python -m Testing.evidence
 
 ## bundle       the models that ship: all shippable patients, calibrated on the patient protocol
 bundle: data
-	$(BIN)/glioma-grading train --data $(BUILD)/data/tumour-region.npz --pretrained $(SHARED)/bvlc_googlenet.pt \
+	$(BIN)/glioma-grading train --data $(PREPARED) --pretrained $(SHARED)/bvlc_googlenet.pt \
 	  --output $(BUILD)/train/final --final GliomaGrading/Resources/Models/glioma-tcga \
 	  --study $(BUILD)/train/patient --resume
 

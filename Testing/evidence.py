@@ -30,53 +30,110 @@ def patient_table() -> str:
     return table(figures_of("patient"))
 
 
-def paper_table() -> str:
-    """The paper's figures beside ours under the same protocol, and ours by patient."""
-    image, patient = figures_of("image"), figures_of("patient")
+def calibration_table() -> str:
+    """Slope, intercept, errors and AUGRC of every probability, by patient."""
+    from GliomaGradingLib.training.evaluate import SCORED, cell
+
+    figures = figures_of("patient")
+    names = ("calibration_slope", "calibration_intercept", "brier", "calibration_error")
     lines = [
-        "| AUC, accuracy | paper, by image | ours, by image (326 patients) | ours, by patient (156) |",
-        "|---|---|---|---|",
+        "| | slope | intercept | Brier score | calibration error | if perfect | AUGRC |",
+        "|---" * 7 + "|",
     ]
-    for ours, theirs in (("T1", "T1"), ("T2", "T2"), ("FLAIR", "FLAIR"), ("vote", "vote")):
-        paper = image["paper"][theirs]
-        cells = [f"{paper['auc']:.4f}, {paper['accuracy']:.4f}"]
-        cells += [_auc_and_accuracy(figures["figures"], ours) for figures in (image, patient)]
-        lines.append(f"| {ours} | " + " | ".join(cells) + " |")
+    for row in SCORED:
+        values, chance = figures["figures"][row], figures["calibration_error_by_chance"][row]
+        cells = [*(cell(values[name]) for name in names), f"{chance:.3f}", cell(values["augrc"])]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _auc_and_accuracy(figures: dict[str, Any], name: str) -> str:
-    """Of a sequence, or of the vote: the AUC of the mean probability, the accuracy of the majority."""
-    by_score, by_call = ("soft", "majority") if name == "vote" else (name, name)
-    return f"{figures[by_score]['auc']['value']:.4f}, {figures[by_call]['accuracy']['value']:.4f}"
+def delong_sentence() -> str:
+    """The vote against the best single sequence."""
+    found = figures_of("patient")["vote_against_best_sequence"]
+    soft, together = found["soft"], found["together"]
+    return (
+        f"By DeLong's test the vote's AUC (mean probability) of {soft['first']:.3f} differs from the best "
+        f"single sequence's ({found['sequence']}, {soft['second']:.3f}) by "
+        f"{soft['first'] - soft['second']:+.3f} (z {soft['z']:.2f}, p {soft['p']:.3f}); "
+        f"that of the three calibrated together ({together['first']:.3f}) by "
+        f"{together['first'] - together['second']:+.3f} (z {together['z']:.2f}, p {together['p']:.3f}).\n"
+    )
 
 
-def invariance_table() -> str:
-    return (BENCHMARKS / "input_invariance.md").read_text(encoding="utf-8")
+def paper_table() -> str:
+    """The paper's figures beside ours under its protocol, by patient, and both with shuffled grades."""
+    from GliomaGradingLib.training.protocols import protocol_table
+
+    return protocol_table(figures_of("protocols"))
+
+
+def leakage_sentence() -> str:
+    return figures_of("protocols")["sentence"]
+
+
+def baseline_rows() -> str:
+    from GliomaGradingLib.training.baselines import baseline_table
+
+    return baseline_table(figures_of("baselines"))
+
+
+def external_rows() -> str:
+    from GliomaGradingLib.training.external import external_table
+
+    figures = figures_of("external")
+    return f"{external_table(figures)}\n{figures['never_used_for_any_choice']}\n"
+
+
+def subgroup_rows() -> str:
+    from GliomaGradingLib.training.subgroups import subgroup_table
+
+    return subgroup_table(figures_of("subgroups"))
+
+
+def ablation_rows() -> str:
+    return (EVALUATION / "ablation.md").read_text(encoding="utf-8")
+
+
+def benchmark(name: str) -> Callable[[], str]:
+    """The table that a benchmark has left."""
+    return lambda: (BENCHMARKS / f"{name}.md").read_text(encoding="utf-8")
 
 
 def decision_sentence() -> str:
     """How many patients got no decision, and how often the vote was right with and without one."""
     from GliomaGradingLib.bundle import open_bundle
-    from GliomaGradingLib.training.evaluate import read_probabilities
+    from GliomaGradingLib.training.evidence import read_probabilities
+    from GliomaGradingLib.training.selective import decision_figures
 
     units, probabilities = read_probabilities(EVALUATION / "patient" / "probabilities.csv")
-    rule, together = open_bundle().decisionRule(), probabilities[:, 3]
-    vote = (probabilities[:, :3] >= 0.5).sum(axis=1) >= 2
-    withheld = ((together > rule.low) & (together < rule.high)) | (vote != (together >= 0.5))
-    right = vote == (units.grade == 1)
-    inside, outside = 100 * right[withheld].mean(), 100 * right[~withheld].mean()
+    repeats = len(set(units.repeat))
+    parts = [units.repeat == repeat for repeat in sorted(set(units.repeat))]
+    rule = open_bundle().decisionRule()
+    tables = [decision_figures(units.grade[part], probabilities[part], rule) for part in parts]
+    mean = {name: 100 * sum(table[name] for table in tables) / repeats for name in tables[0]}
+    patients = len(units.patient) / repeats
+    over = f" (mean of {repeats} repeats)" if repeats > 1 else ""
     return (
-        f"The decision was withheld for {withheld.sum()} of {len(withheld)} patients, of whose votes "
-        f"{inside:.0f} % were right; of the others' votes {outside:.0f} % were right.\n"
+        f"The decision was withheld for {patients * (1 - mean['coverage'] / 100):.0f} of {patients:.0f} "
+        f"patients{over}, of whose votes {mean['accuracy_withheld']:.0f} % were right; of the others' votes "
+        f"{mean['accuracy_decided']:.0f} % were right.\n"
     )
 
 
 QUOTES: dict[str, Callable[[], str]] = {
     "patient": patient_table,
+    "calibration": calibration_table,
+    "delong": delong_sentence,
     "decision": decision_sentence,
     "paper": paper_table,
-    "invariance": invariance_table,
+    "leakage": leakage_sentence,
+    "baselines": baseline_rows,
+    "external": external_rows,
+    "subgroups": subgroup_rows,
+    "ablation": ablation_rows,
+    "invariance": benchmark("input_invariance"),
+    "unlike": benchmark("unlike_cases"),
+    "saliency": benchmark("saliency_checks"),
 }
 
 

@@ -6,6 +6,8 @@ nothing about how well real tumours are graded.
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import UsageError
-from .export.files import write_atomically
+from .export.files import all_or_nothing
 from .phantom import FIRST, SIZE, Lesion, build, ramp
 from .volume import Volume
 from .words import SEQUENCES
@@ -26,14 +28,17 @@ MARKER = "SYNTHETIC.txt"
 NOTE = "SYNTHETIC phantom, no patient: GliomaGrading sample"
 
 PRESETS: dict[str, Lesion] = {
-    "hgg": Lesion((-36, -16, 24), 20, 2.6, 13, 0.72, (7, 0, -1), diffuse=False),
-    "lgg": Lesion((34, 28, 26), 20, 2.2, 0, 0, (-1.5, 0, 0), diffuse=True),
+    "hgg": Lesion((-34, -16, 30), 24, 3.0, 14, 0.6, (8, 0, -1), diffuse=False),
+    "lgg": Lesion((34, 28, 26), 20, 3.2, 0, 0, (-1.5, 0, 0), diffuse=True),
 }
 """hgg: ring with a necrotic centre, oedema and midline shift. lgg: even, well outlined, neither."""
 
 SEED = 20200
 NOISE = 11.0
 """Deviation of the receiver noise before the magnitude is taken; white matter on T1 is at 660."""
+
+
+_NIFTI_HEADER = 352
 
 
 def sample_volumes(preset: str = "hgg") -> dict[str, Volume]:
@@ -44,9 +49,7 @@ def sample_volumes(preset: str = "hgg") -> dict[str, Volume]:
     Raises:
         UsageError: no such preset.
     """
-    if preset not in PRESETS:
-        raise UsageError(f"no sample is called {preset!r}", remedy=f"choose one of {', '.join(PRESETS)}")
-    pure, mask = build(SEED, PRESETS[preset])
+    pure, mask = build(SEED, _lesion(preset))
     rng = np.random.default_rng(SEED + 1)
     arrays = {name: _received(image, rng) for name, image in zip(SEQUENCES, pure, strict=True)}
     return {name: _volume(array, preset) for name, array in {**arrays, "mask": mask}.items()}
@@ -62,13 +65,13 @@ def write_sample_case(folder: str | Path, preset: str = "hgg") -> Path:
         UsageError: no such preset, or ``folder`` is a file or cannot be written.
     """
     folder = Path(folder)
-    volumes = sample_volumes(preset)
+    _lesion(preset)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, volume in volumes.items():
-            suffix = "seg" if name == "mask" else name.lower()
-            write_atomically(folder / f"{sample_identifier(preset)}_{suffix}.nii.gz", _nifti(volume))
-        write_atomically(folder / MARKER, _marker_text(preset))
+        with all_or_nothing(folder) as write:  # which makes the folder before the work, that takes seconds
+            for name, volume in sample_volumes(preset).items():
+                suffix = "seg" if name == "mask" else name.lower()
+                write(f"{sample_identifier(preset)}_{suffix}.nii.gz", _nifti(volume))
+            write(MARKER, _marker_text(preset))
     except OSError as error:
         raise UsageError(
             f"the sample case cannot be written ({error.strerror})",
@@ -76,6 +79,12 @@ def write_sample_case(folder: str | Path, preset: str = "hgg") -> Path:
             "choose a folder you may write to",
         ) from error
     return folder
+
+
+def _lesion(preset: str) -> Lesion:
+    if preset not in PRESETS:
+        raise UsageError(f"no sample is called {preset!r}", remedy=f"choose one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
 
 
 def sample_identifier(preset: str) -> str:
@@ -130,6 +139,8 @@ def _coil() -> np.ndarray:
 def _nifti(volume: Volume) -> bytes:
     """A NIfTI-1 file, written by ITK, with the note in its description and no time in its gzip header."""
     plain = bytearray(_plain_nifti(volume.toImage()))
+    if len(plain) != _NIFTI_HEADER + volume.array.nbytes:  # ITK does not say so
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if struct.unpack_from("<i", plain)[0] != 348:
         raise RuntimeError("ITK did not write a little-endian NIfTI-1 header")
     struct.pack_into("80s", plain, 148, NOTE.encode("ascii"))

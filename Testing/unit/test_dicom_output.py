@@ -303,7 +303,9 @@ def assert_valid(path: Path) -> None:
     would need (study date and the like, where the source has none)."""
     if shutil.which("dciodvfy") is None:
         pytest.skip("needs dciodvfy (Debian: dicom3tools)")
-    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        ["dciodvfy", str(path)], capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
+    )
     lines = (said.stdout + said.stderr).splitlines()
     assert not [line for line in lines if line.startswith("Error")], said.stderr
     known = (dicom_codes.PRIVATE, "needed to build DICOMDIR")
@@ -319,7 +321,14 @@ def test_dciodvfy_has_no_complaint(written, name):
 def test_dcmtk_reads_the_report(written):
     if shutil.which("dsrdump") is None:
         pytest.skip("needs dsrdump (Debian: dcmtk)")
-    said = subprocess.run(["dsrdump", str(written / REPORT)], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["dsrdump", str(written / REPORT)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+    )
     assert '(82334004,SCT,"Indeterminate")' in said.stdout and "Comprehensive SR" in said.stdout
     assert not [line for line in said.stderr.splitlines() if line.startswith(("E:", "F:"))]
 

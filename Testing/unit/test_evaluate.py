@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
+from GliomaGradingLib.errors import UsageError
+from GliomaGradingLib.training.delong import delong_test
 from GliomaGradingLib.training.evaluate import (
     all_figures,
+    by_fold,
     calibrate,
     evaluate_study,
-    probabilities_csv,
-    read_probabilities,
     table,
     unit_probabilities,
+    vote_against_best,
 )
+from GliomaGradingLib.training.evidence import probabilities_csv, read_evidence, read_probabilities
 from GliomaGradingLib.training.metrics import (
     auc,
+    augrc,
     calibration_error,
+    calibration_error_by_chance,
+    calibration_intercept,
+    calibration_slope,
     classification_figures,
     fit_platt,
+    majority_figures,
     probability_figures,
+    risk_coverage,
+    wilson,
     with_intervals,
 )
 from GliomaGradingLib.training.recipe import Recipe
+from GliomaGradingLib.training.selective import decision_figures, withheld
 from GliomaGradingLib.training.study import STUDY, Predictions, Study, predictions_csv
+from GliomaGradingLib.voting import Calibration, DecisionRule, decide
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Intervals are not what most tests are about, and take their time."""
+    monkeypatch.setattr("GliomaGradingLib.training.evaluate.DRAWS", 40)
+    monkeypatch.setattr("GliomaGradingLib.training.plots.DRAWS", 20)
 
 
 def predictions(patients: int = 60, repeats: int = 1, slices: int = 1, seed: int = 0) -> Predictions:
@@ -120,7 +142,7 @@ def test_together_is_better_than_the_best_sequence_when_errors_are_independent()
     best = max(figures[name]["auc"]["value"] for name in ("T1", "T2", "FLAIR"))
     assert figures["together"]["auc"]["value"] > best
     assert figures["together"]["auc"]["low"] < figures["together"]["auc"]["value"]
-    assert set(figures["majority"]) == {"accuracy", "balanced_accuracy", "sensitivity", "specificity"}
+    assert set(figures["majority"]) == {"auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"}
 
 
 def test_calibration_of_the_three_together_gives_the_mean_rate():
@@ -134,36 +156,218 @@ def test_calibration_of_the_three_together_gives_the_mean_rate():
     assert rate == pytest.approx(units.grade.mean(), abs=0.01)
 
 
-def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
-    units = predictions(patients=40, repeats=2, slices=3)
-    study = Study(repeats=2, recipe=Recipe(epochs=1))
+def study_folder(tmp_path, units: Predictions, **settings) -> Path:
+    """A finished study's folder, with two epochs of curves a run."""
+    study = Study(repeats=len(np.unique(units.repeat)), recipe=Recipe(epochs=2), **settings)
     folder = tmp_path / "study"
-    folder.mkdir()
-    (folder / STUDY).write_text(json.dumps(__import__("dataclasses").asdict(study)))
+    for run in ("repeat0-fold0-T1", "repeat0-fold1-T1"):
+        (folder / "runs" / run).mkdir(parents=True)
+        rows = "1,1e-4,0.7,0.6,nan,nan\n2,1e-5,0.5,0.8,nan,nan\n"
+        header = "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
+        (folder / "runs" / run / "curves.csv").write_text(header + rows)
+    (folder / STUDY).write_text(json.dumps(asdict(study)))
     (folder / "predictions.csv").write_text(predictions_csv(units))
-    (folder / "splits.json").write_text("[]\n")
+    whole = [f"p001/{i}" for i in range(20)]
+    parts = {"train": [*whole, "p002/7", "p002/3"], "validation": [], "test": ["p003/1"]}
+    split = {"repeat": 0, "fold": 0, **parts}
+    (folder / "splits.json").write_text(json.dumps([split]))
+    return folder
+
+
+def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
+    folder = study_folder(tmp_path, predictions(patients=40, repeats=2, slices=3))
     figures = evaluate_study(folder, tmp_path / "out", "command")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {
-        "figures.json",
-        "probabilities.csv",
-        "splits.json",
-        "curves.png",
-        "roc.png",
-        "reliability.png",
-    }
+    plots = {"curves.png", "roc.png", "reliability.png", "risk_coverage.png"}
+    assert names == {"figures.json", "probabilities.csv", "splits.json", "curves.csv", *plots}
     stored = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert stored["units_tested"] == 80 and stored["patients"] == 40
-    again = all_figures(*read_probabilities(tmp_path / "out" / "probabilities.csv"), draws=10)
+    units, probabilities = read_probabilities(tmp_path / "out" / "probabilities.csv")
+    again = all_figures(units, probabilities, draws=10)
     for name, values in stored["figures"].items():
         for figure, value in values.items():
             assert again[name][figure]["value"] == pytest.approx(value["value"], abs=1e-5), (name, figure)
     assert f"{stored['figures']['T2']['auc']['value']:.3f}" in table(figures)
+    assert [row["fold"] for row in stored["by_fold"]][:3] == [None, 0, 1]
 
 
-def test_probabilities_come_back_from_csv():
+def test_evidence_remakes_itself_byte_for_byte(tmp_path):
+    folder = study_folder(tmp_path, predictions(patients=40, slices=3))
+    evaluate_study(folder, tmp_path / "first", "command")
+    evaluate_study(tmp_path / "first", tmp_path / "second", "command")
+    for path in sorted((tmp_path / "first").iterdir()):
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
+
+
+def test_splits_name_a_patient_once(tmp_path):
+    evidence = read_evidence(study_folder(tmp_path, predictions(patients=10)))
+    assert evidence.splits[0]["train"] == ["p001", "p002/3,7"]
+    assert evidence.splits[0]["test"] == ["p003/1"]
+    assert evidence.curves.splitlines()[3] == "0,1,T1,1,1e-4,0.7,0.6,nan,nan"
+
+
+def test_a_folder_with_neither_study_nor_evidence_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match="no finished study"):
+        read_evidence(tmp_path)
+    (tmp_path / "probabilities.csv").write_text("")
+    with pytest.raises(UsageError, match="evidence cannot be read"):
+        read_evidence(tmp_path)
+
+
+def test_probabilities_come_back_from_csv(tmp_path):
     units = predictions()
     probabilities = unit_probabilities(Study(), units)
     text = probabilities_csv(units, probabilities)
     assert text.splitlines()[0].endswith("flair_probability_hgg,probability_hgg")
     assert len(text.splitlines()) == 61
+    (tmp_path / "p.csv").write_text(text)
+    again, values = read_probabilities(tmp_path / "p.csv")
+    np.testing.assert_allclose(again.logits, units.logits, atol=1e-5)
+    np.testing.assert_allclose(values, probabilities, atol=1e-6)
+
+
+def pair_shares(grades: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(HGG, LGG) of every pair: 1 in order, one half for a tie."""
+    hgg, lgg = scores[grades == 1][:, None], scores[grades == 0][None, :]
+    return (hgg > lgg) + 0.5 * (hgg == lgg)
+
+
+def test_delong_is_the_variance_of_the_pairs_shares():
+    rng = np.random.default_rng(4)
+    grades = rng.integers(0, 2, 60)
+    first = np.round(rng.normal(grades, 1), 1)  # rounded: ties
+    second = np.round(0.5 * first + rng.normal(0.4 * grades, 1), 1)
+    found = delong_test(grades, first, second)
+    pairs = [pair_shares(grades, scores) for scores in (first, second)]
+    hgg, lgg = np.array([p.mean(1) for p in pairs]), np.array([p.mean(0) for p in pairs])
+    covariance = np.cov(hgg) / hgg.shape[1] + np.cov(lgg) / lgg.shape[1]
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    assert found.first == pytest.approx(roc_auc_score(grades, first))
+    assert found.second == pytest.approx(roc_auc_score(grades, second))
+    assert found.error == pytest.approx(np.sqrt(variance))
+    assert found.z == pytest.approx((found.first - found.second) / np.sqrt(variance))
+
+
+# of MLstatkit 0.1.91, Delong_test(grades, second, first), on the same numbers
+DELONG_Z, DELONG_P = 2.0269917741, 0.0426632539
+
+
+def test_delong_gives_what_another_implementation_gives():
+    grades = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+    first = np.array([1, 3, 2, 5, 4, 2, 6, 3, 5, 7, 6, 4, 8, 9, 3, 7, 8, 6]) / 10
+    second = np.array([2, 3, 6, 5, 4, 1, 7, 3, 4, 7, 2, 4, 5, 9, 3, 6, 8, 5]) / 10
+    found = delong_test(grades, first, second)
+    assert (found.z, found.p) == pytest.approx((DELONG_Z, DELONG_P), abs=1e-6)
+
+
+def test_delong_of_repeats_is_of_the_mean_auc():
+    rng = np.random.default_rng(5)
+    grades = rng.integers(0, 2, 80)
+    first, second = rng.normal(grades, 1.2, (3, 80)), rng.normal(0.5 * grades, 1.2, (3, 80))
+    found = delong_test(grades, first, second)
+    assert found.first == pytest.approx(np.mean([roc_auc_score(grades, row) for row in first]))
+    single = delong_test(grades, first[0], second[0])
+    assert found.error < single.error  # the repeats' own noise is averaged away
+    same = delong_test(grades, np.tile(first[0], (3, 1)), np.tile(second[0], (3, 1)))
+    assert (same.z, same.p) == pytest.approx((single.z, single.p))
+    assert delong_test(grades, first, first).p == 1.0
+
+
+def test_the_vote_is_tested_against_the_best_sequence_of_patients_only():
+    units = predictions(patients=90, repeats=2)
+    tested = vote_against_best(units, unit_probabilities(Study(repeats=2), units))
+    figures = all_figures(units, unit_probabilities(Study(repeats=2), units), draws=2)
+    best = max(("T1", "T2", "FLAIR"), key=lambda name: figures[name]["auc"]["value"])
+    assert tested["sequence"] == best
+    assert tested["soft"]["first"] == pytest.approx(figures["soft"]["auc"]["value"])
+    assert tested["soft"]["second"] == pytest.approx(figures[best]["auc"]["value"])
+    slices = predictions(patients=30, slices=2)
+    assert vote_against_best(slices, unit_probabilities(Study(protocol="image"), slices)) is None
+
+
+def test_risk_and_coverage_by_hand():
+    grades, probabilities = np.array([1, 0, 1, 0]), np.array([0.95, 0.9, 0.4, 0.3])
+    coverage, risk = risk_coverage(grades, probabilities)  # sure to unsure: right, wrong, right, wrong
+    np.testing.assert_allclose(coverage, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(risk, [0, 0, 0.25, 0.25, 0.5])
+    assert augrc(coverage, risk) == pytest.approx(0.25 * (0.125 + 0.25 + 0.375))
+
+
+def test_equally_sure_rows_enter_together():
+    coverage, risk = risk_coverage(np.array([1, 0, 1, 1]), np.array([0.8, 0.8, 0.8, 0.2]))
+    np.testing.assert_allclose(coverage, [0, 1])
+    assert augrc(coverage, risk) == pytest.approx(0.25)  # half of a risk of one half: no ranking at all
+
+
+def test_augrc_is_what_its_paper_derives_from_the_ranking_of_failures():
+    rng = np.random.default_rng(6)
+    grades = rng.integers(0, 2, 400)
+    probabilities = np.clip(rng.normal(0.5 + 0.2 * (grades - 0.5), 0.2), 0.01, 0.99)
+    wrong = (probabilities >= 0.5) != (grades == 1)
+    ranking, right = roc_auc_score(~wrong, np.abs(probabilities - 0.5)), 1 - wrong.mean()
+    expected = (1 - ranking) * right * (1 - right) + 0.5 * (1 - right) ** 2
+    assert augrc(*risk_coverage(grades, probabilities)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_slope_and_intercept_are_of_maximum_likelihood():
+    rng = np.random.default_rng(7)
+    logits = rng.normal(0.3, 1.5, 500)
+    grades = (rng.random(500) < 1 / (1 + np.exp(-(0.6 * logits - 0.4)))).astype(int)
+    probabilities = 1 / (1 + np.exp(-logits))
+    model = LogisticRegression(C=1e9).fit(logits[:, None], grades)
+    assert calibration_slope(grades, probabilities) == pytest.approx(model.coef_[0, 0], abs=1e-3)
+    intercept = calibration_intercept(grades, probabilities)
+    mean = (1 / (1 + np.exp(-(logits + intercept)))).mean()
+    assert mean == pytest.approx(grades.mean(), abs=1e-6)  # what calibration in the large means
+    assert np.isnan(calibration_slope(np.ones(5), np.full(5, 0.7)))
+
+
+def test_calibration_error_of_perfect_probabilities_is_not_zero():
+    few, many = np.full(24, 0.5), np.full(20_000, 0.5)
+    assert calibration_error_by_chance(few) > 0.15
+    assert calibration_error_by_chance(many, draws=20) < 0.01
+
+
+def test_wilsons_interval_by_hand():
+    # 8 of 10: Wilson 1927, z 1.96
+    assert wilson(8, 10) == pytest.approx({"value": 0.8, "low": 0.4901625, "high": 0.9433178}, abs=1e-6)
+    assert wilson(10, 10)["high"] == 1.0 and wilson(10, 10)["low"] == pytest.approx(0.7224672, abs=1e-6)
+    assert np.isnan(wilson(0, 0)["value"])
+
+
+def test_majority_has_the_auc_of_its_votes():
+    figures = majority_figures(np.array([0, 0, 1, 1]), np.array([0, 2, 2, 3]))
+    assert figures["auc"] == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert figures["sensitivity"] == 1.0 and figures["specificity"] == 0.5
+
+
+def test_withheld_is_what_the_product_withholds():
+    rng = np.random.default_rng(8)
+    logits = rng.normal(0, 1.2, (200, 3))
+    probabilities = 1 / (1 + np.exp(-np.column_stack([logits, logits.mean(axis=1)])))
+    rule = DecisionRule(0.35, 0.6)
+    by_sequence = [{s: [x] for s, x in zip(("T1", "T2", "FLAIR"), row, strict=True)} for row in logits]
+    verdicts = [decide(slices, Calibration.identity(), decision=rule) for slices in by_sequence]
+    expected = [verdict.decision == "indeterminate" for verdict in verdicts]
+    assert withheld(probabilities, rule).tolist() == expected
+    assert 20 < sum(expected) < 180
+
+
+def test_decision_figures_by_hand():
+    grades = np.array([1, 1, 0, 0])
+    probabilities = np.array([[0.9] * 4, [0.45] * 4, [0.1] * 4, [0.9, 0.9, 0.2, 0.3]])
+    figures = decision_figures(grades, probabilities, DecisionRule(0.4, 0.6))
+    # the second is near the boundary and wrong, the fourth has a vote at odds with its probability and wrong
+    assert figures["coverage"] == 0.5 and figures["accuracy_all"] == 0.5
+    assert figures["accuracy_decided"] == 1.0 and figures["accuracy_withheld"] == 0.0
+
+
+def test_folds_have_figures_of_their_own():
+    units = predictions(patients=50, repeats=2)
+    rows = by_fold(units, unit_probabilities(Study(repeats=2), units))
+    places = [(row["repeat"], row["fold"]) for row in rows[:7]]
+    assert places == [*((0, fold) for fold in (None, 0, 1, 2, 3, 4)), (1, None)]
+    mine = (units.repeat == 1) & (units.fold == 3)
+    expected = auc(units.grade[mine], unit_probabilities(Study(repeats=2), units)[mine, 1])
+    assert rows[10]["T2"]["auc"] == pytest.approx(expected)
+    assert sum(row["units"] for row in rows[1:6]) == 50

@@ -100,7 +100,13 @@ def test_hostile_text_runs_nothing(browser: str, result: GradeResult, tmp_path: 
     page = page_of(replace(result, case=evil, warnings=(Notice("w", evil),), model={"name": evil}), tmp_path)
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'p'}"]
     done = subprocess.run(
-        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=SECONDS, check=True
+        [*command, "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=SECONDS,
+        check=True,
     )
     assert "Votes" in done.stdout and "For research use only" in done.stdout
     assert "<script" not in done.stdout and "<title>OWNED" not in done.stdout

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..export.files import write_atomically
-from ..voting import Calibration, sigmoid
+from ..voting import Calibration, DecisionRule, sigmoid
 from ..words import SEQUENCES
-from .metrics import Figures, classification_figures, fit_platt, probability_figures, with_intervals
-from .study import Predictions, Study, read_study
+from .delong import delong_test
+from .evidence import (
+    CURVES,
+    FIGURES,
+    PROBABILITIES,
+    SPLITS,
+    Evidence,
+    probabilities_csv,
+    read_evidence,
+    write_json,
+)
+from .metrics import (
+    Figures,
+    Interval,
+    calibration_error_by_chance,
+    fit_platt,
+    majority_figures,
+    probability_figures,
+    with_intervals,
+)
+from .selective import decision_figures, votes_for_hgg, withheld
+from .study import Predictions, Study
 
-EVALUATION_SCHEMA = "glioma-grading/evaluation/1"
+EVALUATION_SCHEMA = "glioma-grading/evaluation/2"
 PAPER = {
     "T1": {"auc": 0.9513, "accuracy": 0.9701},
     "T2": {"auc": 0.9342, "accuracy": 0.9701},
@@ -25,35 +44,65 @@ PAPER = {
     "vote": {"auc": 0.9950, "accuracy": 0.9900},
 }
 """Test figures of Chin J Med Imaging Technol 2022;38(11):1715, split by image."""
+INTERVALS = (
+    "95 % percentile intervals by bootstrap: as many patients as there are are drawn with replacement, 1000 "
+    "times; each brings its tested units of every repeat, and a figure is the mean over the repeats"
+)
+DRAWS = 1000
+SCORED = (*SEQUENCES, "soft", "together")
+"""What has a probability; the majority has votes."""
 
 
 def evaluate_study(folder: Path, output: Path, command: str) -> dict[str, Any]:
-    """Write a study's figures, its probabilities, its splits and its plots to ``output``; gives the figures."""
+    """Write a study's figures, probabilities, splits, curves and plots to ``output``; gives the figures.
+
+    Args:
+        folder: a study that has finished, or a folder that this function wrote before.
+
+    Raises:
+        UsageError: it is neither.
+    """
     from .plots import write_plots
 
-    study, predictions = read_study(folder)
-    units = predictions if study.protocol == "image" else predictions.of_patients()
-    probabilities = unit_probabilities(study, units)
-    figures = {
+    evidence = read_evidence(folder)
+    probabilities = unit_probabilities(evidence.study, evidence.units).round(6)
+    figures = study_figures(evidence, probabilities, command)
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomically(output / PROBABILITIES, probabilities_csv(evidence.units, probabilities))
+    write_atomically(output / SPLITS, _json_lines(evidence.splits))
+    write_atomically(output / CURVES, evidence.curves)
+    write_plots(evidence, output, probabilities, figures)
+    write_json(output / FIGURES, figures)
+    return figures
+
+
+def study_figures(evidence: Evidence, probabilities: np.ndarray, command: str) -> dict[str, Any]:
+    """Everything that ``figures.json`` says."""
+    study, units = evidence.study, evidence.units
+    figures = all_figures(units, probabilities, DRAWS)
+    rule = DecisionRule()
+    return {
         "schema": EVALUATION_SCHEMA,
         "protocol": study.protocol,
         "unit": "slice" if study.protocol == "image" else "patient",
+        "whole_patients": study.whole_patients,
         "shuffled_grades": study.shuffled_grades,
         "folds": study.folds if study.protocol == "patient" else None,
         "repeats": study.repeats,
         "patients": len(np.unique(units.patient)),
         "units_tested": len(units.patient),
-        "figures": all_figures(units, probabilities),
+        "intervals": INTERVALS,
+        "figures": figures,
+        "calibration_error_by_chance": {
+            name: _by_chance(units, scores) for name, scores in scores_of(probabilities).items()
+        },
+        "vote_against_best_sequence": vote_against_best(units, probabilities),
+        "decision": {"rule": asdict(rule), **decision_intervals(units, probabilities, rule, DRAWS)},
+        "by_fold": by_fold(units, probabilities),
         "paper": PAPER if study.protocol == "image" else None,
-        "recipe": study.recipe.to_dict(),
+        "study": asdict(study),
         "command": command,
     }
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / "probabilities.csv", probabilities_csv(units, probabilities).encode())
-    write_atomically(output / "splits.json", (folder / "splits.json").read_bytes())
-    write_plots(folder, output, units, probabilities)
-    write_atomically(output / "figures.json", (json.dumps(figures, indent=2) + "\n").encode())
-    return figures
 
 
 def unit_probabilities(study: Study, units: Predictions) -> np.ndarray:
@@ -81,73 +130,119 @@ def calibrate(units: Predictions, rows: np.ndarray | None = None) -> Calibration
     return Calibration(dict(zip(SEQUENCES, platts, strict=True)), fit_platt(mean, grades))
 
 
-def all_figures(units: Predictions, probabilities: np.ndarray, draws: int = 1000) -> dict[str, Any]:
+def scores_of(probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Probabilities of the sequences, of the soft vote (their mean) and of the three together."""
+    columns = [*probabilities[:, :3].T, probabilities[:, :3].mean(axis=1), probabilities[:, 3]]
+    return dict(zip(SCORED, columns, strict=True))
+
+
+def all_figures(
+    units: Predictions, probabilities: np.ndarray, draws: int = 1000
+) -> dict[str, dict[str, Interval]]:
     """Figures with 95 % intervals of each sequence, the majority, the soft vote and the three together.
 
     With repeats, a figure is the mean over the repeats.
     """
-    called = probabilities[:, :3] >= 0.5
-    soft = probabilities[:, :3].mean(axis=1)
-    columns = {name: probabilities[:, i] for i, name in enumerate((*SEQUENCES, "together"))}
-    figures = {name: _intervals(units, probability_figures, scores, draws) for name, scores in columns.items()}
-    figures["soft"] = _intervals(units, probability_figures, soft, draws)
-    figures["majority"] = _intervals(units, classification_figures, called.sum(axis=1) >= 2, draws)
+    figures = {
+        name: intervals_of(units, probability_figures, scores, draws)
+        for name, scores in scores_of(probabilities).items()
+    }
+    figures["majority"] = intervals_of(units, majority_figures, votes_for_hgg(probabilities), draws)
     return figures
 
 
-def probabilities_csv(units: Predictions, probabilities: np.ndarray) -> str:
-    """Out-of-fold probabilities, a row a tested unit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [f"{name.lower()}_probability_hgg" for name in SEQUENCES]
-    writer.writerow(["repeat", "fold", "patient", "slice", "grade", *names, "probability_hgg"])
-    for row, values in enumerate(probabilities):
-        place = [units.repeat[row], units.fold[row], units.patient[row], units.slice[row]]
-        writer.writerow([*place, "HGG" if units.grade[row] else "LGG", *(f"{v:.6f}" for v in values)])
-    return text.getvalue()
-
-
-def read_probabilities(path: Path) -> tuple[Predictions, np.ndarray]:
-    """What ``probabilities_csv`` wrote, for recomputing figures; the logits are left out (NaN)."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    names = [*(f"{name.lower()}_probability_hgg" for name in SEQUENCES), "probability_hgg"]
-    units = Predictions(
-        repeat=np.array([int(row["repeat"]) for row in rows]),
-        fold=np.array([int(row["fold"]) for row in rows]),
-        patient=np.array([row["patient"] for row in rows]),
-        slice=np.array([int(row["slice"]) for row in rows]),
-        grade=np.array([int(row["grade"] == "HGG") for row in rows]),
-        logits=np.full((len(rows), len(SEQUENCES)), np.nan),
+def intervals_of(
+    units: Predictions,
+    figures_of: Callable[[np.ndarray, np.ndarray], Figures],
+    scores: np.ndarray,
+    draws: int = 1000,
+) -> dict[str, Interval]:
+    """Figures of grades and scores with their intervals; patients are drawn, repeats averaged."""
+    return with_intervals(
+        lambda rows: figures_of(units.grade[rows], scores[rows]), units.patient, draws, repeats=units.repeat
     )
-    return units, np.array([[float(row[name]) for name in names] for row in rows])
+
+
+def decision_intervals(
+    units: Predictions, probabilities: np.ndarray, rule: DecisionRule, draws: int = 1000
+) -> dict[str, Any]:
+    """What withholding decisions buys, and how many rows it concerns, a mean over the repeats."""
+    figures = intervals_of(units, lambda g, p: decision_figures(g, p, rule), probabilities, draws)
+    repeats = len(np.unique(units.repeat))
+    return {"withheld": float(withheld(probabilities, rule).sum() / repeats), "figures": figures}
+
+
+def vote_against_best(units: Predictions, probabilities: np.ndarray) -> dict[str, Any] | None:
+    """DeLong's test of the vote against the best single sequence; None where units are slices.
+
+    Slices of one patient are not independent, so that the test would not hold. The best sequence is the one
+    with the best AUC on these very patients, which is unfair to the vote.
+    """
+    if len(units.patient) != len({*zip(units.repeat.tolist(), units.patient.tolist(), strict=True)}):
+        return None
+    grades, scores = by_patient(units, np.column_stack(list(scores_of(probabilities).values())))
+    columns = dict(zip(SCORED, scores, strict=True))
+    tests = {s: delong_test(grades, columns["soft"], columns[s]) for s in SEQUENCES}
+    best = max(SEQUENCES, key=lambda s: tests[s].second)
+    return {
+        "sequence": best,
+        "soft": asdict(tests[best]),
+        "together": asdict(delong_test(grades, columns["together"], columns[best])),
+    }
+
+
+def by_patient(units: Predictions, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Grades (patients,) and scores (columns, repeats, patients), patients sorted by name."""
+    order = np.lexsort((units.patient, units.repeat))
+    repeats = len(np.unique(units.repeat))
+    table = scores[order].reshape(repeats, -1, scores.shape[1])
+    return units.grade[order].reshape(repeats, -1)[0], table.transpose(2, 0, 1)
+
+
+def by_fold(units: Predictions, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    """AUC and accuracy of every repeat (``fold`` is null) and of every fold in it."""
+    rows = []
+    for repeat in np.unique(units.repeat):
+        ours = units.repeat == repeat
+        rows.append(_short_figures(units, probabilities, ours, int(repeat), None))
+        folds = np.unique(units.fold[ours])
+        for fold in folds if len(folds) > 1 else []:
+            part = ours & (units.fold == fold)
+            rows.append(_short_figures(units, probabilities, part, int(repeat), int(fold)))
+    return rows
 
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as a Markdown table."""
     names = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "brier")
     lines = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * 7 + "|"]
-    for row, values in figures["figures"].items():
-        cells = [_cell(values.get(name)) for name in names]
+    for row in (*SEQUENCES, "majority", "soft", "together"):
+        cells = [cell(figures["figures"][row].get(name)) for name in names]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).replace("auc", "AUC").replace("brier", "Brier") + "\n"
 
 
-def _cell(value: dict[str, float] | None) -> str:
-    return "" if value is None else f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+def cell(value: dict[str, Any] | None, digits: int = 3) -> str:
+    """A figure with its interval, or nothing where it is not defined."""
+    if value is None or value["value"] is None or not np.isfinite(value["value"]):
+        return ""
+    middle, low, high = (f"{value[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{middle} ({low} to {high})"
 
 
-def _intervals(units: Predictions, figures_of: Any, scores: np.ndarray, draws: int) -> Any:
-    repeats = [np.flatnonzero(units.repeat == repeat) for repeat in np.unique(units.repeat)]
+def _short_figures(
+    units: Predictions, probabilities: np.ndarray, rows: np.ndarray, repeat: int, fold: int | None
+) -> dict[str, Any]:
+    grades = units.grade[rows]
+    figures = {n: probability_figures(grades, s) for n, s in scores_of(probabilities[rows]).items()}
+    figures["majority"] = majority_figures(grades, votes_for_hgg(probabilities[rows]))
+    short = {n: {key: f[key] for key in ("auc", "accuracy")} for n, f in figures.items()}
+    return {"repeat": repeat, "fold": fold, "units": int(rows.sum()), **short}
 
-    def mean_over_repeats(rows: np.ndarray) -> Figures:
-        tables = [
-            figures_of(units.grade[part], scores[part])
-            for part in (rows[np.isin(units.repeat[rows], units.repeat[r[0]])] for r in repeats)
-        ]
-        return {name: float(np.mean([t[name] for t in tables])) for name in tables[0]}
 
-    return with_intervals(mean_over_repeats, units.patient, draws)
+def _by_chance(units: Predictions, scores: np.ndarray) -> float:
+    repeats = np.unique(units.repeat)
+    return float(np.mean([calibration_error_by_chance(scores[units.repeat == r]) for r in repeats]))
 
 
 def _fold_rows(units: Predictions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -162,3 +257,8 @@ def _calibrated(calibration: Calibration, logits: np.ndarray) -> list[float]:
     calibrated = [platt.logit(float(x)) for platt, x in zip(platts, logits, strict=True)]
     single = [sigmoid(x) for x in calibrated]
     return [*single, calibration.combine(calibrated)]
+
+
+def _json_lines(entries: list[dict[str, Any]]) -> str:
+    """A JSON list with an entry a line."""
+    return "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in entries) + "\n]\n"

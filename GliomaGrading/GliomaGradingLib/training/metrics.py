@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
@@ -13,6 +14,7 @@ from ..voting import Platt
 Figures = dict[str, float]
 Interval = dict[str, float]
 NAN = float("nan")
+CALIBRATION_BINS = 8
 
 
 def auc(grades: np.ndarray, scores: np.ndarray) -> float:
@@ -42,40 +44,121 @@ def classification_figures(grades: np.ndarray, called_hgg: np.ndarray) -> Figure
 
 
 def probability_figures(grades: np.ndarray, probabilities: np.ndarray) -> Figures:
-    """AUC, the figures at a threshold of one half, Brier score and calibration error."""
+    """AUC, the figures at a threshold of one half, calibration and AUGRC."""
     return {
         "auc": auc(grades, probabilities),
         **classification_figures(grades, probabilities >= 0.5),
         "brier": float(((probabilities - grades) ** 2).mean()),
         "calibration_error": calibration_error(grades, probabilities),
+        "calibration_slope": calibration_slope(grades, probabilities),
+        "calibration_intercept": calibration_intercept(grades, probabilities),
+        "augrc": augrc(*risk_coverage(grades, probabilities)),
     }
 
 
-def calibration_error(grades: np.ndarray, probabilities: np.ndarray, bins: int = 8) -> float:
-    """Expected calibration error over ``bins`` groups of equally many rows."""
+def majority_figures(grades: np.ndarray, votes_for_hgg: np.ndarray) -> Figures:
+    """AUC of the number of votes for HGG (0 to 3), and the figures of the grade that has two of them."""
+    return {"auc": auc(grades, votes_for_hgg), **classification_figures(grades, votes_for_hgg >= 2)}
+
+
+def calibration_error(grades: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error over ``bins`` groups of equally many rows.
+
+    It is above 0 for perfect probabilities too, the more so the fewer rows there are:
+    :func:`calibration_error_by_chance` says by how much.
+    """
     groups = np.array_split(np.argsort(probabilities, kind="stable"), bins)
     gaps = [abs(grades[g].mean() - probabilities[g].mean()) * len(g) for g in groups if len(g)]
     return float(sum(gaps) / len(grades))
 
 
+def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 500, seed: int = 0) -> float:
+    """The mean calibration error of these probabilities if they were exactly right."""
+    rng = np.random.default_rng(seed)
+    grades = (rng.random((draws, len(probabilities))) < probabilities).astype(int)
+    return float(np.mean([calibration_error(row, probabilities) for row in grades]))
+
+
+def calibration_slope(grades: np.ndarray, probabilities: np.ndarray) -> float:
+    """Slope of the grade's logit on the probability's: 1 is right, below 1 the probabilities are too bold."""
+    return _logistic(grades, _logits(probabilities), np.zeros(len(grades)))[1]
+
+
+def calibration_intercept(grades: np.ndarray, probabilities: np.ndarray) -> float:
+    """Calibration in the large: what must be added to every logit, the slope being 1; 0 is right."""
+    return _logistic(grades, None, _logits(probabilities))[0]
+
+
+def risk_coverage(grades: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage and generalised risk where the least sure are turned away first.
+
+    Coverage is the share of rows that get a grade, generalised risk the share of all rows that get a wrong
+    one; rows that are equally sure enter together. Both begin at 0 and have one entry a level of sureness.
+    """
+    wrong = (probabilities >= 0.5) != (grades == 1)
+    sureness = np.round(np.abs(probabilities - 0.5), 12)
+    order = np.argsort(-sureness, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(sureness[order]) != 0, True))
+    share = 1 / len(grades)
+    coverage = np.concatenate([[0.0], (last + 1) * share])
+    return coverage, np.concatenate([[0.0], np.cumsum(wrong[order])[last] * share])
+
+
+def augrc(coverage: np.ndarray, risk: np.ndarray) -> float:
+    """Area under the generalised risk-coverage curve (Traub 2024, arXiv 2407.01032): lower is better."""
+    return float(np.sum(np.diff(coverage) * (risk[1:] + risk[:-1]) / 2))
+
+
 def with_intervals(
-    figures: Callable[[np.ndarray], Figures], groups: np.ndarray, draws: int = 1000, seed: int = 0
+    figures: Callable[[np.ndarray], Figures],
+    groups: np.ndarray,
+    draws: int = 1000,
+    seed: int = 0,
+    repeats: np.ndarray | None = None,
 ) -> dict[str, Interval]:
-    """Figures with 95 % intervals by bootstrap over groups (patients).
+    """Figures with 95 % percentile intervals by bootstrap over groups (patients).
+
+    As many patients as there are are drawn with replacement; each brings all its rows of every repeat, and a
+    draw's figure is the mean over the repeats of the figure of one repeat's rows, as is the value itself.
+    The same seed draws the same patients, whatever the figures.
 
     Args:
         figures: the figures of an index array of rows.
-        groups: the patient of every row; rows of a patient are drawn together.
+        groups: the patient of every row. repeats: the repeat of every row; one repeat if left out.
     """
-    value = figures(np.arange(len(groups)))
-    rows_of = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    rng = np.random.default_rng(seed)
+    numbers = np.zeros(len(groups), dtype=int) if repeats is None else repeats
+    value = _mean_figures(figures, [np.flatnonzero(numbers == r) for r in np.unique(numbers)])
     drawn: dict[str, list[float]] = {name: [] for name in value}
-    for _ in range(draws):
-        chosen = rng.integers(0, len(rows_of), len(rows_of))
-        for name, figure in figures(np.concatenate([rows_of[c] for c in chosen])).items():
+    for parts in bootstrap_rows(groups, numbers, draws, seed):
+        for name, figure in _mean_figures(figures, parts).items():
             drawn[name].append(figure)
     return {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}
+
+
+def bootstrap_rows(
+    groups: np.ndarray, repeats: np.ndarray, draws: int, seed: int = 0
+) -> Iterator[list[np.ndarray]]:
+    """For every draw of patients, the rows of each repeat."""
+    names, group = np.unique(groups, return_inverse=True)
+    rows_of = [
+        [np.flatnonzero((group == g) & (repeats == repeat)) for g in range(len(names))]
+        for repeat in np.unique(repeats)
+    ]
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        chosen = rng.integers(0, len(names), len(names))
+        yield [np.concatenate([rows[c] for c in chosen]) for rows in rows_of]
+
+
+def wilson(successes: float, count: int) -> Interval:
+    """A share with its 95 % score interval (Wilson 1927), which holds for few patients and for 0 or 100 %."""
+    if not count:
+        return {"value": NAN, "low": NAN, "high": NAN}
+    share, z = successes / count, 1.959964
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    low, high = max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return {"value": share, "low": min(low, share), "high": max(high, share)}
 
 
 def fit_platt(logits: np.ndarray, grades: np.ndarray) -> Platt:
@@ -84,9 +167,38 @@ def fit_platt(logits: np.ndarray, grades: np.ndarray) -> Platt:
     return Platt(slope=float(model.coef_[0, 0]), intercept=float(model.intercept_[0]))
 
 
+def _mean_figures(figures: Callable[[np.ndarray], Figures], parts: list[np.ndarray]) -> Figures:
+    tables = [figures(rows) for rows in parts]
+    return {name: float(np.mean([table[name] for table in tables])) for name in tables[0]}
+
+
 def _interval(drawn: list[float]) -> Interval:
     finite = np.array([figure for figure in drawn if np.isfinite(figure)])
     if not len(finite):
         return {"low": NAN, "high": NAN}
     low, high = np.percentile(finite, (2.5, 97.5))
     return {"low": float(low), "high": float(high)}
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return logit(np.clip(probabilities, 1e-6, 1 - 1e-6))
+
+
+def _logistic(grades: np.ndarray, slopes: np.ndarray | None, offset: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope (1 without ``slopes``) of maximum likelihood, by Newton's method; NaN if none."""
+    if not 0 < np.count_nonzero(grades) < len(grades):
+        return NAN, NAN
+    ones = np.ones(len(grades))
+    design = np.column_stack([ones] if slopes is None else [ones, slopes])
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        fitted = expit(design @ weights + offset)
+        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None])
+        try:
+            step = np.linalg.solve(hessian, design.T @ (grades - fitted))
+        except np.linalg.LinAlgError:
+            return NAN, NAN
+        weights = weights + np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-8:
+            return float(weights[0]), float(weights[1]) if slopes is not None else 1.0
+    return NAN, NAN

@@ -1,0 +1,366 @@
+"""Ideas tried, each against another, on the same patients in the same folds: what helped, and what did not.
+
+Most ideas are tried with frozen ImageNet features and the ridge probe, which takes minutes instead of hours;
+whole studies are added as they are trained. An idea's score is its soft vote, calibrated across folds as the
+product's is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import UsageError
+from ..export.files import write_atomically
+from ..images import ImageForm
+from ..words import SEQUENCES
+from .dataset import TrainingSet
+from .evaluate import cell, unit_probabilities
+from .evidence import units_of, write_json
+from .features import frozen_features
+from .metrics import Figures, auc
+from .paired import ScoreTable
+from .probe import EVERY, ridge
+from .study import Predictions, Study
+
+JSON, CSV, TABLE = "ablation.json", "ablation.csv", "ablation.md"
+LEVELS = ("3b", "4c", "4e", "5b", "3b tumour")
+CLOSENESS = 1e-3
+GAIN = 3.0
+"""As ``training.probe`` and its recipe have them."""
+BASE = "probe"
+"""The idea that frozen ideas begin at."""
+
+Pool = Callable[[np.ndarray], np.ndarray]
+"""(patients, slices) logits to (patients,) logits."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A ridge probe on frozen features.
+
+    Args:
+        train: forms that the training slices are looked at in. test: forms whose logits are averaged in
+            testing. pool: how slices become a patient.
+    """
+
+    levels: tuple[str, ...] = LEVELS
+    train: tuple[str, ...] = ("plain",)
+    test: tuple[str, ...] = ("plain",)
+    penalty: float = 3.0
+    pool: str = "mean"
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What was tried, against what, and what became of it; ``together``: scored by the calibrated stack."""
+
+    name: str
+    probe: Probe
+    kept: bool
+    why: str
+    against: str = BASE
+    together: bool = False
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {"form": ImageForm()},
+    "same": {"form": ImageForm(channels="same")},
+    "96 pixels": {"form": ImageForm(pixels=96)},
+    "mirrored": {"form": ImageForm(), "mirrored": True},
+    "changed": {"form": ImageForm(), "augmented": 1},
+}
+POOLS: dict[str, Pool] = {
+    "mean": lambda logits: logits.mean(axis=1),
+    "mean of probabilities": lambda logits: _logit(_sigmoid(logits).mean(axis=1)),
+    "highest half": lambda logits: np.sort(logits, axis=1)[:, logits.shape[1] // 2 :].mean(axis=1),
+    "highest": lambda logits: logits.max(axis=1),
+}
+ALL_TUMOUR = (*LEVELS, "4c tumour", "4e tumour", "5b tumour")
+IDEAS = (
+    Idea(BASE, Probe(), True, "five poolings of four blocks, mean of the slices' logits", ""),
+    Idea(
+        "last block only",
+        Probe(levels=("5b",)),
+        False,
+        "what the ImageNet classifier reads; earlier blocks add to it, not beyond noise on their own",
+    ),
+    Idea(
+        "block 4e only",
+        Probe(levels=("4e",)),
+        False,
+        "the best single block; within noise of all five poolings with a quarter of the numbers",
+    ),
+    Idea("block 4c only", Probe(levels=("4c",)), False, "worse"),
+    Idea("block 3b only", Probe(levels=("3b",)), False, "worse"),
+    Idea(
+        "no pooling over the tumour",
+        Probe(levels=LEVELS[:4]),
+        False,
+        "within noise; pooling over the tumour is kept, as it makes the mask count",
+    ),
+    Idea(
+        "every block over the tumour too",
+        Probe(levels=ALL_TUMOUR),
+        False,
+        "no gain for half as many numbers more",
+    ),
+    Idea(
+        "one slice in three channels",
+        Probe(train=("same",), test=("same",)),
+        False,
+        "worse: the neighbouring slices as channels are kept",
+    ),
+    Idea(
+        "images of 96 pixels",
+        Probe(train=("96 pixels",), test=("96 pixels",)),
+        False,
+        "no gain at more than twice the time",
+    ),
+    Idea("ridge 1", Probe(penalty=1.0), False, "no difference"),
+    Idea("ridge 10", Probe(penalty=10.0), False, "no difference"),
+    Idea(
+        "a second, changed look at training slices",
+        Probe(train=("plain", "changed")),
+        True,
+        "no difference; kept, as it is where the probe meets redrawn masks",
+    ),
+    Idea(
+        "mirrored view averaged",
+        Probe(test=("plain", "mirrored")),
+        False,
+        "no gain at twice the time of grading",
+    ),
+    Idea("mean of slices' probabilities", Probe(pool="mean of probabilities"), False, "no difference"),
+    Idea("mean of the highest half of slices", Probe(pool="highest half"), False, "no gain"),
+    Idea("highest slice", Probe(pool="highest"), False, "no gain"),
+    Idea(
+        "calibrated stack of the three",
+        Probe(),
+        True,
+        "as good as the mean of three, and calibrated: the product's probability",
+        together=True,
+    ),
+)
+
+
+def run_ablation(
+    data: TrainingSet,
+    pretrained: Path,
+    output: Path,
+    command: str,
+    repeats: int = 3,
+    ideas: tuple[Idea, ...] = IDEAS,
+    features_of: Callable[..., dict[str, np.ndarray]] = frozen_features,
+) -> dict[str, Any]:
+    """Try the frozen ideas; writes ablation.json, .csv and .md. Ideas added as studies stay.
+
+    Args:
+        features_of: gives the features of a form; for tests.
+    """
+    study = Study(repeats=repeats)
+    looks = {name: features_of(data, pretrained, every=EVERY, **FORMS[name]) for name in _forms_of(ideas)}
+    cache: dict[Probe, Predictions] = {}
+    table: ScoreTable | None = None
+    for idea in ideas:
+        if idea.probe not in cache:
+            cache[idea.probe] = probe_units(data, study, idea.probe, looks)
+        units = cache[idea.probe]
+        probabilities = unit_probabilities(study, units)
+        scores = probabilities[:, 3] if idea.together else probabilities[:, :3].mean(axis=1)
+        table = (table or ScoreTable.of_units(units)).added(idea.name, units, scores)
+    assert table is not None
+    entries = [{"name": i.name, "against": i.against, "kept": i.kept, "why": i.why} for i in ideas]
+    output.mkdir(parents=True, exist_ok=True)
+    for entry, column in _added_before(output, {idea.name for idea in ideas}):
+        entries.append(entry)
+        table.columns[entry["name"]] = column
+    return _write(output, table, entries, command)
+
+
+def add_idea(output: Path, name: str, against: str | None, study: Path, kept: bool, why: str) -> dict[str, Any]:
+    """Put a study's soft vote into the ablation table, or put it there anew.
+
+    Raises:
+        UsageError: there is no table yet, no idea ``against``, or the study has other folds.
+    """
+    try:
+        stored = json.loads((output / JSON).read_text(encoding="utf-8"))
+        table = ScoreTable.read(output / CSV)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"there is no ablation table ({error})", output, "run 'glioma-grading evaluate --ablation' first"
+        ) from error
+    if against not in table.columns or against == name:
+        known = ", ".join(key for key in table.columns if key != name)
+        raise UsageError(f"there is no idea {against!r} to compare with", remedy=f"choose one of: {known}")
+    settings, units = units_of(study)
+    table.columns.pop(name, None)
+    table = table.added(name, units, unit_probabilities(settings, units)[:, :3].mean(axis=1))
+    entries = [entry for entry in stored["ideas"] if entry["name"] != name]
+    entries.append({"name": name, "against": against, "kept": kept, "why": why})
+    return _write(output, table, entries, stored["command"])
+
+
+def ablation_figures(
+    table: ScoreTable, entries: list[dict[str, Any]], command: str, draws: int = 1000
+) -> dict[str, Any]:
+    """AUC of every idea, and its difference to the one that it is compared with."""
+    ideas = []
+    for entry in entries:
+        name, against = entry["name"], entry["against"]
+        rows = table.rows_with([name])
+        ideas.append(
+            {
+                **{key: entry[key] for key in ("name", "against", "kept", "why")},
+                "repeats": len(np.unique(table.repeat[rows])),
+                **table.figures(_auc, name, draws),
+                "difference": table.difference(_auc, name, against, draws)["auc"] if against else None,
+            }
+        )
+    return {
+        "schema": "glioma-grading/ablation/1",
+        "ideas": ideas,
+        "chosen_inside": chosen_inside(table),
+        "command": command,
+    }
+
+
+def chosen_inside(table: ScoreTable) -> dict[str, Any]:
+    """What choosing the best idea gives where the choice does not look at the patients that it is scored on.
+
+    For each fold the idea with the best AUC on the repeat's other folds is taken. Its AUC, beside that of the
+    idea that looks best when everybody is looked at, says how hopeful the choice has made the figures.
+    """
+    names = [name for name in table.columns if len(table.rows_with([name])) == len(table.repeat)]
+    scores = np.empty(len(table.repeat))
+    for test, others in _folds(table):
+        best = max(names, key=lambda name: auc(table.grade[others], table.columns[name][others]))
+        scores[test] = table.columns[best][test]
+    means = {name: _mean_auc(table, table.columns[name]) for name in names}
+    best = max(means, key=lambda name: means[name])
+    return {"auc": _mean_auc(table, scores), "best": best, "best_auc": means[best], "ideas": len(names)}
+
+
+def ablation_table(figures: dict[str, Any]) -> str:
+    """As Markdown: a row an idea."""
+    lines = ["| idea | against | AUC | difference | kept | why |", "|---" * 6 + "|"]
+    for idea in figures["ideas"]:
+        difference = "" if idea["difference"] is None else _signed(idea["difference"])
+        kept = "yes" if idea["kept"] else "no"
+        cells = [idea["name"], idea["against"], cell(idea["auc"]), difference, kept, idea["why"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    inside = figures["chosen_inside"]
+    lines += [
+        "",
+        f"Choosing the best of {inside['ideas']} ideas for each fold by the other folds gives an AUC of "
+        f"{inside['auc']:.3f}; the idea that looks best over all folds (*{inside['best']}*) has "
+        f"{inside['best_auc']:.3f}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def probe_units(
+    data: TrainingSet, study: Study, probe: Probe, looks: dict[str, dict[str, np.ndarray]]
+) -> Predictions:
+    """Out-of-fold logits of the patients, of ridge probes of the three sequences."""
+    forms = {form: _joined(looks[form], probe.levels) for form in {*probe.train, *probe.test}}
+    parts = []
+    for repeat, fold, split in study.splits(data):
+        train, test = split.train.patients(), split.test.patients()
+        columns = [
+            _patient_logits(forms, probe, column, train, test, data.grades) for column in range(len(SEQUENCES))
+        ]
+        parts.append((repeat, fold, test, np.stack(columns, axis=1)))
+    rows = np.concatenate([test for _, _, test, _ in parts])
+    return Predictions(
+        repeat=np.concatenate([np.full(len(test), repeat) for repeat, _, test, _ in parts]),
+        fold=np.concatenate([np.full(len(test), fold) for _, fold, test, _ in parts]),
+        patient=data.patients[rows],
+        slice=np.full(len(rows), -1),
+        grade=data.grades[rows],
+        logits=np.concatenate([logits for *_, logits in parts]),
+    )
+
+
+def _patient_logits(
+    forms: dict[str, np.ndarray],
+    probe: Probe,
+    column: int,
+    train: np.ndarray,
+    test: np.ndarray,
+    grades: np.ndarray,
+) -> np.ndarray:
+    looks = [forms[form][column, train] for form in probe.train]
+    rows = torch.from_numpy(np.concatenate(looks)).flatten(0, 1)
+    slices = looks[0].shape[1]
+    targets = torch.from_numpy(2.0 * np.tile(np.repeat(grades[train], slices), len(looks)) - 1).float()
+    mean, deviation = rows.mean(dim=0), rows.std(dim=0)
+    deviation = deviation + CLOSENESS * deviation.mean()
+    weights = ridge((rows - mean) / deviation, targets, probe.penalty).float()
+    logits = [
+        ((torch.from_numpy(forms[form][column, test]) - mean) / deviation @ weights).numpy()
+        for form in probe.test
+    ]
+    return POOLS[probe.pool](GAIN * np.stack(logits).mean(axis=0, dtype=np.float64))
+
+
+def _joined(look: dict[str, np.ndarray], levels: tuple[str, ...]) -> np.ndarray:
+    return np.concatenate([look[level] for level in levels], axis=-1)
+
+
+def _forms_of(ideas: tuple[Idea, ...]) -> list[str]:
+    return sorted({form for idea in ideas for form in (*idea.probe.train, *idea.probe.test)})
+
+
+def _added_before(output: Path, names: set[str]) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Ideas of an earlier table that are not of the frozen ones, with their scores."""
+    if not (output / JSON).is_file():
+        return
+    stored = json.loads((output / JSON).read_text(encoding="utf-8"))
+    columns = ScoreTable.read(output / CSV).columns
+    for entry in stored["ideas"]:
+        if entry["name"] not in names:
+            yield entry, columns[entry["name"]]
+
+
+def _write(output: Path, table: ScoreTable, entries: list[dict[str, Any]], command: str) -> dict[str, Any]:
+    figures = ablation_figures(table, entries, command)
+    write_atomically(output / CSV, table.csv())
+    write_atomically(output / TABLE, ablation_table(figures))
+    write_json(output / JSON, figures)
+    return figures
+
+
+def _auc(grades: np.ndarray, scores: np.ndarray) -> Figures:
+    return {"auc": auc(grades, scores)}
+
+
+def _mean_auc(table: ScoreTable, scores: np.ndarray) -> float:
+    parts = [table.repeat == repeat for repeat in np.unique(table.repeat)]
+    return float(np.mean([auc(table.grade[part], scores[part]) for part in parts]))
+
+
+def _folds(table: ScoreTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for repeat in np.unique(table.repeat):
+        ours = table.repeat == repeat
+        for fold in np.unique(table.fold[ours]):
+            yield ours & (table.fold == fold), ours & (table.fold != fold)
+
+
+def _signed(value: dict[str, Any]) -> str:
+    return f"{value['value']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(probabilities) - np.log1p(-probabilities)

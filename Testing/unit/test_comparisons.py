@@ -1,0 +1,394 @@
+"""Protocols, baselines, external patients, subgroups and ablations, on small data whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from GliomaGradingLib.cli import main
+from GliomaGradingLib.errors import CaseError, UsageError
+from GliomaGradingLib.training import ablation, external, protocols
+from GliomaGradingLib.training.ablation import (
+    Idea,
+    Probe,
+    ablation_table,
+    add_idea,
+    chosen_inside,
+    run_ablation,
+)
+from GliomaGradingLib.training.baselines import baseline_figures, baseline_table, nested_probabilities
+from GliomaGradingLib.training.evidence import probabilities_csv, write_json
+from GliomaGradingLib.training.features import radiomics
+from GliomaGradingLib.training.metrics import auc
+from GliomaGradingLib.training.paired import ScoreTable
+from GliomaGradingLib.training.study import STUDY, Predictions, Study, predictions_csv
+from GliomaGradingLib.training.subgroups import (
+    SAME,
+    TERTILES,
+    Groups,
+    read_groups,
+    run_subgroups,
+    subgroup_figures,
+    subgroup_table,
+)
+from small_training import small_training_set
+
+SMALL = 20
+"""Draws of a bootstrap in tests: intervals are not what they are about."""
+
+
+def units_of(patients: int = 40, repeats: int = 1, seed: int = 0, strength: float = 2.0) -> Predictions:
+    rng = np.random.default_rng(seed)
+    rows = patients * repeats
+    patient = np.tile(np.arange(patients), repeats)
+    grade = (patient % 3 > 0).astype(int)
+    return Predictions(
+        repeat=np.repeat(np.arange(repeats), patients),
+        fold=(patient + np.repeat(np.arange(repeats), patients)) % 4,
+        patient=np.array([f"p{i:03d}" for i in patient]),
+        slice=np.full(rows, -1),
+        grade=grade,
+        logits=rng.normal(0, 1.5, (rows, 3)) + strength * (grade[:, None] - 0.5),
+    )
+
+
+def study_folder(folder: Path, units: Predictions, **settings) -> Path:
+    folder.mkdir(parents=True)
+    study = Study(repeats=len(np.unique(units.repeat)), **settings)
+    (folder / STUDY).write_text(json.dumps(asdict(study)))
+    (folder / "predictions.csv").write_text(predictions_csv(units))
+    (folder / "splits.json").write_text("[]")
+    return folder
+
+
+# paired scores
+
+
+def test_a_paired_difference_is_of_the_same_draws():
+    units = units_of(repeats=2)
+    table = ScoreTable.of_units(units).added("one", units, units.logits[:, 0])
+    table = table.added("same", units, 2 * units.logits[:, 0]).added("other", units, units.logits[:, 1])
+    same = table.difference(lambda g, s: {"auc": auc(g, s)}, "one", "same", SMALL)["auc"]
+    assert same == {"value": 0.0, "low": 0.0, "high": 0.0}
+    other = table.difference(lambda g, s: {"auc": auc(g, s)}, "one", "other", SMALL)["auc"]
+    means = [
+        np.mean([auc(units.grade[units.repeat == r], units.logits[units.repeat == r, c]) for r in (0, 1)])
+        for c in (0, 1)
+    ]
+    assert other["value"] == pytest.approx(means[0] - means[1], abs=1e-6)
+    assert other["low"] < other["value"] < other["high"]
+
+
+def test_a_method_with_fewer_repeats_is_compared_on_those():
+    units, first = units_of(repeats=2), units_of(repeats=1)
+    table = ScoreTable.of_units(units).added("all", units, units.logits[:, 0])
+    table = table.added("some", first, first.logits[:, 1])
+    assert len(table.rows_with(["all"])) == 80 and len(table.rows_with(["all", "some"])) == 40
+    difference = table.difference(lambda g, s: {"auc": auc(g, s)}, "all", "some", SMALL)["auc"]
+    rows = units.repeat == 0
+    expected = auc(units.grade[rows], units.logits[rows, 0]) - auc(first.grade, first.logits[:, 1])
+    assert difference["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_scores_of_other_folds_or_patients_are_refused():
+    units = units_of()
+    table = ScoreTable.of_units(units)
+    other = Predictions(**{**units.__dict__, "fold": (units.fold + 1) % 4})
+    with pytest.raises(UsageError, match="same folds"):
+        table.added("x", other, units.logits[:, 0])
+    fewer = Predictions(**{name: values[:30] for name, values in units.__dict__.items()})
+    with pytest.raises(UsageError, match="lacks patients"):
+        table.added("x", fewer, fewer.logits[:, 0])
+
+
+def test_scores_come_back_from_csv(tmp_path):
+    units, first = units_of(repeats=2), units_of(repeats=1)
+    table = ScoreTable.of_units(units).added("a", units, units.logits[:, 0])
+    table = table.added("b", first, first.logits[:, 1])
+    (tmp_path / "t.csv").write_text(table.csv())
+    again = ScoreTable.read(tmp_path / "t.csv")
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(again.columns[name], table.columns[name])
+    assert again.patient.tolist() == table.patient.tolist() and again.grade.tolist() == table.grade.tolist()
+
+
+# protocols
+
+
+def stored_cell(root: Path, cell: protocols.Cell, vote: float) -> None:
+    folder = root / cell.folder
+    folder.mkdir()
+    figure = {"value": vote, "low": vote - 0.05, "high": min(1.0, vote + 0.05)}
+    names = ("T1", "T2", "FLAIR", "soft", "majority")
+    figures = {
+        "protocol": "image",
+        "whole_patients": cell.whole_patients,
+        "shuffled_grades": cell.shuffled,
+        "unit": "slice",
+        "units_tested": 80,
+        "patients": 40,
+        "repeats": 1,
+        "figures": {name: {"auc": figure, "accuracy": figure} for name in names},
+    }
+    write_json(folder / "figures.json", figures)
+    units = units_of()
+    probabilities = np.tile(np.linspace(0.01, 0.99, 40)[:, None], 4)
+    (folder / "probabilities.csv").write_text(probabilities_csv(units, probabilities))
+
+
+def test_protocols_are_compared_while_some_are_still_training(tmp_path):
+    stored_cell(tmp_path, protocols.CELLS[0], 0.99)
+    stored_cell(tmp_path, protocols.CELLS[2], 0.98)
+    figures = protocols.compare_protocols(tmp_path, tmp_path / "out", "command")
+    table = protocols.protocol_table(figures)
+    image, shuffled = "0.990 (0.940 to 1.000); 0.990", "0.980 (0.930 to 1.000); 0.980"
+    assert table.splitlines()[5] == f"| vote | 0.9950; 0.9900 | {image} | not run | {shuffled} | not run |"
+    assert "AUC of 0.980 under the paper's split by image: a split by image" in figures["sentence"]
+    assert (tmp_path / "out" / "leakage.png").stat().st_size > 5000
+
+
+def test_the_sentence_has_all_four_figures(tmp_path):
+    for cell, vote in zip(protocols.CELLS, (0.99, 0.88, 0.97, 0.51), strict=True):
+        stored_cell(tmp_path, cell, vote)
+    sentence = protocols.compare_protocols(tmp_path, tmp_path / "out", "c")["sentence"]
+    assert "0.970 under" in sentence and "0.510 when split by patient" in sentence
+    assert "falls from 0.990 to 0.880" in sentence and sentence.count(".\n") == 1
+
+
+def test_a_protocol_in_the_wrong_folder_is_an_error(tmp_path):
+    stored_cell(tmp_path, protocols.CELLS[0], 0.9)
+    (tmp_path / "image").rename(tmp_path / "image-shuffled")
+    with pytest.raises(UsageError, match="another protocol"):
+        protocols.compare_protocols(tmp_path, tmp_path / "out", "c")
+
+
+# baselines
+
+
+def test_a_nested_regression_finds_what_is_there_and_no_more():
+    units = units_of(patients=60)
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 1, (60, 30))
+    telling = np.column_stack([noise, 3 * units.grade + rng.normal(0, 0.5, 60)])
+    assert auc(units.grade, nested_probabilities(units, telling[:, -5:])) > 0.97
+    assert 0.25 < auc(units.grade, nested_probabilities(units, noise)) < 0.75
+
+
+def test_a_baseline_does_not_look_at_the_fold_it_is_tested_on():
+    units = units_of()
+    features = np.random.default_rng(2).normal(0, 1, (40, 6))
+    before = nested_probabilities(units, features)
+    mine = units.fold == 1
+    turned = Predictions(**{**units.__dict__, "grade": np.where(mine, 1 - units.grade, units.grade)})
+    np.testing.assert_array_equal(nested_probabilities(turned, features)[mine], before[mine])
+
+
+def test_radiomics_of_a_box():
+    data = small_training_set(patients=2)
+    rows, names = radiomics(data)
+    values = dict(zip(names, rows[1], strict=True))
+    pixel, plane = data.form.pixel_mm, data.plane_mm
+    sides = np.array([24 * plane, 12 * pixel, 12 * pixel])
+    surface = 2 * (sides[0] * sides[1] + sides[0] * sides[2] + sides[1] * sides[2])
+    assert values["log volume"] == pytest.approx(np.log(sides.prod()))
+    assert values["surface to volume"] == pytest.approx(surface / sides.prod())
+    assert values["filled share of the box"] == pytest.approx(1.0)
+    assert values["T1 mean"] == pytest.approx(3.0, abs=0.05)
+    assert values["T1 deviation"] == pytest.approx(0.5, abs=0.03)
+    assert values["height"] == pytest.approx(24 * plane)
+    assert len(set(names)) == rows.shape[1] == 8 + 3 * 10
+
+
+def test_baseline_figures_say_how_much_better_ours_is():
+    units = units_of(repeats=2, strength=3.0)
+    chance = np.random.default_rng(3).random(80)
+    table = ScoreTable.of_units(units).added("ours", units, units.logits.mean(axis=1) / 10 + 0.5)
+    figures = baseline_figures(table.added("volume", units, chance), "command", SMALL)
+    gain = figures["ours_less"]["volume"]["auc"]
+    ours, theirs = (figures["figures"][name]["auc"]["value"] for name in ("ours", "volume"))
+    assert gain["value"] == pytest.approx(ours - theirs) and gain["low"] > 0.1
+    assert f"| {gain['value']:.3f} (" in baseline_table(figures).splitlines()[3]
+
+
+# subgroups
+
+
+GROUPS = Groups(
+    centre={f"p{i:03d}": ("06" if i % 3 else "DU") if i < 20 else ("02" if i % 3 else "HT") for i in range(40)},
+    volume_ml={f"p{i:03d}": float(i) for i in range(40)},
+)
+
+
+def test_subgroups_by_hand():
+    units = units_of(repeats=2)
+    probabilities = np.column_stack([1 / (1 + np.exp(-units.logits)), np.full(80, 0.5)])
+    figures = subgroup_figures(units, probabilities, GROUPS, "command", SMALL)
+    assert (figures["centre"]["06"]["hgg"], figures["centre"]["06"]["lgg"]) == (13, 0)
+    assert (figures["institution"]["Henry Ford Hospital"]["lgg"]) == 7
+    mine = np.array([GROUPS.centre[p] == "06" for p in units.patient])
+    votes = (probabilities[mine, :3] >= 0.5).sum(1) >= 2
+    assert figures["centre"]["06"]["sensitivity"]["value"] == pytest.approx(votes.mean())
+    assert np.isnan(figures["centre"]["06"]["auc"]["value"])
+    rows = (np.array([int(p[1:]) for p in units.patient]) < 20) & (units.repeat == 0)
+    first = auc(units.grade[rows], probabilities[rows, :3].mean(1))
+    both = [auc(units.grade[r], probabilities[r, :3].mean(1)) for r in (rows, np.roll(rows, 40))]
+    assert figures[SAME]["value"] == pytest.approx(np.mean(both))
+    assert first == pytest.approx(both[0])
+    thirds = [figures["volume"][name] for name in TERTILES]
+    assert [third["hgg"] + third["lgg"] for third in thirds] == [14, 13, 13]
+
+
+def test_subgroups_from_the_table_of_patients(tmp_path):
+    study = study_folder(tmp_path / "study", units_of())
+    rows = [f"p{i:03d},TCGA-{'06' if i % 3 else 'DU'}-00{i:02d},{1000 * (i + 1)}" for i in range(40)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["patient,tcga_id,lesion_voxels", *rows]) + "\n")
+    figures = run_subgroups(study, table, tmp_path / "out", "command")
+    again = run_subgroups(study, tmp_path / "out" / "groups.csv", tmp_path / "again", "command")
+    assert json.dumps(figures) == json.dumps(again)
+    groups = read_groups(table, {"p009"})
+    assert groups.volume_ml == {"p009": pytest.approx(10 * 239 / 127 * 239 / 127 * 154 / 127, abs=0.01)}
+    assert "centre DU | 0, 14 |" in subgroup_table(figures)
+    with pytest.raises(UsageError, match="cannot be used"):
+        read_groups(table, {"p999"})
+
+
+# external
+
+
+class Judge:
+    """In a grader's place: the probability is the brightness of T1 in the tumour."""
+
+    def __init__(self, collections: list[str] | None) -> None:
+        training = {"collections": collections} if collections else {}
+        self.bundle = SimpleNamespace(
+            metadata={"training": training}, description=lambda: {"name": "b", "version": "1", "sha256": "0"}
+        )
+
+    def judge(self, stack) -> SimpleNamespace:
+        p = float(np.clip(0.2 + 0.2 * stack.planes[0][stack.mask > 0].mean(), 0, 1))
+        grade = "HGG" if p >= 0.5 else "LGG"
+        votes = [SimpleNamespace(probability_hgg=p)] * 3
+        doubts = (SimpleNamespace(code="near-boundary"),) if 0.4 < p < 0.6 else ()
+        decision = "indeterminate" if doubts else grade
+        return SimpleNamespace(votes=votes, probability_hgg=p, grade=grade, decision=decision, doubts=doubts)
+
+
+def external_set():
+    data = small_training_set(patients=12)
+    collections = np.repeat(["own", "one", "other"], 4)
+    return replace(data, collections=collections, shippable=collections == "own")
+
+
+def test_external_patients_are_those_of_other_collections(tmp_path, monkeypatch):
+    monkeypatch.setattr("GliomaGradingLib.grading.Grader.load", lambda bundle: Judge(["own"]))
+    figures = external.run_external(external_set(), None, tmp_path, "command")
+    records = external.read_records(tmp_path / "probabilities.csv")
+    assert [record["patient"] for record in records] == [f"patient-{i:02d}" for i in range(4, 12)]
+    assert figures["figures"]["one"]["hgg"] == 2 and figures["figures"]["all"]["lgg"] == 4
+    assert figures["figures"]["all"]["auc_vote"]["value"] == 1.0
+    assert figures["figures"]["all"]["sensitivity"]["value"] == 1.0
+    again = external.external_figures(records, figures["model"], "command")
+    assert json.dumps(again, default=str) == json.dumps(figures, default=str)
+    assert "| one | 2, 2 | 1.000 (0.342 to 1.000) |" in external.external_table(figures)
+
+
+def test_a_bundle_that_learned_from_everybody_has_no_external_patients(monkeypatch, tmp_path):
+    for collections, message in ((["own", "one", "other"], "another collection"), (None, "does not say")):
+        judge = Judge(collections)
+        monkeypatch.setattr("GliomaGradingLib.grading.Grader.load", lambda bundle, judge=judge: judge)
+        with pytest.raises(UsageError, match=message):
+            external.run_external(external_set(), None, tmp_path / "out", "command")
+    assert not (tmp_path / "out").exists()
+
+
+# ablation
+
+
+IDEAS = (
+    Idea("probe", Probe(levels=("5b",)), True, "begin", against=""),
+    Idea("noise", Probe(levels=("3b",)), False, "nothing there", against="probe"),
+    Idea("highest", Probe(levels=("5b",), pool="highest"), False, "a pool", against="probe"),
+)
+
+
+def small_features(data, pretrained, every, form):
+    """Features of which one level tells the grades apart and the other does not."""
+    rng = np.random.default_rng(4)
+    shape = (3, len(data), 4, 5)
+    return {
+        "5b": (rng.normal(0, 1, shape) + 2 * data.grades[:, None, None]).astype(np.float32),
+        "3b": rng.normal(0, 1, shape).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def ablated(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "ablation_figures", fast(ablation.ablation_figures))
+    data = small_training_set(patients=40)
+    figures = run_ablation(data, Path("x"), tmp_path / "out", "command", 2, IDEAS, small_features)
+    return data, tmp_path / "out", figures
+
+
+def fast(function):
+    return lambda *arguments: function(*arguments, draws=SMALL)
+
+
+def test_the_ablation_table_tells_a_good_idea_from_noise(ablated):
+    _, folder, figures = ablated
+    begin, noise, pool = figures["ideas"]
+    assert begin["auc"]["value"] > 0.97 and begin["difference"] is None
+    assert noise["difference"]["high"] < -0.1 and noise["repeats"] == 2
+    assert noise["difference"]["value"] == pytest.approx(noise["auc"]["value"] - begin["auc"]["value"])
+    assert (folder / "ablation.md").read_text() == ablation_table(figures)
+    stored = json.loads((folder / "ablation.json").read_text())
+    again = ablation.ablation_figures(ScoreTable.read(folder / "ablation.csv"), stored["ideas"], "command")
+    assert again["ideas"][1]["auc"]["value"] == pytest.approx(noise["auc"]["value"], abs=1e-6)
+    assert pool["kept"] is False
+
+
+def test_a_study_joins_the_ablation_and_stays_when_it_is_made_anew(ablated, tmp_path):
+    data, folder, _ = ablated
+    looks = {"plain": small_features(data, 0, 0, 0)}
+    units = ablation.probe_units(data, Study(repeats=1), IDEAS[0].probe, looks)
+    study = study_folder(tmp_path / "fine", units)
+    figures = add_idea(folder, "fine-tuned", "probe", study, True, "the same, trained longer")
+    entry = figures["ideas"][-1]
+    assert (entry["name"], entry["against"], entry["repeats"]) == ("fine-tuned", "probe", 1)
+    assert abs(entry["difference"]["value"]) < 1e-3  # it is the same probe
+    again = run_ablation(data, Path("x"), folder, "command", 2, IDEAS, small_features)
+    assert [idea["name"] for idea in again["ideas"]] == ["probe", "noise", "highest", "fine-tuned"]
+    with pytest.raises(UsageError, match="no idea 'x' to compare with"):
+        add_idea(folder, "y", "x", study, True, "")
+
+
+def test_choosing_inside_folds_is_not_hopeful_about_noise():
+    units = units_of(patients=60)
+    table = ScoreTable.of_units(units)
+    for number in range(20):
+        table = table.added(f"{number}", units, np.random.default_rng(number).random(60))
+    chosen = chosen_inside(table)
+    assert chosen["best_auc"] > 0.58  # the best of twenty coins
+    assert chosen["auc"] < chosen["best_auc"] - 0.05
+
+
+# the command
+
+
+def test_the_command_says_what_it_needs(tmp_path, capsys):
+    assert main(["evaluate", "--output", str(tmp_path)]) == 2
+    assert main(["evaluate", "--external", "--output", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].startswith("error: DIR is missing") and errors[1].startswith("error: --data is missing")
+    assert not list(tmp_path.iterdir())
+
+
+def test_baselines_need_the_studys_patients():
+    from GliomaGradingLib.training.baselines import _rows_of
+
+    with pytest.raises(CaseError, match="p000 of the study is not in the training set"):
+        _rows_of(small_training_set(patients=2), units_of(patients=3))

@@ -119,7 +119,9 @@ def finite(volume: Volume) -> Volume:
     """
     if volume.array.dtype.kind != "f":
         return volume
-    if np.isfinite(volume.array.sum(dtype=np.float64)):  # a sum is finite only if all of its terms are
+    with np.errstate(over="ignore", invalid="ignore"):  # numpy would warn beside the one error line
+        total = volume.array.sum(dtype=np.float64)
+    if np.isfinite(total):  # a sum is finite only if all of its terms are
         return _of_usual_size(volume)
     good = np.isfinite(volume.array)
     bad = int(good.size - np.count_nonzero(good))

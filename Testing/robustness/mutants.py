@@ -1,6 +1,6 @@
 """Mutation testing: small errors are put into a module one by one, and the tests have to notice each.
 
-    python -m Testing.robustness.mutants voting result [--every 1]
+    python -m Testing.robustness.mutants voting result [--sample 40 --seed 1]
 
 Each mutant is a process forked from one that has imported everything already, so that a mutant takes about as
 long as the tests alone. Prints every survivor with its line, and the score.
@@ -13,6 +13,7 @@ import ast
 import copy
 import importlib
 import os
+import random
 import signal
 import sys
 import types
@@ -28,9 +29,10 @@ TESTS = {
     "voting": ("test_voting.py", "test_invariants.py"),
     "result": ("test_invariants.py", "test_export.py"),
     "slices": ("test_slices.py",),
+    "familiarity": ("test_familiarity.py",),
     "nifti_check": ("test_imaging.py", "test_bad_inputs_found.py"),
 }
-SKIPPED = {"voting": "not slices_do_not", "result": "not slices_do_not", "slices": "", "nifti_check": ""}
+SKIPPED = {"voting": "not slices_do_not", "result": "not slices_do_not"}
 LONGEST = 120
 
 _OTHERS: dict[type[ast.AST], type[ast.AST]] = {
@@ -104,7 +106,7 @@ def _become(module: str, mutant: Mutant | None) -> None:
         if mutant is not None:
             _put(module, mutant)
         files = [str(REPOSITORY / "Testing" / "unit" / name) for name in TESTS[module]]
-        wanted = ["-k", SKIPPED[module]] if SKIPPED[module] else []
+        wanted = ["-k", SKIPPED[module]] if module in SKIPPED else []
         status = int(
             pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *wanted, *files])
         )
@@ -129,22 +131,34 @@ def _put(module: str, mutant: Mutant) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="+", choices=sorted(TESTS))
-    parser.add_argument("--every", type=int, default=1, help="try one mutant of so many")
+    parser.add_argument("--sample", type=int, help="try so many mutants of each module, chosen at random")
+    parser.add_argument("--seed", type=int, default=1, help="of that choice")
     options = parser.parse_args()
-    for name in ("hypothesis", "numpy", "SimpleITK", "pytest", "GliomaGradingLib", "GliomaGradingLib.slices"):
+    for name in (
+        "hypothesis",
+        "numpy",
+        "SimpleITK",
+        "pytest",
+        "torch",
+        "GliomaGradingLib",
+        "GliomaGradingLib.slices",
+    ):
         importlib.import_module(name)
     for module in options.modules:
         source = (LIBRARY / f"{module}.py").read_text(encoding="utf-8")
         if is_killed(module, None):
             sys.exit(f"the tests of {module} fail as it is")
-        tried = list(mutants(source))[:: options.every]
+        made = list(mutants(source))
+        size = min(options.sample or len(made), len(made))
+        tried = random.Random(options.seed).sample(made, size) if options.sample else made
         survivors = []
         for mutant in tried:
             if not is_killed(module, mutant):
                 survivors.append(mutant)
                 line = source.splitlines()[mutant.line - 1].strip()
                 print(f"{module}.py:{mutant.line}: {mutant.what} survived: {line}", flush=True)
-        print(f"{module}: {len(tried) - len(survivors)} of {len(tried)} mutants were noticed", flush=True)
+        noticed = f"{len(tried) - len(survivors)} of {len(tried)} mutants were noticed"
+        print(f"{module}: {noticed}; {len(made)} are possible", flush=True)
 
 
 if __name__ == "__main__":

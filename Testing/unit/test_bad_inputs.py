@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def test_command_line(bad: BadInput, place: Place, temporary: Path, capfd: pytes
     arguments = bad.make(place)
     before = tree(place.folder)
     capfd.readouterr()
-    status = main(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # numpy's would stand beside the one error line
+        status = main(arguments)
     out, err = capfd.readouterr()
     assert status == bad.status, err
     if status == 0:

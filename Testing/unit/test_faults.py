@@ -10,9 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
+from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export import files as export_files
-from GliomaGradingLib.export.files import write_atomically
+from GliomaGradingLib.export.files import all_or_nothing, write_atomically
+from GliomaGradingLib.volume import Volume
 
 LIBRARY = Path(__file__).resolve().parents[2] / "GliomaGrading" / "GliomaGradingLib"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals and limits")
@@ -137,3 +141,36 @@ def test_too_little_memory_is_an_error_and_no_crash(tmp_path: Path, megabytes: i
     assert done.returncode in (1, 2, 3), done.stderr  # and not killed by a signal
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_a_sample_that_itk_wrote_half_of_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk ITK writes what there is room for, and says nothing."""
+    from GliomaGradingLib import sample
+
+    kinds = {"T1": np.int16, "mask": np.uint8}
+    small = {
+        name: Volume(np.ones((3, 4, 5), kind), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3), "a")
+        for name, kind in kinds.items()
+    }
+    monkeypatch.setattr(sample, "sample_volumes", lambda preset: small)
+    whole = sample.write_sample_case(tmp_path / "whole")
+    assert len(list(whole.iterdir())) == 3
+    written = sitk.WriteImage
+
+    def half(image: sitk.Image, path: str) -> None:
+        written(image, path)
+        if image.GetPixelID() == sitk.sitkUInt8:  # the second of the two
+            os.truncate(path, Path(path).stat().st_size - 1)
+
+    monkeypatch.setattr(sitk, "WriteImage", half)
+    with pytest.raises(UsageError, match="No space left"):
+        sample.write_sample_case(tmp_path / "new" / "half")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["whole"]
+
+
+def test_a_folder_that_was_there_stays_when_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("kept", encoding="utf-8")
+    with pytest.raises(OSError, match="full"), all_or_nothing(tmp_path) as write:
+        write("a.txt", "a")
+        raise OSError("full")
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.txt"]

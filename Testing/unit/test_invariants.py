@@ -200,3 +200,10 @@ def test_a_vote_survives_a_dictionary(vote: Vote) -> None:
 
 def test_the_band_in_which_nothing_is_decided_is_known_where_a_bundle_does_not_say() -> None:
     assert (DecisionRule().low, DecisionRule().high) == (0.4, 0.6)
+
+
+def test_models_at_odds_says_how_many_vote_for_the_grade() -> None:
+    raw = {"T1": [0.2] * 20, "T2": [0.2] * 20, "FLAIR": [-6.0] * 20}
+    verdict = decide(raw, Calibration.identity())
+    (doubt,) = verdict.doubts
+    assert "2 of 3 sequences vote HGG" in doubt.message and "0.13" in doubt.message

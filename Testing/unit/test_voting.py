@@ -18,7 +18,7 @@ from GliomaGradingLib.voting import (
     vote_of_sequence,
 )
 from GliomaGradingLib.words import SEQUENCES
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PLAIN = Calibration.identity()
@@ -109,6 +109,7 @@ def test_an_unknown_rule_is_refused():
         decide({s: [0.0] * 20 for s in SEQUENCES}, PLAIN, rule="mean")
 
 
+@settings(deadline=None)
 @given(logits, logits, logits, st.permutations(range(20)))
 def test_the_order_of_slices_changes_nothing_but_their_list(t1, t2, flair, order):
     straight = decide({"T1": t1, "T2": t2, "FLAIR": flair}, PLAIN)
@@ -119,6 +120,7 @@ def test_the_order_of_slices_changes_nothing_but_their_list(t1, t2, flair, order
     assert straight.grade == shuffled.grade
 
 
+@settings(deadline=None)
 @given(logits, logits, logits)
 def test_mirrored_logits_give_the_mirrored_probability(t1, t2, flair):
     ahead = decide({"T1": t1, "T2": t2, "FLAIR": flair}, PLAIN).probability_hgg
@@ -128,6 +130,7 @@ def test_mirrored_logits_give_the_mirrored_probability(t1, t2, flair):
     assert ahead + back == pytest.approx(1.0)
 
 
+@settings(deadline=None)
 @given(logits, logits, logits, st.floats(0.01, 5))
 def test_more_evidence_for_hgg_never_lowers_its_probability(t1, t2, flair, more):
     before = decide({"T1": t1, "T2": t2, "FLAIR": flair}, PLAIN).probability_hgg

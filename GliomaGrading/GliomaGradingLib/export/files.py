@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -27,6 +28,29 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]:
+    """A function that writes a file (name, content) into a folder, which is made where it is missing.
+
+    On an error inside, the files that it wrote go again, and the folders that had to be made for them.
+
+    Raises:
+        OSError: as the file system says.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield lambda name, content: written.append(write_atomically(folder / name, content))
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        for place in made:
+            with contextlib.suppress(OSError):  # somebody else's file is in it by now
+                place.rmdir()
+        raise
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .evidence_picture import evidence_png
-from .files import write_atomically
+from .files import all_or_nothing
 from .pictures import Display, display_planes, slices_picture
 from .reliability import reliability_text
 from .report import SALIENCY, SLICES, report_html
@@ -47,14 +47,11 @@ def write_result_folder(
         "report.html": report,
         PICTURE: picture,
     }
-    written = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            written.append(write_atomically(folder / name, content))
+        with all_or_nothing(folder) as write:
+            for name, content in contents.items():
+                write(name, content)
     except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
         raise UsageError(
             f"the result cannot be written ({error.strerror})", folder, "choose a folder that you may write to"
         ) from error

@@ -1,0 +1,77 @@
+"""The README leads nowhere that is not there, and shows no command that would be refused."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from GliomaGradingLib.cli import _parser
+
+from Testing.messages import GAP, all_messages
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "Resources/Troubleshooting.md", "Resources/ExtensionCatalogue.md")
+COMMANDS = re.findall(r"^\.venv/bin/glioma-grading +(.*)$", README, re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """The names that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("http")]
+    assert targets
+    for target in targets:
+        path, _hash, anchor = target.partition("#")
+        page = (REPOSITORY / name).parent / path if path else REPOSITORY / name
+        assert page.exists(), target
+        if anchor:
+            assert anchor in anchors(page.read_text(encoding="utf-8")), target
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 12
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_are_understood(line):
+    words = shlex.split(line, comments=True)
+    assert _parser(words).parse_args(words).command == words[0]
+
+
+def test_make_has_the_targets_that_are_named():
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"`?make (?:PYTHON=\S+ )?([a-z]+)", README))
+    assert {"demo", "test", "lint", "screenshots"} <= named <= targets
+
+
+def test_extras_that_are_named_exist():
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    for extras in re.findall(r"pip install -e '\.\[([a-z,]+)\]'", README):
+        for extra in extras.split(","):
+            assert re.search(rf"^{extra} = \[", project, re.MULTILINE), extra
+
+
+def test_research_use_is_said_before_anything_else():
+    assert README.splitlines()[2].startswith("**For research use only.")
+
+
+def test_the_likeliest_messages_are_messages_of_the_program():
+    section = README.split("## Troubleshooting")[1].split("\n## ")[0]
+    shown = re.findall(r"^\| `([^`]+)`", section, re.MULTILINE)
+    assert len(shown) == 10
+    templates = [re.escape(one.problem).replace(GAP, ".+") for one in all_messages()]
+    unknown = [message for message in shown if not any(re.fullmatch(one, message) for one in templates)]
+    assert unknown == []
+
+
+def test_pictures_are_described():
+    assert all(len(text.split()) > 3 for text in re.findall(r"!\[([^\]]*)\]", README))

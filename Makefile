@@ -73,11 +73,11 @@ fuzz: $(VENV)/.development
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	for target in readers protocol bundle weights; do $(BIN)/python -m Testing.fuzz $$target --seconds 600; done
 
-## screenshots  the README's pictures: the real module in the embedded Slicer, and the demo's slices
+## screenshots  the README's pictures: the real module in the embedded Slicer
 SHOT = $(BIN)/python -m Testing.panel_picture $(BUILD)/demo/synthetic-hgg Resources/Screenshots
 screenshots: demo
 	mkdir -p Resources/Screenshots
-	cp $(BUILD)/demo/slices.png $(BUILD)/demo/panel.png Resources/Screenshots/
+	cp $(BUILD)/demo/panel.png Resources/Screenshots/panel.png
 	for state in before during error indeterminate maps; do $(SHOT)/$$state.png --state $$state || exit 1; done
 	$(SHOT)/narrow.png --width 320
 	$(SHOT)/dark.png --state sides --colors dark

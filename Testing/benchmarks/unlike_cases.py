@@ -92,7 +92,7 @@ def smooth_noise(_: np.ndarray, inside: np.ndarray, rng: np.random.Generator) ->
 
 
 def like_ct(case: Case, names: tuple[str, ...] = SEQUENCES) -> Case:
-    """Soft tissue within some ten Hounsfield units of each other, oedema darker than it, with noise as large."""
+    """Soft tissue within some ten Hounsfield units, oedema darker than it, with noise as large."""
     t1, inside, rng = case.images["T1"].array.astype(np.float32), brain(case), np.random.default_rng(0)
     tissue = 30 + 8 * (t1 - t1[inside].mean()) / t1[inside].std()
     ct = {name: np.clip(tissue + rng.normal(0, 6, t1.shape), 1, None) * inside for name in names}

@@ -97,6 +97,6 @@ def _accuracy_text(metadata: Mapping[str, Any]) -> str:
         value, low, high = (round(100 * float(found[0][key])) for key in ("value", "low", "high"))
     except (IndexError, KeyError, TypeError, ValueError):
         return ""
-    return _("In unseen patients the vote was right in {value} % (95 % CI {low} to {high} %)").format(
-        value=value, low=low, high=high
-    )
+    return _(
+        "In unseen patients the three together were right in {value} % (95 % CI {low} to {high} %)"
+    ).format(value=value, low=low, high=high)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..export.tables import GRADED
+from ..proportions import wilson
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .listing import CaseEntry
 
@@ -121,17 +122,10 @@ def calibration_groups(grades: np.ndarray, scores: np.ndarray, groups: int = 8) 
     """(mean probability, share of HGG, low, high by Wilson at 95 %) of groups of equally many cases."""
     parts = np.array_split(np.argsort(scores, kind="stable"), min(groups, max(len(scores) // 3, 1)))
     return [
-        (float(scores[part].mean()), *_wilson(int(grades[part].sum()), len(part)))
+        (float(scores[part].mean()), float(grades[part].mean()), *wilson(int(grades[part].sum()), len(part)))
         for part in parts
         if len(part)
     ]
-
-
-def _wilson(successes: int, count: int, z: float = 1.959964) -> tuple[float, float, float]:
-    share = successes / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
 
 
 def _plain(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-_Z = 1.96
+from ..proportions import wilson
 
 
 def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
@@ -29,11 +28,3 @@ def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
         )
     except (KeyError, TypeError, ValueError):
         return ""
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209)."""
-    share, spread = count / total, _Z * _Z / total
-    middle = share + spread / 2
-    half = _Z * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..bundle import METADATA, Bundle, find_bundles
+from ..proportions import wilson
 from ..result import GradeResult
 
-_Z = 1.96
 _LARGEST = 1 << 20
 """Bytes; a bundle's metadata is a few thousand."""
 
@@ -37,14 +36,6 @@ def metadata_of(sha256: str, bundle: str = "") -> Mapping[str, Any] | None:
         if metadata is not None and Bundle(folder, metadata, {}).sha256 == sha256:
             return metadata
     return None
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209)."""
-    share, spread = count / total, _Z * _Z / total
-    middle = share + spread / 2
-    half = _Z * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
 
 
 def _folders(bundle: str) -> Iterator[Path]:

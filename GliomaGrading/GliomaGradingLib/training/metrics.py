@@ -9,6 +9,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
+from .. import proportions
 from ..voting import Platt
 
 Figures = dict[str, float]
@@ -154,11 +155,8 @@ def wilson(successes: float, count: int) -> Interval:
     """A share with its 95 % score interval (Wilson 1927), which holds for few patients and for 0 or 100 %."""
     if not count:
         return {"value": NAN, "low": NAN, "high": NAN}
-    share, z = successes / count, 1.959964
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    low, high = max(0.0, float(middle - half)), min(1.0, float(middle + half))
-    return {"value": share, "low": min(low, share), "high": max(high, share)}
+    low, high = proportions.wilson(successes, count)
+    return {"value": successes / count, "low": low, "high": high}
 
 
 def fit_platt(logits: np.ndarray, grades: np.ndarray) -> Platt:

@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 CASE ?=
 PROTOCOL ?= patient
 SHARED ?= ../shared/data
+JOBS ?= 2
 BUILD := build
 PREPARED := $(BUILD)/data/tumour-region.npz
 REPEATS := $(if $(filter patient,$(PROTOCOL)),3,1)
@@ -45,9 +46,9 @@ graphics:
 demo: $(VENV)/.product graphics
 	$(BIN)/python -m Testing.demo --output $(BUILD)/demo $(if $(CASE),--case "$(CASE)")
 
-## test         run every test
+## test         run every test, JOBS=2 at a time
 test: $(VENV)/.development graphics
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 ## lint         style and types
 lint: $(VENV)/.development

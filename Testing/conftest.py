@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch  # noqa: F401  # before the embedded Slicer: the other way round its native libraries crash the process
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))

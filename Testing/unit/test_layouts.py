@@ -369,3 +369,13 @@ def test_thousands_of_cases_take_few_looks_at_the_disk(tmp_path: Path, monkeypat
 
 def test_the_trees_are_what_they_seem() -> None:
     assert alternatives("{a,b}/x_{1,2}") == ["a/x_1", "a/x_2", "b/x_1", "b/x_2"]
+
+
+def test_a_star_stands_for_the_case_only_where_a_name_begins_with_it(tmp_path):
+    """A case called ``a`` is in ``flair`` too."""
+    from GliomaGradingLib.cohort.listing import describe, find_cohort
+
+    for role in ("t1", "t2", "flair", "seg"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / f"x_{role}.nii.gz").touch()
+    assert "x_t1.nii.gz x_t2.nii.gz x_flair.nii.gz x_seg.nii.gz" in describe(find_cohort(tmp_path))

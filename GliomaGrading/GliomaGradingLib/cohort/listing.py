@@ -294,7 +294,12 @@ def _short(entry: CaseEntry, role: str) -> str:
     """The file's name, a star in place of the case's."""
     path = entry.files[role]
     is_here = entry.layout == MANIFEST or path.parent == entry.folder
-    return ("" if is_here else f"{path.parent.name}/") + path.name.replace(entry.case, "*", 1)
+    return ("" if is_here else f"{path.parent.name}/") + _starred(path.name, entry.case)
+
+
+def _starred(name: str, case: str) -> str:
+    """A file's name with a star for the case where it begins with it."""
+    return f"*{name.removeprefix(case)}" if name.startswith(case) else name
 
 
 def _skipped_lines(skipped: tuple[Skipped, ...]) -> list[str]:

@@ -134,6 +134,8 @@ QUOTES: dict[str, Callable[[], str]] = {
     "invariance": benchmark("input_invariance"),
     "unlike": benchmark("unlike_cases"),
     "saliency": benchmark("saliency_checks"),
+    "click-to-grade": benchmark("click_to_grade"),
+    "inference": benchmark("inference"),
 }
 
 

@@ -28,3 +28,8 @@ def real_cases(shared_data: Path) -> list[Path]:
     if not cases:
         pytest.skip(f"needs full-resolution patients in {shared_data / 'cases'}")
     return cases
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a parameter of bytes by its length: two processes that collect the tests must agree on every name."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None

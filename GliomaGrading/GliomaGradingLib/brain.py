@@ -205,7 +205,7 @@ class _Rough:
         head = _filled(_largest(close(bright, 8, ROUGH_MM)))
         near = self._distance_from(tumour) < 60
         for deep in (20, 12, 4):
-            core = head & near & bright & (distance(~head, ROUGH_MM) > deep)
+            core = head & near & bright & ~reached(~head, deep, ROUGH_MM)
             if np.count_nonzero(core) > 500:
                 return core
         return near & bright
@@ -254,10 +254,9 @@ def _estimate(images: Mapping[str, Volume], tumour: Volume, rough: _Rough) -> tu
 def _inside_skull(relative: list[np.ndarray], seed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
     """What the skull parts from scalp and neck, and its litres: brain, fluid, some marrow."""
     soft = (np.max(relative, axis=0) > 0.6) & (relative[0] < 1.35) | drawn
-    depth = distance(~soft, COARSE_MM)
     for radius in (5.0, 7.0, 9.0):
-        kept = _component(depth > radius, seed)
-        inside = (distance(kept, COARSE_MM) <= radius) & soft
+        kept = _component(~reached(~soft, radius, COARSE_MM), seed)
+        inside = reached(kept, radius, COARSE_MM) & soft
         litres = np.count_nonzero(inside) * COARSE_MM**3 / 1e6
         if litres < LARGEST_BRAIN_LITRES:
             break
@@ -270,11 +269,11 @@ def _without_rim(
     """The brain without the fluid and the marrow around it: within 8 mm of the surface only tissue counts."""
     t1, t2, flair = relative
     tissue = (t1 > 0.45) & (t1 < 1.25) & (t2 > 0.45) & (flair > 0.45) | drawn
-    likely = inside & (tissue | (distance(~inside, COARSE_MM) > 8))
-    kept = _component(distance(~likely, COARSE_MM) > 3, seed)
-    brain = (distance(kept, COARSE_MM) <= 3) & likely
+    likely = inside & (tissue | ~reached(~inside, 8, COARSE_MM))
+    kept = _component(~reached(~likely, 3, COARSE_MM), seed)
+    brain = reached(kept, 3, COARSE_MM) & likely
     closed = _filled(close(brain | drawn, 6, COARSE_MM) & (inside | drawn))
-    marrow = (t1 > 1.25) & (distance(~closed, COARSE_MM) <= 4)
+    marrow = (t1 > 1.25) & reached(~closed, 4, COARSE_MM)
     return closed & ~marrow | drawn
 
 
@@ -412,6 +411,11 @@ def distance(mask: np.ndarray, spacing: float) -> np.ndarray:
     return sitk.GetArrayFromImage(
         sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
     )
+
+
+def reached(mask: np.ndarray, radius: float, spacing: float) -> np.ndarray:
+    """What is within a radius of a mask (mm), the mask included: ``distance(...) <= radius``, many times faster."""
+    return grown(mask, (radius / spacing) ** 2)
 
 
 def close(mask: np.ndarray, radius: float, spacing: float) -> np.ndarray:

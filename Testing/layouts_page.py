@@ -92,6 +92,16 @@ glioma-grading grade CASE_DIR --bundle BUNDLE_DIR
 split. It says on stderr whom it leaves out and why, and ends with status 1 where a graded case could not be
 used. A bundle in `GliomaGrading/Resources/Models` is offered by the panel.
 
+Several GPUs, or several machines, train one model together when torchrun starts `train`:
+
+```
+torchrun --nproc-per-node 2 -m GliomaGradingLib train --data training.npz --output study --pretrained FILE
+```
+
+Each process takes its part of every batch; what is random is drawn for the whole batch, so that two processes
+learn what one learns (logits within 0.0005 of their standard deviation, in a test), and only the first one reads
+and writes `--output`. It resumes with any number of processes.
+
 ## Unconfirmed
 
 Names, labels and columns are from the papers named above and from public loaders of the data sets; the data

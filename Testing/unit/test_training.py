@@ -24,6 +24,7 @@ from GliomaGradingLib.training.splits import (
     whole_patient_split,
 )
 from GliomaGradingLib.training.study import Study, read_study, run_study
+from GliomaGradingLib.training.team import Draw
 from small_training import small_training_set
 
 QUICK = Recipe(
@@ -41,6 +42,10 @@ QUICK = Recipe(
 @pytest.fixture(scope="module")
 def data() -> TrainingSet:
     return small_training_set()
+
+
+def drawing(seed: int, count: int) -> Draw:
+    return Draw(torch.Generator().manual_seed(seed), count)
 
 
 def names(part: Part) -> set[tuple[int, int]]:
@@ -129,7 +134,7 @@ def test_without_any_range_augmentation_is_the_grading_input(data):
     source = SliceSource(data, 0, replace(QUICK, augmentation=still))
     batch = next(source.batches(Part.of_patients([0, 3], 20), 16))
     plain = source.plain(batch)
-    changed = source.augmented(batch, torch.Generator().manual_seed(0))
+    changed = source.augmented(batch, drawing(0, len(batch)))
     torch.testing.assert_close(changed[0], plain[0], rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(changed[1], plain[1], rtol=1e-4, atol=1e-4)
 
@@ -138,7 +143,7 @@ def test_augmentation_leaves_what_lies_outside_the_brain_at_zero():
     channels = torch.zeros(4, 3, 32, 32)
     channels[:, :, 12:20, 12:20] = 1.0
     mask = channels[:, 0].clone()
-    images, _ = augment(channels, mask, ImageForm(pixels=32), Augmentation(), torch.Generator().manual_seed(1))
+    images, _ = augment(channels, mask, ImageForm(pixels=32), Augmentation(), drawing(1, len(channels)))
     assert images[:, :, 0, 0].abs().max() == 0
     assert images[:, :, 16, 16].abs().min() > 10
 
@@ -148,7 +153,7 @@ def test_redrawn_masks_grow_shrink_and_smear_but_never_vanish():
     mask[:, 12:20, 12:20] = 1
     mask[0] = 0
     mask[0, 5, 5] = 1
-    areas = redrawn(mask, 0.3, torch.Generator().manual_seed(0)).sum(dim=(1, 2))
+    areas = redrawn(mask, 0.3, drawing(0, len(mask))).sum(dim=(1, 2))
     assert areas.min() > 0
     found = {round(area) for area in areas[1:].tolist()}
     assert {64, 100, 36} <= found
@@ -276,9 +281,9 @@ def test_recipes_know_their_keys():
 def test_a_mask_may_be_replaced_by_its_box():
     tumour = torch.zeros(1, 12, 12)
     tumour[0, 3, 4], tumour[0, 8, 9] = 1.0, 1.0  # two corners
-    kinds = {tuple(redrawn(tumour, 0.25, torch.Generator().manual_seed(n)).shape) for n in range(3)}
+    kinds = {tuple(redrawn(tumour, 0.25, drawing(n, len(tumour))).shape) for n in range(3)}
     assert kinds == {(1, 12, 12)}
     box = torch.zeros(1, 12, 12)
     box[0, 3:9, 4:10] = 1.0
-    drawn = [redrawn(tumour, 0.25, torch.Generator().manual_seed(n)) for n in range(40)]
+    drawn = [redrawn(tumour, 0.25, drawing(n, len(tumour))) for n in range(40)]
     assert 4 <= sum(bool((d == box).all()) for d in drawn) <= 20

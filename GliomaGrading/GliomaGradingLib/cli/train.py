@@ -1,4 +1,8 @@
-"""``glioma-grading train``: a study under a protocol, or (``--final``) the three models of a bundle."""
+"""``glioma-grading train``: a study under a protocol, or (``--final``) the three models of a bundle.
+
+Several GPUs or machines train together when torchrun starts it:
+``torchrun --nproc-per-node 2 -m GliomaGradingLib train ...``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
     from ..training.recipe import Recipe
+    from ..training.team import Team
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,21 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..errors import UsageError
     from ..grading import choose_device
     from ..training.dataset import TrainingSet
+    from ..training.team import team_of_torchrun
 
     data = _chosen(TrainingSet.read(options.data), options)
+    recipe = _recipe(options)
+    train = _final if options.final else _study
+    with team_of_torchrun(choose_device(options.device)) as (team, device):
+        team.first(lambda: _check_output(options))
+        train(options, data, recipe, str(device), team)
+    return 0
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    from ..errors import UsageError
+
     if not options.resume and options.output.is_dir() and any(options.output.iterdir()):
         raise UsageError("the folder is not empty", options.output, "add --resume, or choose another --output")
-    device = str(choose_device(options.device))
-    recipe = _recipe(options)
-    if options.final:
-        return _final(options, data, recipe, device)
-    return _study(options, data, recipe, device)
 
 
-def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str) -> int:
+def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:
     from tqdm import tqdm
 
     from ..training.study import Study, run_study
@@ -66,25 +77,33 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         recipe=recipe,
     )
     runs = 3 * sum(1 for _ in study.splits(data))
-    with tqdm(total=runs * recipe.epochs, unit="epoch", dynamic_ncols=True) as bar:
+    with tqdm(total=runs * recipe.epochs, unit="epoch", dynamic_ncols=True, disable=not team.is_first) as bar:
 
         def epoch_done(name: str, figures: Any) -> None:
             bar.update()
             bar.set_postfix_str(f"{name} loss {figures.train_loss:.3f} accuracy {figures.train_accuracy:.3f}")
 
-        run_study(data, study, options.output, options.pretrained, device, epoch_done)
-    print(f"{options.output}: {runs} runs finished; next: glioma-grading evaluate {options.output}")
-    return 0
+        run_study(data, study, options.output, options.pretrained, device, epoch_done, team)
+    if team.is_first:
+        print(f"{options.output}: {runs} runs finished; next: glioma-grading evaluate {options.output}")
 
 
-def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str) -> int:
+def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:
     from ..training.final import train_bundle
 
     bundle = train_bundle(
-        data, recipe, options.final, options.output, options.study, options.pretrained, options.seeds, device
+        data,
+        recipe,
+        options.final,
+        options.output,
+        options.study,
+        options.pretrained,
+        options.seeds,
+        device,
+        team=team,
     )
-    print(f"{bundle.folder}: bundle {bundle.name} {bundle.version}, sha256 {bundle.sha256}")
-    return 0
+    if team.is_first:
+        print(f"{bundle.folder}: bundle {bundle.name} {bundle.version}, sha256 {bundle.sha256}")
 
 
 def _chosen(data: TrainingSet, options: argparse.Namespace) -> TrainingSet:

@@ -15,6 +15,7 @@ from .dataset import TrainingSet
 from .recipe import Recipe
 from .source import SliceSource, evaluated
 from .splits import Part
+from .team import Draw
 
 BATCH = 160
 
@@ -61,7 +62,9 @@ def _sequence_features(
 ) -> Tensor:
     generator = None if augmented is None else torch.Generator().manual_seed(augmented)
     batches = source.batches(part, BATCH)
-    inputs = (source.plain(b) if generator is None else source.augmented(b, generator) for b in batches)
+    inputs = (
+        source.plain(b) if generator is None else source.augmented(b, Draw(generator, len(b))) for b in batches
+    )
     turned = ((image.flip(-1), mask.flip(-1)) for image, mask in inputs) if mirrored else inputs
     return evaluated(model, lambda image, mask: _pooled(model, image, mask), turned, source.recipe.precision)
 

@@ -11,6 +11,7 @@ import torch
 
 from .. import __version__
 from ..bundle import Bundle, write_bundle
+from ..export.files import write_atomically
 from ..network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
@@ -20,6 +21,7 @@ from .fit import Fit, curves_csv
 from .recipe import Recipe
 from .splits import Part, Split
 from .study import read_study
+from .team import ALONE, Team
 from .usual import learn_usual
 
 LICENSE = """\
@@ -59,6 +61,7 @@ def train_bundle(
     seeds: int = 1,
     device: str = "cpu",
     name: str = "",
+    team: Team = ALONE,
 ) -> Bundle:
     """Train the three models on every patient of ``data`` and write their bundle.
 
@@ -67,20 +70,27 @@ def train_bundle(
         work: holds checkpoints, so that a killed run goes on.
         study: finished study whose out-of-fold predictions calibrate the probabilities; without one they
             stay as the networks give them.
+        team: the processes that train together; the first one writes.
         seeds: runs with other seeds whose weights are averaged (all start from the same ImageNet weights).
     """
     models = {
         sequence: _averaged(
             [
-                _trained(data, column, replace(recipe, seed=recipe.seed + 100 * seed), work, pretrained, device)
+                _trained(
+                    data, column, replace(recipe, seed=recipe.seed + 100 * seed), work, pretrained, device, team
+                )
                 for seed in range(seeds)
             ]
         )
         for column, sequence in enumerate(SEQUENCES)
     }
-    metadata = _metadata(data, recipe, seeds, name or folder.name, study)
-    metadata["familiarity"] = asdict(learn_usual(data, models, recipe))
-    return write_bundle(folder, models, metadata, _texts(data))
+
+    def written() -> Bundle:
+        metadata = _metadata(data, recipe, seeds, name or folder.name, study)
+        metadata["familiarity"] = asdict(learn_usual(data, models, recipe))
+        return write_bundle(folder, models, metadata, _texts(data))
+
+    return team.first(written)
 
 
 def _texts(data: TrainingSet) -> dict[str, str]:
@@ -93,13 +103,20 @@ def _texts(data: TrainingSet) -> dict[str, str]:
 
 
 def _trained(
-    data: TrainingSet, column: int, recipe: Recipe, work: Path, pretrained: Path | None, device: str
+    data: TrainingSet,
+    column: int,
+    recipe: Recipe,
+    work: Path,
+    pretrained: Path | None,
+    device: str,
+    team: Team,
 ) -> TransferModel:
     run = work / f"final-{SEQUENCES[column]}-seed{recipe.seed}"
     everyone = Part.of_patients(np.arange(len(data)), SLICE_COUNT)
-    fit = Fit(data, column, Split(everyone, NOBODY, NOBODY), recipe, run / "checkpoint.pt", pretrained, device)
+    split, checkpoint = Split(everyone, NOBODY, NOBODY), run / "checkpoint.pt"
+    fit = Fit(data, column, split, recipe, checkpoint, pretrained, device, team)
     model = fit.run()
-    (run / "curves.csv").write_text(curves_csv(fit.curves), encoding="utf-8")
+    team.first(lambda: write_atomically(run / "curves.csv", curves_csv(fit.curves).encode()))
     return model
 
 

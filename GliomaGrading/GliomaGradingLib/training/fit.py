@@ -22,6 +22,7 @@ from .probe import fit_probe
 from .recipe import Recipe
 from .source import SliceBatch, SliceSource, autocast, part_logits
 from .splits import Split
+from .team import ALONE, BatchDropout, Draw, Team
 
 EpochDone = Callable[["EpochFigures"], None]
 NAN = float("nan")
@@ -46,7 +47,9 @@ class Fit:
         sequence: column of ``TrainingSet.images``: 0 T1, 1 T2, 2 FLAIR. The order in which patients and
             planes are drawn does not depend on it.
         checkpoint: file that holds the state after every epoch; training goes on from it where it exists.
+            Only the team's first process reads and writes it.
         pretrained: the 2014 network's tensors, where the recipe's backbone needs them.
+        team: the processes that train this model together.
     """
 
     def __init__(
@@ -58,14 +61,24 @@ class Fit:
         checkpoint: Path | None = None,
         pretrained: Path | None = None,
         device: str = "cpu",
+        team: Team = ALONE,
     ) -> None:
+        if team.size > recipe.batch // 2:
+            raise UsageError(
+                f"{team.size} processes are too many for batches of {recipe.batch} images",
+                remedy="start fewer with torchrun, or set a larger batch in the recipe",
+            )
         self.data, self.split, self.recipe = data, split, recipe
         self.checkpoint = checkpoint
+        self.team = team
         self.device = torch.device(device)
         self.source = SliceSource(data, sequence, recipe)
-        self.model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
-        if recipe.probe and not self._has_checkpoint():
-            fit_probe(self.model, self.source, split.train)
+        model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
+        model.output.dropout = self._dropout = BatchDropout(recipe.dropout)
+        self.model = team.ready(model)
+        if recipe.probe and not team.first(self._has_checkpoint):
+            fit_probe(self.model, self.source, split.train, team)
+        self._shared = team.wrapped(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
         self.optimizer = self._new_optimizer()
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -87,7 +100,8 @@ class Fit:
         self._resume()
         while len(self.curves) < self.recipe.epochs and not self._stopped_early():
             self.curves.append(self._epoch(len(self.curves)))
-            self._save()
+            if self.team.is_first:
+                self._save()
             if epoch_done:
                 epoch_done(self.curves[-1])
         return self.result()
@@ -117,35 +131,41 @@ class Fit:
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         self.model.train()
-        losses, right = [], []
-        for batch in self._batches(np.random.default_rng(seed)):
-            loss, correct = self._step(batch, generator)
-            losses.append(loss)
-            right.append(correct)
+        sums = torch.zeros(2, self.steps_per_epoch, dtype=torch.float64)
+        for step, batch in enumerate(self._batches(np.random.default_rng(seed))):
+            sums[:, step] = torch.tensor(self._step(batch, generator))
             if self.scheduler.last_epoch > self.recipe.average_from * self._total_steps:
                 self.average.update_parameters(self.model)
+        train_loss, train_accuracy = self.team.summed(sums).mean(dim=1).tolist()
         return EpochFigures(
             epoch=epoch + 1,
             learning_rate=float(self.scheduler.get_last_lr()[0]),
-            train_loss=float(np.mean(losses)),
-            train_accuracy=float(np.mean(right)),
-            **self._validate(),
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            **self.team.first(self._validate),
         )
 
     def _step(self, batch: SliceBatch, generator: torch.Generator) -> tuple[float, float]:
-        images, tumour = self.source.augmented(batch, generator)
-        target = torch.from_numpy(self.data.grades[batch.patient].astype(np.float32)).to(self.device)
+        """Learn from a batch; gives this process's shares of the batch's mean loss and accuracy."""
+        rows = self.team.part(len(batch))
+        own = batch.part(rows)
+        share = len(own) / len(batch)
+        images, tumour = self.source.augmented(own, Draw(generator, len(batch), rows))
+        self._dropout.draw = Draw(None, len(batch), rows)
+        target = torch.from_numpy(self.data.grades[own.patient].astype(np.float32)).to(self.device)
         with autocast(self.recipe.precision, self.device):
-            logits = self.model(images.to(self.device), tumour.to(self.device))
+            logits = self._shared(images.to(self.device), tumour.to(self.device))
         logits = logits.float()
         smooth = target * (1 - 2 * self.recipe.label_smoothing) + self.recipe.label_smoothing
         loss = functional.binary_cross_entropy_with_logits(logits, smooth)
         self.optimizer.zero_grad()
-        loss.backward()
+        # The team averages gradients; scaled like this, they add up to the batch's, however it was parted.
+        (loss * share * self.team.size if self.team.size > 1 else loss).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self.scheduler.step()
-        return loss.item(), float(((logits > 0) == (target > 0.5)).float().mean())
+        right = float(((logits > 0) == (target > 0.5)).float().mean())
+        return loss.item() * share, right * share
 
     def _batches(self, rng: np.random.Generator) -> Iterator[SliceBatch]:
         draw = self._all_images if self.recipe.sampling == "images" else self._balanced_patients
@@ -206,10 +226,16 @@ class Fit:
     def _has_checkpoint(self) -> bool:
         return self.checkpoint is not None and self.checkpoint.is_file()
 
-    def _resume(self) -> None:
+    def _stored(self) -> dict[str, Any] | None:
         if self.checkpoint is None or not self._has_checkpoint():
+            return None
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        return state
+
+    def _resume(self) -> None:
+        state = self.team.first(self._stored)
+        if state is None:
             return
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["recipe"] != self.recipe.to_dict():
             raise UsageError(
                 "the checkpoint was made with another recipe",

@@ -6,6 +6,8 @@ random weights (Kumar 2022, arXiv 2202.10054).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,18 +15,19 @@ from torch import Tensor
 from ..network import TransferModel
 from .source import INFERENCE_BATCH, SliceSource, evaluated
 from .splits import Part
+from .team import ALONE, Draw, Team
 
 EVERY = 2
 """Every second slice is looked at; its neighbours are in its channels."""
 
 
-def fit_probe(model: TransferModel, source: SliceSource, train: Part) -> None:
-    """Set the output module from the training slices, in place."""
+def fit_probe(model: TransferModel, source: SliceSource, train: Part, team: Team = ALONE) -> None:
+    """Set the output module from the training slices, in place; a team shares the slices out."""
     recipe = source.recipe
     part = _thinned(train)
     generator = torch.Generator().manual_seed(recipe.seed)
-    passes = [_features(model, source, part, None)]
-    passes += [_features(model, source, part, generator) for _ in range(recipe.probe_passes - 1)]
+    passes = [_features(model, source, part, None, team)]
+    passes += [_features(model, source, part, generator, team) for _ in range(recipe.probe_passes - 1)]
     features = torch.cat(passes).double()
     grades = torch.from_numpy(source.data.grades[part.patient]).double().repeat(len(passes))
     mean, deviation = features.mean(dim=0), features.std(dim=0)
@@ -54,11 +57,20 @@ def ridge(rows: Tensor, targets: Tensor, penalty: float) -> Tensor:
 
 
 def _features(
-    model: TransferModel, source: SliceSource, part: Part, generator: torch.Generator | None
+    model: TransferModel, source: SliceSource, part: Part, generator: torch.Generator | None, team: Team
 ) -> Tensor:
-    batches = source.batches(part, INFERENCE_BATCH)
-    inputs = (source.plain(b) if generator is None else source.augmented(b, generator) for b in batches)
-    return evaluated(model, model.pooled, inputs, source.recipe.precision)
+    batches = list(source.batches(part, INFERENCE_BATCH))
+
+    def inputs() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in batches:
+            rows = team.part(len(batch))
+            own = batch.part(rows)
+            if len(own):
+                draw = generator and Draw(generator, len(batch), rows)
+                yield source.augmented(own, draw) if draw else source.plain(own)
+
+    found = evaluated(model, model.pooled, inputs(), source.recipe.precision)
+    return team.joined(found, [len(batch) for batch in batches])
 
 
 def _thinned(part: Part) -> Part:

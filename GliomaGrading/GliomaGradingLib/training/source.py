@@ -15,6 +15,7 @@ from .augment import augment
 from .dataset import TrainingSet
 from .recipe import Recipe
 from .splits import Part
+from .team import Draw
 
 INFERENCE_BATCH = 160
 
@@ -25,6 +26,13 @@ class SliceBatch:
 
     patient: np.ndarray
     plane: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.patient)
+
+    def part(self, rows: slice) -> SliceBatch:
+        """Some of the slices."""
+        return SliceBatch(self.patient[rows], self.plane[rows])
 
 
 class SliceSource:
@@ -49,9 +57,9 @@ class SliceSource:
         """Images and tumour as the grading of a case has them."""
         return network_input(*self._planes(batch), self.recipe.image)
 
-    def augmented(self, batch: SliceBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def augmented(self, batch: SliceBatch, draw: Draw) -> tuple[Tensor, Tensor]:
         """Images and tumour, randomly changed."""
-        return augment(*self._planes(batch), self.recipe.image, self.recipe.augmentation, generator)
+        return augment(*self._planes(batch), self.recipe.image, self.recipe.augmentation, draw)
 
     def _planes(self, batch: SliceBatch) -> tuple[Tensor, Tensor]:
         patient = torch.from_numpy(batch.patient)

@@ -14,15 +14,18 @@ import numpy as np
 
 from ..errors import UsageError
 from ..export.files import write_atomically
+from ..network import TransferModel
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, curves_csv
 from .recipe import Recipe, recipe_from_dict
-from .source import part_logits
-from .splits import PROTOCOLS, Split, image_split, patient_split, whole_patient_split
+from .source import SliceSource, part_logits
+from .splits import PROTOCOLS, Part, Split, image_split, patient_split, whole_patient_split
+from .team import ALONE, Team
 
 PREDICTIONS = "predictions.csv"
 STUDY = "study.json"
+LOGITS = "test_logits.npy"
 
 
 @dataclass(frozen=True)
@@ -107,23 +110,26 @@ def run_study(
     pretrained: Path | None,
     device: str = "cpu",
     epoch_done: Callable[[str, EpochFigures], None] | None = None,
+    team: Team = ALONE,
 ) -> Predictions:
     """Train and test every run that has no result in ``folder`` yet, and write all predictions.
+
+    Only the team's first process reads and writes files.
 
     Raises:
         UsageError: the folder holds another study.
     """
-    _claim(folder, study)
+    team.first(lambda: _claim(folder, study))
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
-    _write_splits(folder, graded, splits)
+    team.first(lambda: _write_splits(folder, graded, splits))
     for repeat, fold, split in splits:
         columns = []
         for sequence in range(len(SEQUENCES)):
             run = folder / "runs" / f"repeat{repeat}-fold{fold}-{SEQUENCES[sequence]}"
             recipe = replace(study.recipe, seed=study.recipe.seed + 100 * repeat + fold)
-            columns.append(_run(graded, sequence, split, recipe, run, pretrained, device, epoch_done))
+            columns.append(_run(graded, sequence, split, recipe, run, pretrained, device, epoch_done, team))
         rows = len(split.test)
         parts.append(
             Predictions(
@@ -136,7 +142,8 @@ def run_study(
             )
         )
     predictions = _joined(parts)
-    write_atomically(folder / PREDICTIONS, predictions_csv(predictions).encode())
+    text = predictions_csv(predictions).encode()
+    team.first(lambda: write_atomically(folder / PREDICTIONS, text))
     return predictions
 
 
@@ -202,24 +209,37 @@ def _run(
     pretrained: Path | None,
     device: str,
     epoch_done: Callable[[str, EpochFigures], None] | None,
+    team: Team,
 ) -> np.ndarray:
     """Logits of the test part's slices, from an earlier run or a new one."""
-    stored = folder / "test_logits.npy"
-    if stored.is_file():
-        return np.load(stored, allow_pickle=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device)
+    found = team.first(lambda: _stored_logits(folder))
+    if found is not None:
+        return found
+    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device, team)
 
     def done(figures: EpochFigures) -> None:
         write_atomically(folder / "curves.csv", curves_csv(fit.curves).encode())
         if epoch_done:
             epoch_done(folder.name, figures)
 
-    model = fit.run(done)
-    logits = part_logits(model, fit.source, split.test)
+    model = fit.run(done if team.is_first else None)
+    return team.first(lambda: _tested(model, fit.source, split.test, folder))
+
+
+def _stored_logits(folder: Path) -> np.ndarray | None:
+    """Logits of an earlier run; where there are none, a folder for them."""
+    stored = folder / LOGITS
+    if stored.is_file():
+        return np.load(stored, allow_pickle=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def _tested(model: TransferModel, source: SliceSource, test: Part, folder: Path) -> np.ndarray:
+    logits = part_logits(model, source, test)
     buffer = io.BytesIO()
     np.save(buffer, logits)
-    write_atomically(stored, buffer.getvalue())
+    write_atomically(folder / LOGITS, buffer.getvalue())
     (folder / "checkpoint.pt").unlink(missing_ok=True)  # 100 MB each, and not needed any more
     return logits
 

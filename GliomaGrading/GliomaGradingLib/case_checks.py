@@ -81,9 +81,9 @@ def check_sequence(name: str, volume: Volume) -> None:
     low, high = float(volume.array.min()), float(volume.array.max())
     if high - low <= 1e-6 * max(abs(low), abs(high)):
         raise CaseError(f"{name} is constant (every voxel is {low:g})", volume.source, _IMAGE_REMEDY)
-    different, counts = np.unique(values, return_counts=True)
-    if different.size <= _FEW_VALUES:
-        what = "nearly constant" if different.size == 1 else f"a label map (it has {different.size} values)"
+    counts = _value_counts(values)
+    if counts.size <= _FEW_VALUES:
+        what = "nearly constant" if counts.size == 1 else f"a label map (it has {counts.size} values)"
         raise CaseError(f"{name} is {what}", volume.source, _IMAGE_REMEDY)
     rest = values.size - int(counts.max())
     if rest < 0.002 * values.size:
@@ -92,6 +92,14 @@ def check_sequence(name: str, volume: Volume) -> None:
             volume.source,
             _IMAGE_REMEDY,
         )
+
+
+def _value_counts(values: np.ndarray) -> np.ndarray:
+    """How often each value that occurs does."""
+    if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
+        counts = np.bincount(values.astype(np.intp) - int(values.min()))  # several times faster than sorting
+        return counts[counts > 0]
+    return np.unique(values, return_counts=True)[1]
 
 
 def axial_extent(volume: Volume) -> float:

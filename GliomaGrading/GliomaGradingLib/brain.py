@@ -414,7 +414,7 @@ def distance(mask: np.ndarray, spacing: float) -> np.ndarray:
 
 
 def reached(mask: np.ndarray, radius: float, spacing: float) -> np.ndarray:
-    """What is within a radius of a mask (mm), the mask included: ``distance(...) <= radius``, many times faster."""
+    """What is within a radius of a mask (mm), the mask included: ``distance(...) <= radius``, but faster."""
     return grown(mask, (radius / spacing) ** 2)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,15 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, eq=False)
 class Graded:
-    """A result with what it was made from: the case with its sequences aligned, and its slices."""
+    """A result with what it was made from: the case with its sequences aligned, and its slices.
+
+    ``strangeness``: see ``Verdict``.
+    """
 
     result: GradeResult
     case: Case
     stack: SliceStack
+    strangeness: float | None = None
 
 
 class Grader:
@@ -49,6 +54,7 @@ class Grader:
         import torch
 
         from .inference import FusedModel
+        from .readers import PART, Readers
 
         self.bundle = bundle
         self.device = device
@@ -62,8 +68,10 @@ class Grader:
             for sequence in SEQUENCES
         }
         self._fused = {
-            sequence: FusedModel(model, self._image_form.pixels) for sequence, model in self._models.items()
+            sequence: FusedModel(model, self._image_form.pixels, PART)
+            for sequence, model in self._models.items()
         }
+        self._readers = Readers(self._fused)
 
     @classmethod
     def load(cls, bundle: str | Path | None = None, device: str = "auto") -> Grader:
@@ -137,19 +145,23 @@ class Grader:
             seconds={"read": 0.0, **clock.seconds()},
             registration=registration,
         )
-        return Graded(result, registered, stack)
+        return Graded(result, registered, stack, verdict.strangeness)
 
     def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
         """Votes, grade and decision of a prepared slice stack; its warnings can hold the decision back."""
         logits, unexplained = {}, {}
+        reading = self._read(stack, SEQUENCES)
         for done, sequence in enumerate(SEQUENCES):
             if progress:
                 progress(f"network {sequence}", done / len(SEQUENCES))
-            logits[sequence], unexplained[sequence] = self._read_slices(stack, sequence)
+            logits[sequence], unexplained[sequence] = next(reading)
         doubts = tuple(warning for warning in stack.warnings if warning.code in DOUBTFUL)
+        strangeness = None
         if self._familiarity:
             doubts += self._familiarity.doubts(stack, unexplained)
-        return decide(logits, self._calibration, vote, self._rule, doubts)
+            strangeness = self._familiarity.strangeness(unexplained)
+        verdict = decide(logits, self._calibration, vote, self._rule, doubts)
+        return replace(verdict, strangeness=strangeness)
 
     def explain(self, graded: Graded | SliceStack, progress: Progress | None = None) -> Explanation:
         """Where the networks found the evidence for what they say of a graded case, or of a slice stack."""
@@ -160,21 +172,26 @@ class Grader:
 
     def slice_logits(self, stack: SliceStack, sequence: str) -> list[float]:
         """The raw logits of HGG of a sequence's 20 slices, from foot to head."""
-        return self._read_slices(stack, sequence)[0]
+        return next(self._read(stack, [sequence]))[0]
 
-    def _read_slices(self, stack: SliceStack, sequence: str) -> tuple[list[float], float]:
-        """The slices' logits, and how much of their features the training patients do not explain."""
+    def _read(self, stack: SliceStack, sequences: Sequence[str]) -> Iterator[tuple[list[float], float]]:
+        """Each sequence's logits, and how much of its features the training patients do not explain."""
         import torch
 
         from .images import stack_input, without_gaps
 
-        planes = torch.from_numpy(stack.planes[SEQUENCES.index(sequence)]).to(self.device)
         mask = without_gaps(torch.from_numpy(stack.mask)).to(self.device)
-        with torch.inference_mode():
-            images, tumour = stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form)
-            model = self._fused[sequence]
-            pooled = model.pooled(images, tumour)
-            return model.output(pooled).double().cpu().tolist(), float(model.output.unexplained(pooled))
+
+        def input_of(sequence: str, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            planes = torch.from_numpy(stack.planes[SEQUENCES.index(sequence)]).to(self.device)
+            return stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form, part)
+
+        inputs = {sequence: partial(input_of, sequence) for sequence in sequences}
+        for sequence, pooled in self._readers.pooled(inputs, SLICE_COUNT):
+            output = self._fused[sequence].output
+            with torch.inference_mode():
+                found = output(pooled).double().cpu().tolist(), float(output.unexplained(pooled))
+            yield found
 
 
 class _Clock:

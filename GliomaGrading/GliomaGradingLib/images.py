@@ -90,12 +90,12 @@ def network_input(channels: Tensor, tumour: Tensor, form: ImageForm) -> tuple[Te
 
 
 def stack_input(
-    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm
+    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm, part: slice = slice(None)
 ) -> tuple[Tensor, Tensor]:
     """Network input of ``count`` slices from plane ``first`` on, of one stack (P, H, W) and its mask.
 
-    The planes of a stack lie 1 mm apart.
+    The planes of a stack lie 1 mm apart. Of the slices only a ``part`` is made, to the same bits.
     """
-    positions = first + torch.arange(count, dtype=torch.float32)
-    channels = channel_planes(stack.expand(count, *stack.shape), positions, form, plane_mm=1.0)
-    return network_input(channels, mask_planes(mask.expand(count, *mask.shape), positions), form)
+    positions = (first + torch.arange(count, dtype=torch.float32))[part]
+    channels = channel_planes(stack.expand(len(positions), *stack.shape), positions, form, plane_mm=1.0)
+    return network_input(channels, mask_planes(mask.expand(len(positions), *mask.shape), positions), form)

@@ -110,13 +110,18 @@ def grade_by(rule: str, votes: Sequence[Vote]) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Votes, their grade, the probability of HGG together, the decision and why it is held back."""
+    """Votes, their grade, the probability of HGG together, the decision and why it is held back.
+
+    ``strangeness``: standard deviations by which the case is unlike the training patients
+    (``Familiarity.strangeness``); None where the bundle does not know.
+    """
 
     votes: tuple[Vote, ...]
     grade: str
     probability_hgg: float
     decision: str
     doubts: tuple[Notice, ...]
+    strangeness: float | None = None
 
 
 def decide(

@@ -22,6 +22,7 @@ import torch  # noqa: E402
 from GliomaGradingLib.bundle import open_bundle  # noqa: E402
 from GliomaGradingLib.inference import FusedConvolution, FusedModel  # noqa: E402
 from GliomaGradingLib.network import TransferModel  # noqa: E402
+from GliomaGradingLib.readers import PART, Readers  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES, SLICE_COUNT  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torchvision.models import googlenet  # noqa: E402
@@ -101,9 +102,14 @@ def plainly(models: dict[str, TransferModel], images: Tensor, tumour: Tensor) ->
 
 
 def fused(models: dict[str, FusedModel], images: Tensor, tumour: Tensor) -> Callable[[], None]:
+    """As a grading does it."""
+    readers = Readers(models)
+    parts = dict.fromkeys(models, lambda part: (images[part], tumour[part]))
+
     def run() -> None:
-        for model in models.values():
-            model(images, tumour)
+        with torch.inference_mode():
+            for sequence, pooled in readers.pooled(parts, len(images)):
+                models[sequence].output(pooled)
 
     return run
 
@@ -198,7 +204,7 @@ def measure(options: Any) -> dict[str, Any]:
     bundle = open_bundle()
     pixels = bundle.imageForm().pixels
     plain = {s: m.to(memory_format=torch.channels_last) for s, m in bundle.models().items()}
-    quick = {s: FusedModel(m, pixels) for s, m in plain.items()}
+    quick = {s: FusedModel(m, pixels, PART) for s, m in plain.items()}
     usual = googlenet(weights=None, aux_logits=False, init_weights=False).eval()
     given = inputs(pixels)
     counted = convolutions(plain["T1"], *given)

@@ -19,11 +19,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.googlenet import Inception
 
-from .network import LocalResponseNorm, TransferModel, tumour_weights
+from .googlenet import LocalResponseNorm
+from .network import TransferModel, tumour_weights
 from .words import SLICE_COUNT
 
+_OTHER_LAYERS = (LocalResponseNorm, nn.MaxPool2d)
 _Geometry = tuple[list[int], list[int], list[int]]
 """Padding, stride and dilation of a convolution."""
 
@@ -72,7 +73,7 @@ def fuse(module: nn.Module, shapes: dict[nn.Module, list[int]]) -> None:
 
 
 def _fused(layer: nn.Module, shapes: dict[nn.Module, list[int]]) -> nn.Module:
-    if isinstance(layer, Inception):
+    if _is_inception(layer):
         return FusedInception(layer, shapes)
     if isinstance(layer, LocalResponseNorm):
         return FusedNorm(layer)
@@ -83,7 +84,12 @@ def _fused(layer: nn.Module, shapes: dict[nn.Module, list[int]]) -> nn.Module:
 
 def _is_layer(module: nn.Module) -> bool:
     """Blocks of one convolution (``PlainConv2d``, torchvision's ``BasicConv2d``) have it in ``conv``."""
-    return isinstance(module, (Inception, LocalResponseNorm, nn.MaxPool2d)) or hasattr(module, "conv")
+    return _is_inception(module) or isinstance(module, _OTHER_LAYERS) or hasattr(module, "conv")
+
+
+def _is_inception(module: nn.Module) -> bool:
+    """Ours or torchvision's, which is not imported for the question."""
+    return all(hasattr(module, f"branch{n}") for n in (1, 2, 3, 4))
 
 
 def _input_shapes(model: TransferModel, pixels: int, slices: int) -> dict[nn.Module, list[int]]:
@@ -144,7 +150,7 @@ def _weight_and_bias(block: nn.Module) -> tuple[Tensor, Tensor]:
 class FusedInception(nn.Module):
     """An Inception block: its three 1 x 1 convolutions of the input are one."""
 
-    def __init__(self, block: Inception, shapes: dict[nn.Module, list[int]]) -> None:
+    def __init__(self, block: nn.Module, shapes: dict[nn.Module, list[int]]) -> None:
         super().__init__()
         inner = cast(Any, block)  # its branches are attributes mypy cannot see
         inputs = [inner.branch1, inner.branch2[0], inner.branch3[0]]

@@ -1,9 +1,7 @@
 """GoogLeNet transfer models: two backbones behind one interface, and the output module on top.
 
-Szegedy et al., Going deeper with convolutions (CVPR 2015), https://doi.org/10.1109/CVPR.2015.7298594.
-Both backbones are torchvision's ``GoogLeNet`` class. ``googlenet-2014`` gives it the blocks of the published
-network (biased convolutions without batch normalisation, a true 5 x 5 branch, local response
-normalisation, 3 x 3 pooling before stage 5); ``googlenet-torchvision`` is the class as it comes.
+``googlenet-2014`` is the published network (:mod:`.googlenet`), ``googlenet-torchvision`` torchvision's class as
+it comes. Parts have the same names in both.
 """
 
 from __future__ import annotations
@@ -15,66 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models import GoogLeNet, googlenet
-from torchvision.models.googlenet import Inception, InceptionAux
 
 from .errors import BundleError, UsageError
+from .googlenet import GoogLeNet2014
 
 BACKBONES = ("googlenet-2014", "googlenet-torchvision")
 DIRECTIONS = 16
 """Directions in which the pooled features of the training patients vary most, kept to tell an unlike case."""
 LEVELS = {"3b": 480, "4c": 512, "4e": 832, "5b": 1024}
 """The Inception blocks that the output module reads, from shallow to deep, and their channels."""
-
-
-class PlainConv2d(nn.Module):
-    """Convolution with a bias, then ReLU: the 2014 network has no batch normalisation."""
-
-    def __init__(self, in_channels: int, out_channels: int, **kwargs: Any) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, bias=True, **kwargs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.conv(x), inplace=True)
-
-
-class Inception2014(Inception):
-    """Inception block with the 5 x 5 convolution of the paper, where torchvision has 3 x 3."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        ch1x1: int,
-        ch3x3red: int,
-        ch3x3: int,
-        ch5x5red: int,
-        ch5x5: int,
-        pool_proj: int,
-    ) -> None:
-        super().__init__(in_channels, ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj, PlainConv2d)
-        self.branch3[1] = PlainConv2d(ch5x5red, ch5x5, kernel_size=5, padding=2)
-
-
-class LocalResponseNorm(nn.Module):
-    """Local response normalisation over ``size`` neighbouring channels (Caffe's: alpha is divided by size).
-
-    The sum over neighbouring channels is a 1 x 1 convolution with a banded matrix, which is several times
-    as fast on a CPU as ``torch.nn.LocalResponseNorm`` and gives the same values.
-    """
-
-    band: Tensor
-
-    def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, k: float = 1.0) -> None:
-        super().__init__()
-        index = torch.arange(channels)
-        near = (index[:, None] - index[None, :]).abs() <= size // 2
-        self.register_buffer("band", near.float()[:, :, None, None] * (alpha / size), persistent=False)
-        self.k = k
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale = functional.conv2d(x * x, self.band.to(x.dtype)) + self.k
-        root = torch.rsqrt(scale)
-        return x * root * torch.sqrt(root)  # scale ** -0.75
 
 
 class OutputModule(nn.Module):
@@ -170,15 +117,11 @@ def make_backbone(name: str) -> nn.Module:
     """
     if name not in BACKBONES:
         raise UsageError(f"there is no backbone {name!r}", remedy=f"choose one of {', '.join(BACKBONES)}")
-    if name == "googlenet-torchvision":
-        network = googlenet(weights=None, aux_logits=False, init_weights=False)
-    else:
-        network = GoogLeNet(
-            aux_logits=False, init_weights=False, blocks=[PlainConv2d, Inception2014, InceptionAux]
-        )
-        network.maxpool1 = nn.Sequential(network.maxpool1, LocalResponseNorm(64))
-        network.maxpool2 = nn.Sequential(LocalResponseNorm(192), network.maxpool2)
-        network.maxpool4 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    if name == "googlenet-2014":
+        return GoogLeNet2014()
+    from torchvision.models import googlenet
+
+    network: nn.Module = googlenet(weights=None, aux_logits=False, init_weights=False)
     network.fc = nn.Identity()
     return network
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from GliomaGradingLib import inference
 from GliomaGradingLib.bundle import open_bundle
+from GliomaGradingLib.googlenet import LocalResponseNorm, PlainConv2d
 from GliomaGradingLib.inference import FusedConvolution, FusedModel, FusedNorm, FusedPool, channel_means
-from GliomaGradingLib.network import BACKBONES, LocalResponseNorm, PlainConv2d, TransferModel
+from GliomaGradingLib.network import BACKBONES, TransferModel
 from GliomaGradingLib.words import SEQUENCES
 from torch import nn
 from torch.nn import functional

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from GliomaGradingLib.errors import BundleError, UsageError
+from GliomaGradingLib.googlenet import LocalResponseNorm
 from GliomaGradingLib.network import (
+    BACKBONES,
     LEVELS,
-    LocalResponseNorm,
     TransferModel,
     caffe_name,
     load_imagenet_2014,
@@ -73,6 +74,18 @@ def test_the_2014_backbone_computes_the_published_network(tensors):
         ours, expected = model.features(images)["5b"], reference_5b(images, tensors)
     assert expected.abs().max() > 1e-3
     assert (ours - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_its_parts_are_called_as_torchvisions_are():
+    """Bundles, pretrained weights and the fused networks go by these names."""
+    ours, torchvisions = (dict(make_backbone(name).named_parameters()) for name in BACKBONES)
+    weights = {name: list(value.shape) for name, value in ours.items() if name.endswith("conv.weight")}
+    theirs = {name: list(value.shape) for name, value in torchvisions.items() if name.endswith("conv.weight")}
+    fives = {name for name in weights if name.endswith("branch3.1.conv.weight")}
+    assert len(weights) == 57
+    assert {name for name in weights if weights[name] != theirs.get(name)} == fives
+    assert all(weights[name][2:] == [5, 5] and theirs[name][2:] == [3, 3] for name in fives)
+    assert len(fives) == 9
 
 
 def test_all_116_tensors_but_the_classifier_have_a_place():

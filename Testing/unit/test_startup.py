@@ -51,3 +51,9 @@ def test_reading_a_case_does_not_import_torch():
 
 def test_a_client_of_the_grading_process_does_not_import_torch():
     assert "torch" not in heavy_modules("from GliomaGradingLib.worker import client")
+
+
+def test_loading_the_models_imports_no_torchvision():
+    """It takes as long as torch itself, brings PyTorch's compiler along, and only its backbone needs it."""
+    loaded = "from GliomaGradingLib import Grader; Grader.load(device='cpu')"
+    assert heavy_modules(loaded) == {"torch", "numpy", "SimpleITK"}

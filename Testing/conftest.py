@@ -31,5 +31,5 @@ def real_cases(shared_data: Path) -> list[Path]:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a parameter of bytes by its length: two processes that collect the tests must agree on every name."""
+    """Name bytes by their length: two processes that collect the tests must agree on every name."""
     return f"{len(val)}-bytes" if isinstance(val, bytes) else None

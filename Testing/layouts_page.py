@@ -99,8 +99,8 @@ torchrun --nproc-per-node 2 -m GliomaGradingLib train --data training.npz --outp
 ```
 
 Each process takes its part of every batch; what is random is drawn for the whole batch, so that two processes
-learn what one learns (logits within 0.0005 of their standard deviation, in a test), and only the first one reads
-and writes `--output`. It resumes with any number of processes.
+learn what one learns (logits within 0.0005 of their standard deviation, in a test), and only the first one
+reads and writes `--output`. It resumes with any number of processes.
 
 ## Unconfirmed
 

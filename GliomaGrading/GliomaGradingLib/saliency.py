@@ -29,7 +29,7 @@ from .network import TransferModel, tumour_weights
 from .words import SEQUENCES, SLICE_COUNT
 
 if TYPE_CHECKING:
-    from .images import ImageForm
+    from .image_form import ImageForm
     from .slices import SliceStack
     from .voting import Calibration
 

@@ -17,7 +17,7 @@ from GliomaGradingLib.bundle import (
     write_bundle,
 )
 from GliomaGradingLib.errors import BundleError
-from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.network import TransferModel
 from GliomaGradingLib.slices import InputForm
 from GliomaGradingLib.voting import Calibration, DecisionRule, Platt
@@ -149,6 +149,7 @@ def test_a_pickle_that_runs_code_is_not_run(folder, tmp_path):
     [
         {"schema": "other/1"},
         {"input": {"region": {}, "image": {"pixels": "64"}}},
+        {"input": {"region": {}, "image": {"channels": "neighbors"}}},
         {"input": {"region": {}, "image": {"sides": 64}}},
         {"input": []},
         {"calibration": {}},

@@ -12,7 +12,7 @@ from GliomaGradingLib.bundle import write_bundle
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.grading import Grader
-from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.network import TransferModel
 from GliomaGradingLib.slices import InputForm, crop, prepare
 from GliomaGradingLib.training.crops import training_set_from_cases, training_set_from_crops

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.familiarity import Familiarity, mask_contrasts
-from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.network import DIRECTIONS, OutputModule, TransferModel
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.usual import learn_usual, patient_features, principal_directions

@@ -13,7 +13,7 @@ from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.explanation import Explanation
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.grid import Lattice
-from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.network import TransferModel
 from GliomaGradingLib.saliency import evidence, explain
 from GliomaGradingLib.slices import SliceStack

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.errors import CaseError, UsageError
-from GliomaGradingLib.images import ImageForm
+from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.training.augment import augment, redrawn
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.fit import Fit

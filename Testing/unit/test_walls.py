@@ -13,6 +13,7 @@ MODULE = Path(__file__).resolve().parents[2] / "GliomaGrading"
 LIBRARY = MODULE / "GliomaGradingLib"
 SLICER = {"slicer", "qt", "ctk", "vtk", "PythonQt", "SampleData", "sitkUtils"}
 TORCH = {"torch", "torchvision"}
+WITH_TORCH = ("googlenet", "network", "inference", "training/", "images", "readers", "saliency")
 PURE = (
     *("case", "case_files", "case_checks", "imaging", "grid", "coarse", "brain", "registration"),
     *("slices", "voting", "result", "words", "errors"),
@@ -122,5 +123,5 @@ def test_the_module_file_runs_nothing_at_file_scope():
 def test_torch_is_never_imported_before_it_is_needed(path):
     """Whoever imports the library, or a module of it for its words, pays for no torch."""
     named = short(path).removeprefix("GliomaGradingLib/")
-    if not named.startswith(("googlenet", "network", "inference", "training/", "images", "readers", "saliency")):
+    if not named.startswith(WITH_TORCH):
         assert not roots(path, is_file_scope=True) & TORCH

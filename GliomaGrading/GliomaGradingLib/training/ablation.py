@@ -18,7 +18,7 @@ import torch
 
 from ..errors import UsageError
 from ..export.files import write_atomically
-from ..images import ImageForm
+from ..image_form import ImageForm
 from ..words import SEQUENCES
 from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities

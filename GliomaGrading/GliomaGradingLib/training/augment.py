@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..images import ImageForm
+from ..image_form import ImageForm
 from .recipe import Augmentation
 from .team import Draw
 

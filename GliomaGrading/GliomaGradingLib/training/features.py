@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images import ImageForm
+from ..image_form import ImageForm
 from ..network import LEVELS, TransferModel, load_imagenet_2014, tumour_weights
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..images import ImageForm
+from ..image_form import ImageForm
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BundleError
+from .image_form import CHANNEL_RULES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +105,7 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
             raise ValueError(f"a weight file of {str(entry['bytes'])[:40]} bytes")
         if not isinstance(entry["sha256"], str):
             raise ValueError("a hash is no text")
-    if metadata["input"]["image"].get("channels", "same") not in ("same", "neighbours"):
+    if metadata["input"]["image"].get("channels", "same") not in CHANNEL_RULES:
         raise ValueError("the image has channels that nobody knows")
     for (part, name), (least, most) in _BOUNDS.items():
         value = metadata["input"][part].get(name, least)

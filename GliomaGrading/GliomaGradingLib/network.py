@@ -1,7 +1,7 @@
 """GoogLeNet transfer models: two backbones behind one interface, and the output module on top.
 
-``googlenet-2014`` is the published network (:mod:`.googlenet`), ``googlenet-torchvision`` is torchvision's class
-as it comes. Parts have the same names in both.
+``googlenet-2014`` is the published network (:mod:`.googlenet`), ``googlenet-torchvision`` is torchvision's
+class as it comes. Parts have the same names in both.
 """
 
 from __future__ import annotations

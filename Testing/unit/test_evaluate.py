@@ -15,6 +15,7 @@ from GliomaGradingLib.training.evaluate import (
     by_fold,
     calibrate,
     evaluate_study,
+    reliability_bins,
     table,
     unit_probabilities,
     vote_against_best,
@@ -143,6 +144,16 @@ def test_together_is_better_than_the_best_sequence_when_errors_are_independent()
     assert figures["together"]["auc"]["value"] > best
     assert figures["together"]["auc"]["low"] < figures["together"]["auc"]["value"]
     assert set(figures["majority"]) == {"auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"}
+
+
+def test_reliability_bins_count_a_patient_once_whatever_the_repeats():
+    units = predictions(patients=6, repeats=2)  # every second patient has an HGG
+    together = np.where(units.patient < "p002", 0.1, np.where(units.repeat == 0, 0.8, 1.0))
+    bins = reliability_bins(units, together[:, None])
+    assert [entry["patients"] for entry in bins] == [2, 0, 0, 0, 4]  # 0.8 and 1.0 are of the last bin
+    hgg = [int(units.grade[together == 0.1].sum() / 2), int(units.grade[together > 0.1].sum() / 2)]
+    assert [bins[0]["hgg"], bins[-1]["hgg"]] == hgg
+    assert [(entry["low"], entry["high"]) for entry in bins][2] == (0.4, 0.6)
 
 
 def test_calibration_of_the_three_together_gives_the_mean_rate():

@@ -14,6 +14,7 @@ from GliomaGradingLib.training.evaluate import (
     all_figures,
     by_fold,
     decision_intervals,
+    reliability_bins,
     unit_probabilities,
     vote_against_best,
 )
@@ -119,6 +120,14 @@ def test_the_bundle_quotes_the_figures_of_the_three_together():
 
 
 @there("protocols")
+def test_the_bundle_says_how_often_which_probability_was_right():
+    units, probabilities = read_probabilities(EVALUATION / "patient" / "probabilities.csv")
+    bins = open_bundle().metadata["reliability"]
+    assert bins == reliability_bins(units, probabilities)
+    assert sum(entry["patients"] for entry in bins) == pytest.approx(len(np.unique(units.patient)), abs=2)
+    assert bins[0]["hgg"] / bins[0]["patients"] < 0.5 < bins[-1]["hgg"] / bins[-1]["patients"]
+
+
 def test_protocols_are_those_of_their_cells():
     stored = figures_of("protocols")
     again = protocol_figures(EVALUATION, stored["command"])

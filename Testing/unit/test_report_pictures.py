@@ -11,8 +11,9 @@ from GliomaGradingLib.explanation import SALIENCY_NOTE, Explanation
 from GliomaGradingLib.export import evidence_picture, pictures
 from GliomaGradingLib.export.evidence_picture import MARGIN_MM, TONES, close_up, evidence_block, heat_of
 from GliomaGradingLib.export.pictures import CELL, GAP, LABEL, OUTLINE, slices_picture
-from GliomaGradingLib.export.reliability import reliability_text, wilson
+from GliomaGradingLib.export.reliability import reliability_text
 from GliomaGradingLib.export.report import plot_svg, report_html
+from GliomaGradingLib.proportions import wilson
 from GliomaGradingLib.result import GradeResult
 from GliomaGradingLib.voting import DecisionRule
 from test_export import Reader, pixels, result, square_display  # noqa: F401  # a fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..proportions import wilson
+from ..proportions import reliability_bin
 
 
 def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
@@ -14,17 +14,11 @@ def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
     Args:
         metadata: ``reliability`` in it is a list of bins with ``low``, ``high``, ``patients`` and ``hgg``.
     """
-    try:
-        bins = [one for one in metadata.get("reliability", ()) if one["low"] <= probability <= one["high"]]
-        if not bins or int(bins[0]["patients"]) < 1:
-            return ""
-        one = bins[0]
-        low, high = wilson(int(one["hgg"]), int(one["patients"]))
-        return (
-            f"Of {int(one['patients'])} test patients with a probability of {one['low']:.1f} "
-            f"to {one['high']:.1f}, "
-            f"{100 * int(one['hgg']) / int(one['patients']):.0f} % had HGG "
-            f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %)."
-        )
-    except (KeyError, TypeError, ValueError):
+    found = reliability_bin(probability, metadata)
+    if found is None:
         return ""
+    low, high = found.interval
+    return (
+        f"Of {found.patients} test patients with a probability of {found.low:.1f} to {found.high:.1f}, "
+        f"{100 * found.share:.0f} % had HGG (95 % interval {100 * low:.0f} to {100 * high:.0f} %)."
+    )

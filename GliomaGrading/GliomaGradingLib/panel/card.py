@@ -11,7 +11,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..bundle import METADATA, Bundle, find_bundles
-from ..proportions import wilson
+from ..proportions import reliability_bin
 from ..result import GradeResult
 
 _LARGEST = 1 << 20
@@ -55,26 +55,19 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 
 
 def _bin_text(probability: float, metadata: Mapping[str, Any]) -> str:
-    """How many patients with such a probability had an HGG: ``reliability`` is a list of bins with low, high,
-    patients and hgg (how many of them)."""
-    try:
-        bins = [one for one in metadata.get("reliability", ()) if one["low"] <= probability <= one["high"]]
-        total, count = (sum(int(one[key]) for one in bins[:1]) for key in ("patients", "hgg"))
-        if not total:
-            return ""
-        low, high = wilson(count, total)
-        return _(
-            "Of {total} test patients with {p_low} to {p_high}, {share} % had HGG ({low} to {high} %)"
-        ).format(
-            total=total,
-            p_low=f"{bins[0]['low']:.1f}",
-            p_high=f"{bins[0]['high']:.1f}",
-            share=round(100 * count / total),
-            low=round(100 * low),
-            high=round(100 * high),
-        )
-    except (KeyError, TypeError, ValueError):
+    """How many patients with such a probability had an HGG."""
+    found = reliability_bin(probability, metadata)
+    if found is None:
         return ""
+    low, high = found.interval
+    return _("Of {total} test patients with {p_low} to {p_high}, {share} % had HGG ({low} to {high} %)").format(
+        total=found.patients,
+        p_low=f"{found.low:.1f}",
+        p_high=f"{found.high:.1f}",
+        share=round(100 * found.share),
+        low=round(100 * low),
+        high=round(100 * high),
+    )
 
 
 def _accuracy_text(metadata: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ INTERVALS = (
 )
 DRAWS = 1000
 SCORED = (*SEQUENCES, "soft", "together")
+RELIABILITY_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""The middle bin is where the decision is withheld."""
 """What has a probability; the majority has votes."""
 
 
@@ -134,6 +137,20 @@ def scores_of(probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """Probabilities of the sequences, of the soft vote (their mean) and of the three together."""
     columns = [*probabilities[:, :3].T, probabilities[:, :3].mean(axis=1), probabilities[:, 3]]
     return dict(zip(SCORED, columns, strict=True))
+
+
+def reliability_bins(units: Predictions, probabilities: np.ndarray) -> list[dict[str, float]]:
+    """How many patients had an HGG by their probability from the three together, for whoever shows one.
+
+    With repeats, numbers of patients are means over the repeats, rounded: a patient counts once.
+    """
+    together, repeats = probabilities[:, -1], len(np.unique(units.repeat))
+    found = []
+    for low, high in pairwise(RELIABILITY_EDGES):
+        grades = units.grade[(together >= low) & ((together < high) | (high == 1))]
+        patients, hgg = (round(count / repeats) for count in (len(grades), int(grades.sum())))
+        found.append({"low": low, "high": high, "patients": patients, "hgg": hgg})
+    return found
 
 
 def all_figures(

@@ -16,7 +16,7 @@ from ..network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
-from .evaluate import all_figures, calibrate, unit_probabilities
+from .evaluate import all_figures, calibrate, reliability_bins, unit_probabilities
 from .fit import Fit, curves_csv
 from .recipe import Recipe
 from .splits import Part, Split
@@ -146,7 +146,7 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
         "decision": asdict(DecisionRule()),
         "license": "Apache-2.0",
         "card": "Resources/ModelCard.md",
-        "figures": _figures(study),
+        **_evidence(study),
         "training": {
             "patients": len(data),
             "HGG": hgg,
@@ -158,17 +158,22 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
     }
 
 
-def _figures(study: Path | None) -> dict[str, Any]:
-    """The study's figures of the three together, for whoever shows a grade."""
+def _evidence(study: Path | None) -> dict[str, Any]:
+    """The study's figures of the three together, and how often which probability was right, for whoever shows
+    a grade."""
     if study is None:
-        return {}
+        return {"figures": {}}
     settings, predictions = read_study(study)
     units = predictions.of_patients()
-    figures = all_figures(units, unit_probabilities(settings, units))["together"]
+    probabilities = unit_probabilities(settings, units)
+    figures = all_figures(units, probabilities)["together"]
     shown = {
         "auc": "AUC by patient",
         "accuracy": "accuracy",
         "sensitivity": "sensitivity",
         "specificity": "specificity",
     }
-    return {label: {k: round(v, 3) for k, v in figures[name].items()} for name, label in shown.items()}
+    return {
+        "figures": {label: {k: round(v, 3) for k, v in figures[name].items()} for name, label in shown.items()},
+        "reliability": reliability_bins(units, probabilities),
+    }

@@ -38,6 +38,7 @@ ENDINGS = {"T1": "t1", "T2": "t2", "FLAIR": "flair", "mask": "seg"}
 SPACING = 2.0
 SAMPLE_SECONDS = 0.5
 TINY_TASKS = 10_000
+KILLED_CASES = 200
 
 
 def main() -> None:
@@ -200,6 +201,21 @@ def dask_killed(options: argparse.Namespace) -> dict[str, Any]:
         return a_batch(options, "dask_killed", "--scheduler", address, others=processes)
 
 
+def kills(options: argparse.Namespace) -> dict[str, Any]:
+    """kill -9 at 20 random moments, resumed each time (``batch_kill.py``)."""
+    folder, work = options.work / "in-kills", options.work / "kills"
+    folder.mkdir(exist_ok=True)
+    for number in range(min(KILLED_CASES, options.cases)):
+        link = folder / case_name(number)
+        if not link.exists():
+            link.symlink_to((options.inputs / case_name(number)).resolve(), target_is_directory=True)
+    work.mkdir(exist_ok=True)
+    script = [sys.executable, Path(__file__).with_name("batch_kill.py"), folder, "--work", work]
+    subprocess.run([*map(str, script), "--json", str(work / "found.json")], check=False)
+    found: dict[str, Any] = json.loads((work / "found.json").read_text())
+    return {"cases": len(list(folder.iterdir())), **found}
+
+
 def dask_overhead(options: argparse.Namespace) -> dict[str, Any]:
     """10,000 tasks that do nothing but answer with 12 kB, through the batch's own Dask runner, two workers."""
     from GliomaGradingLib.cohort import dask_runner
@@ -261,6 +277,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
         dask_workers,
         dask_scheduler,
         dask_killed,
+        kills,
         dask_overhead,
         durable,
     )
@@ -450,8 +467,8 @@ def markdown(about: dict[str, Any]) -> str:
     body = [head, "|---|---:|---:|---:|---:|---:|---:|---|"]
     base = about["steps"].get("naive_processes", {}).get("cases_per_minute", float("nan"))
     for name, found in about["steps"].items():
-        if name in ("dask_overhead", "durable"):
-            continue  # not cases
+        if name in ("dask_overhead", "durable", "kills"):
+            continue  # not cases a minute
         what = "" if "same_as_batch" not in found else "the same" if found["same_as_batch"] else "DIFFERS"
         body.append(
             f"| {(STEPS[name].__doc__ or name).splitlines()[0]} | {found['cases']} "
@@ -460,6 +477,8 @@ def markdown(about: dict[str, Any]) -> str:
             f"| {found['memory_mb_highest']} | {found['memory_mb_growth']:+d} | {what} |"
         )
     extra = []
+    if "kills" in about["steps"]:
+        extra.append(killed_in_words(about["steps"]["kills"]))
     if "dask_overhead" in about["steps"]:
         found = about["steps"]["dask_overhead"]
         wall, core = found["milliseconds_per_task"], found["core_milliseconds_per_task"]
@@ -473,6 +492,16 @@ def markdown(about: dict[str, Any]) -> str:
     extra += ["", *on_paper(about["steps"])]
     words = f"`{about['command']}`, {about['machine']}; {about['cases']}."
     return "\n".join(["# Batches", "", words, "", *body, "", *extra, "", "![memory](batch.png)"]) + "\n"
+
+
+def killed_in_words(found: dict[str, Any]) -> str:
+    done = found["cases_done_at_kills"]
+    return (
+        f"kill -9 of a batch of {found['cases']} cases and all its processes at {found['kills']} random "
+        f"moments ({done[0]} to {done[-1]} cases done), resumed each time: of {found['files']} files of the "
+        f"undisturbed output {len(found['differ'])} differ in more than seconds, and "
+        f"{len(found['done_twice'])} cases were done twice."
+    )
 
 
 def on_paper(steps: dict[str, Any]) -> list[str]:

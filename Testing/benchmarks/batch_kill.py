@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write what was found into this file")
     options = parser.parse_args()
     out, whole = options.work / "killed", options.work / "whole"
     shutil.rmtree(out, ignore_errors=True)
@@ -42,14 +43,19 @@ def main() -> int:
         (options.work / "seconds.json").write_text(json.dumps(seconds))
     seconds = json.loads((options.work / "seconds.json").read_text())
     draw = random.Random(options.seed)
+    done = []
     for kill in range(1, options.kills + 1):
         # a start takes its time, so that a share of the whole run's seconds also hits starts and ends
         wait = draw.uniform(0.2, max(2.2 * seconds / options.kills, 8.0))
-        print(f"kill {kill} after {wait:.1f} s: {disturb(options, out, wait)} cases done", flush=True)
+        done.append(disturb(options, out, wait))
+        print(f"kill {kill} after {wait:.1f} s: {done[-1]} cases done", flush=True)
     finish(options, out)
     wrong = differences(whole, out)
     twice = reported_twice(out)
     print(f"{len(wrong)} files differ: {wrong[:5]}; {len(twice)} cases done twice: {twice[:5]}")
+    if options.json:
+        found = {"kills": options.kills, "cases_done_at_kills": done, "files": len(contents(whole))}
+        options.json.write_text(json.dumps({**found, "differ": wrong, "done_twice": twice}))
     return 1 if wrong or twice else 0
 
 

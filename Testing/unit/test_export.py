@@ -12,17 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.export import pictures, tables
+from GliomaGradingLib.export import drawing, pictures, tables
+from GliomaGradingLib.export.display import MARGIN_MM, Display, display_planes, grey_window, representative
+from GliomaGradingLib.export.drawing import GROUND, OUTLINE, REGION, TONES
 from GliomaGradingLib.export.files import write_atomically
-from GliomaGradingLib.export.pictures import (
-    GROUND,
-    OUTLINE,
-    REGION,
-    TONES,
-    Display,
-    display_planes,
-    slices_picture,
-)
+from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.report import plot_svg, report_html
 from GliomaGradingLib.grid import Lattice
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
@@ -163,9 +157,9 @@ def pixels(png: bytes) -> np.ndarray:
 
 
 def cell(picture: np.ndarray, row: int, column: int, height: int = 200) -> np.ndarray:
-    top = pictures.TOP + 18 + row * (height + pictures.GAP)
-    left = pictures.LABEL + column * (pictures.CELL + pictures.GAP)
-    return picture[top : top + height, left : left + pictures.CELL]
+    top = pictures.TOP + 18 + row * (height + drawing.GAP)
+    left = drawing.LABEL + column * (drawing.CELL + drawing.GAP)
+    return picture[top : top + height, left : left + drawing.CELL]
 
 
 def where(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -213,7 +207,7 @@ def test_each_row_shows_its_sequence_and_each_column_its_plane() -> None:
     ],
 )
 def test_five_planes_stand_for_all(count: int, largest: int, expected: tuple[int, ...]) -> None:
-    assert pictures.representative(count, largest) == expected
+    assert representative(count, largest) == expected
 
 
 def test_window_ignores_a_few_very_bright_voxels_and_the_background() -> None:
@@ -221,10 +215,10 @@ def test_window_ignores_a_few_very_bright_voxels_and_the_background() -> None:
     planes = np.zeros((4, 100, 100))
     planes[:, 20:80, 20:80] = rng.normal(500, 50, (4, 60, 60))
     planes[0, 50, 50:55] = 1e6
-    low, high = pictures.grey_window(planes)
+    low, high = grey_window(planes)
     assert low == 0
     assert 560 < high < 700
-    assert pictures.grey_window(np.full((2, 3, 3), 7.0)) == (7.0, 8.0)
+    assert grey_window(np.full((2, 3, 3), 7.0)) == (7.0, 8.0)
 
 
 def test_region_is_marked_where_the_networks_look() -> None:
@@ -285,7 +279,7 @@ HEAD_INFO = SliceInfo(tuple(range(20, 40)), tuple(float(k - 50) for k in range(2
 @pytest.mark.parametrize("flip", [False, True])
 def test_planes_show_the_head_with_the_right_on_the_left(flip: bool) -> None:
     display = display_planes(head_case(flip), HEAD_INFO)
-    margin = pictures.MARGIN_MM
+    margin = MARGIN_MM
     assert display.images.shape == (3, 20, 80 + 2 * margin, 60 + 2 * margin)
     assert display.largest == 9
     assert display.numbers == HEAD_INFO.indices
@@ -305,7 +299,7 @@ def test_planes_show_the_head_with_the_right_on_the_left(flip: bool) -> None:
 def test_region_is_given_in_pixels_of_the_planes() -> None:
     lattice = Lattice((-20.0, -30.0, -30.0), (2.0, 2.0, 1.0), (16, 16, 20))
     display = display_planes(head_case(), HEAD_INFO, lattice)
-    margin = pictures.MARGIN_MM
+    margin = MARGIN_MM
     # column 0 lies at L = -55 + 30 - margin, row 0 at P = -60 + 20 - margin
     expected = (-21 + 25 + margin, -31 + 40 + margin, 11 + 25 + margin, 1 + 40 + margin)
     assert display.region == pytest.approx(expected)

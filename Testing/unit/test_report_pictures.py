@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from GliomaGradingLib.explanation import SALIENCY_NOTE, Explanation
 from GliomaGradingLib.export import evidence_picture, pictures
+from GliomaGradingLib.export.drawing import CELL, GAP, LABEL, OUTLINE
 from GliomaGradingLib.export.evidence_picture import MARGIN_MM, TONES, close_up, evidence_block, heat_of
-from GliomaGradingLib.export.pictures import CELL, GAP, LABEL, OUTLINE, slices_picture
+from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.reliability import reliability_text
 from GliomaGradingLib.export.report import plot_svg, report_html
 from GliomaGradingLib.proportions import wilson

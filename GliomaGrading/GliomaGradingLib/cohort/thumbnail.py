@@ -23,7 +23,8 @@ def thumbnail(graded: Graded) -> bytes:
     """PNG: FLAIR where the tumour's area is largest, tumour outlined; the patient's right on the left."""
     from PIL import Image
 
-    from ..export.pictures import OUTLINE, display_planes, edge_of, grey_window
+    from ..export.display import display_planes, edge_of, grey_window
+    from ..export.drawing import OUTLINE
 
     info = graded.result.slices
     place = min(range(len(info.indices)), key=lambda k: abs(info.indices[k] - info.largest_index))

@@ -40,7 +40,7 @@ def write_dicom_outputs(graded: Graded, folder: Path, explanation: Explanation |
     from .dicom_overlay import overlay_bytes
     from .dicom_report import report_bytes
     from .dicom_sources import is_from_dicom, sources_of
-    from .pictures import display_planes
+    from .display import display_planes
 
     if not is_from_dicom(graded.case):
         return Written()

@@ -20,8 +20,9 @@ from ..words import SEQUENCES
 from . import dicom_codes as codes
 from .dicom_report import coded, file_bytes, stamp
 from .dicom_sources import PATIENT, STUDY, Sources
+from .display import Display, grey_window
+from .drawing import GROUND, OUTLINE, TEXT, decision_text, slice_cell, write_text
 from .evidence_picture import heat_of
-from .pictures import GROUND, OUTLINE, TEXT, Display, decision_text, grey_window, slice_cell, write_text
 
 if TYPE_CHECKING:
     from PIL import Image

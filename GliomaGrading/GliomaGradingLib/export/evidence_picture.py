@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..words import HGG, LGG, SEQUENCES
-from .pictures import (
+from .display import Display, grey_window, representative
+from .drawing import (
     CELL,
     GAP,
     GROUND,
     LABEL,
     QUIET,
     TEXT,
-    Display,
-    grey_window,
     picture_png,
     picture_width,
-    representative,
     slice_cell,
     write_column_label,
     write_row_label,

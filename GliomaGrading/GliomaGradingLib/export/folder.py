@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .display import Display, display_planes
 from .evidence_picture import evidence_png
 from .files import all_or_nothing
-from .pictures import Display, display_planes, slices_picture
+from .pictures import slices_picture
 from .reliability import reliability_text
 from .report import SALIENCY, SLICES, report_html
 

@@ -15,7 +15,7 @@ from ..explanation import SALIENCY_NOTE
 from ..result import GradeResult, SliceInfo, Vote
 from ..voting import DecisionRule
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG
-from .pictures import representative
+from .display import representative
 
 LIMITS = (
     "It is the opinion of three networks on 20 slices of one examination. It does not see contrast "

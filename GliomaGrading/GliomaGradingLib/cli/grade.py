@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     case = _read_case(options)
     read = time.perf_counter() - started
+    from ..export.reliability import reliability_text
     from ..grading import Grader
 
     grader = Grader.load(options.bundle, options.device)
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
         explanation = grader.explain(graded)
         write_result_folder(options.output, graded, grader.bundle, explanation)
         _write_dicom(options.output, graded, explanation)
-    print(result.toJson() if options.json else summary(result, options.output), end="")
+    evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
+    print(result.toJson() if options.json else summary(result, options.output, evidence), end="")
     return 0
 
 
@@ -72,14 +74,15 @@ def _write_dicom(folder: Path, graded: Graded, explanation: Explanation) -> None
         print(f"notice: {_printable(problem)}", file=sys.stderr)
 
 
-def summary(result: GradeResult, output: Path | None = None) -> str:
-    """The result for a terminal."""
+def summary(result: GradeResult, output: Path | None = None, evidence: str = "") -> str:
+    """The result for a terminal; ``evidence`` is how often such a probability was right."""
     votes_for, votes_of = result.agreement
     lines = [
         f"Case         {_printable(result.case)}",
         f"Grade        {result.grade}  ({votes_for} of {votes_of} votes)",
         f"Decision     {result.decision}",
         f"Probability  {result.probability_hgg:.2f} of HGG, the three together",
+        *([f"Evidence     {evidence}"] if evidence else []),
         "",
         "Sequence  Vote  P(HGG)  Slices for HGG",
     ]

@@ -120,6 +120,91 @@ def decision_sentence() -> str:
     )
 
 
+def measured(name: str) -> dict[str, Any]:
+    """A benchmark's figures; none where it has not been run yet."""
+    path = BENCHMARKS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def speed_table() -> str:
+    """What a user waits for, and how near it is to what the machine can do: a row for each target."""
+    lines = ["| | measured | target |", "|---|---|---|"]
+    for name, rows in SPEED.items():
+        if found := measured(name):
+            lines += [
+                f"| [{what}](Resources/Benchmarks/{name}.md) | {say(found)} | {aim} |"
+                for what, say, aim in rows
+            ]
+    machine = measured("inference").get("machine", {})
+    about = f"{machine.get('processor')}, {machine.get('threads')} cores, torch {machine.get('torch')}, no GPU"
+    return "\n".join([*lines, "", f"Measured on {about}; wall time.", ""])
+
+
+def _rate(batch: dict[str, Any], step: str) -> float:
+    return float(batch["steps"][step]["cases_per_minute"])
+
+
+Row = tuple[str, Callable[[dict[str, Any]], str], str]
+SPEED: dict[str, list[Row]] = {
+    "click_to_grade": [
+        (
+            "click to grade in the module, full resolution, 95 % of clicks",
+            lambda f: f"{f['p95_seconds']:.2f} s",
+            "1.0 s",
+        ),
+        (
+            "the first click, half a second after entering the module",
+            lambda f: f"{f['first_seconds']:.1f} s",
+            "",
+        ),
+    ],
+    "inference": [
+        ("60 slices through the three networks", lambda f: f"{f['ms']['fused']:.0f} ms", ""),
+        ("over the time of the multiply-adds alone", lambda f: f"{f['over_bound']:.2f} times", "at most 1.3"),
+        (
+            "as fast as torchvision's GoogLeNet at 224 x 224",
+            lambda f: f"{f['faster_than_torchvision_224']:.0f} times",
+            "at least 3",
+        ),
+    ],
+    "preparation": [
+        (
+            "grid, normalisation, slices over the networks",
+            lambda f: f"{f['prepare_over_network']:.2f}",
+            "at most 0.5",
+        ),
+    ],
+    "startup": [
+        ("`import GliomaGradingLib`", lambda f: f"{f['seconds']['library']:.2f} s", "0.15 s"),
+        ("`glioma-grading --help`", lambda f: f"{f['seconds']['help']:.2f} s", "0.3 s"),
+    ],
+    "memory": [
+        ("memory after 1,000 gradings", lambda f: f"{f['mb'][-1]:.0f} MB", ""),
+        ("of it grown over the last 500", lambda f: f"{f['mb_growth_second_half']:.1f} MB", "flat"),
+    ],
+    "batch": [
+        (
+            "cases a minute in a batch of 1,000, read from disk",
+            lambda f: f"{_rate(f, 'batch'):.0f}",
+            "",
+        ),
+        (
+            "as fast as a loop over the command line",
+            lambda f: f"{_rate(f, 'batch') / _rate(f, 'naive_processes'):.0f} times",
+            "",
+        ),
+    ],
+    "training_speed": [
+        (
+            "training, images a second of the plain loop",
+            lambda f: f"{f['faster_than_plain']:.1f} times",
+            "at least 2",
+        ),
+    ],
+}
+"""By benchmark: what was measured, how to say it, and what was to be reached."""
+
+
 QUOTES: dict[str, Callable[[], str]] = {
     "patient": patient_table,
     "calibration": calibration_table,
@@ -136,6 +221,7 @@ QUOTES: dict[str, Callable[[], str]] = {
     "saliency": benchmark("saliency_checks"),
     "click-to-grade": benchmark("click_to_grade"),
     "inference": benchmark("inference"),
+    "speed": speed_table,
 }
 
 

@@ -26,6 +26,7 @@ from .bundle_files import (
     unfit,
 )
 from .errors import BundleError
+from .export.files import all_or_nothing
 from .voting import Calibration, DecisionRule, Platt
 from .words import SEQUENCES
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .familiarity import Familiarity
-    from .images import ImageForm
+    from .image_form import ImageForm
     from .network import TransferModel
     from .slices import InputForm
 
@@ -97,7 +98,7 @@ class Bundle:
         return _record(InputForm, self.metadata["input"]["region"], self.folder)
 
     def imageForm(self) -> ImageForm:
-        from .images import ImageForm
+        from .image_form import ImageForm
 
         return _record(ImageForm, self.metadata["input"]["image"], self.folder)
 
@@ -288,32 +289,35 @@ def write_bundle(
     metadata: Mapping[str, Any],
     texts: Mapping[str, str] | None = None,
 ) -> Bundle:
-    """Write a bundle whose output modules keep only the logit of HGG.
+    """Write a bundle whose output modules keep only the logit of HGG. It is there whole or not at all.
 
     Args:
         metadata: everything but ``schema``, ``backbone`` and ``weights``, which are filled in here.
         texts: further files by name, such as LICENSE.
+
+    Raises:
+        OSError: there is no room, or the disk fails. A bundle that stood there before stays.
     """
     import torch
 
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {}
-    for sequence in SEQUENCES:
-        buffer = io.BytesIO()
-        torch.save(pack_state(_without_auxiliary(models[sequence].state_dict())), buffer)
-        data = buffer.getvalue()
-        name = f"{sequence.lower()}.pt"
-        (folder / name).write_bytes(data)
-        weights[sequence] = asdict(WeightFile(name, len(data), hashlib.sha256(data).hexdigest()))
-    complete = {
-        "schema": BUNDLE_SCHEMA,
-        **metadata,
-        "backbone": models[SEQUENCES[0]].backbone_name,
-        "weights": weights,
-    }
-    for name, text in (texts or {}).items():
-        (folder / name).write_text(text, encoding="utf-8")
-    (folder / METADATA).write_text(json.dumps(complete, indent=2) + "\n", encoding="utf-8")
+    with all_or_nothing(folder) as write:
+        for sequence in SEQUENCES:
+            buffer = io.BytesIO()
+            torch.save(pack_state(_without_auxiliary(models[sequence].state_dict())), buffer)
+            data = buffer.getvalue()
+            name = f"{sequence.lower()}.pt"
+            write(name, data)
+            weights[sequence] = asdict(WeightFile(name, len(data), hashlib.sha256(data).hexdigest()))
+        complete = {
+            "schema": BUNDLE_SCHEMA,
+            **metadata,
+            "backbone": models[SEQUENCES[0]].backbone_name,
+            "weights": weights,
+        }
+        for name, text in (texts or {}).items():
+            write(name, text)
+        write(METADATA, json.dumps(complete, indent=2) + "\n")
     return open_bundle(folder)
 
 

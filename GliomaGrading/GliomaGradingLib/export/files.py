@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+Move = tuple[Path, Path]
+"""From where, to where."""
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
@@ -16,14 +20,13 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     if anything fails, and nothing else is left behind. File and name are on the disk when this returns.
 
     Raises:
-        OSError: as the file system says.
+        OSError: as the file system says; its ``filename`` is ``path``.
     """
     path = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    part = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
+    part = _write_part(path, content)
     try:
-        write_durably(part, data)
-        part.replace(path)
+        with _errors_name(path):
+            part.replace(path)
         sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
@@ -34,23 +37,81 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
 def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]:
     """A function that writes a file (name, content) into a folder, which is made where it is missing.
 
-    On an error inside, the files that it wrote go again, and the folders that had to be made for them.
+    The files come to their places together, at the end. On an error, inside or then, none of them does: what
+    stood there before stays, and the folders that had to be made go again.
 
     Raises:
         OSError: as the file system says.
     """
     made = [place for place in (folder, *folder.parents) if not place.exists()]
-    written: list[Path] = []
+    moves: list[Move] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield lambda name, content: written.append(write_atomically(folder / name, content))
+        yield lambda name, content: moves.append((_write_part(folder / name, content), folder / name))
+        _move_all(moves)
+        sync_folder(folder)
     except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
+        for part, _path in moves:
+            part.unlink(missing_ok=True)
         for place in made:
             with contextlib.suppress(OSError):  # somebody else's file is in it by now
                 place.rmdir()
         raise
+
+
+def _part_of(path: Path) -> Path:
+    return path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
+
+
+def _write_part(path: Path, content: bytes | str) -> Path:
+    """The content in a file beside ``path``, on the disk."""
+    part = _part_of(path)
+    try:
+        with _errors_name(path):
+            write_durably(part, content.encode("utf-8") if isinstance(content, str) else content)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part
+
+
+@contextlib.contextmanager
+def _errors_name(path: Path) -> Iterator[None]:
+    """A full disk does not say where, and nobody knows the file that was to become ``path``."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _move_all(moves: Sequence[Move]) -> None:
+    """Move files to their places; put back what stood there if one of them cannot be moved."""
+    done: list[tuple[Path, Path | None]] = []
+    spares: list[Path] = []
+    try:
+        for part, path in moves:
+            spare = _part_of(path) if path.is_file() else None
+            if spare:
+                spares.append(spare)
+                _second_name(path, spare)
+            with _errors_name(path):
+                part.replace(path)
+            done.append((path, spare))
+    except BaseException:
+        for path, spare in reversed(done):
+            spare.replace(path) if spare else path.unlink(missing_ok=True)
+        raise
+    finally:
+        for spare in spares:
+            spare.unlink(missing_ok=True)
+
+
+def _second_name(path: Path, spare: Path) -> None:
+    try:
+        os.link(path, spare)
+    except OSError:  # FAT and some network file systems have one name a file
+        shutil.copyfile(path, spare)
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+_NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|(can.t|cannot|failed to|unable to) allocate|bad_alloc|bad allocation"
+    r"|MemoryError|memory allocation (still )?failed|can.t start new thread|paging file is too small"
+    r"|failed to map segment(?!.*not permitted)",  # of a library, while it is loaded
+    re.I,
+)
+
 
 class GliomaGradingError(Exception):
     """Base of every error that this package raises on purpose.
@@ -49,3 +58,8 @@ class BundleError(GliomaGradingError):
 def _one_line(text: str) -> str:
     """A message is one line whatever a file name or a library's text contains."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def tells_of_no_memory(text: str) -> bool:
+    """Whether a message is one of too little memory, whichever library or system it came from."""
+    return bool(_NO_MEMORY.search(text))

@@ -141,6 +141,7 @@ def test_too_little_memory_is_an_error_and_no_crash(tmp_path: Path, megabytes: i
     assert done.returncode in (1, 2, 3), done.stderr  # and not killed by a signal
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+    assert "memory" in done.stderr and "close other programs" in done.stderr, done.stderr
 
 
 def test_a_sample_that_itk_wrote_half_of_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import NoReturn, TextIO
 
 from .. import __version__
-from ..errors import GliomaGradingError, UsageError
+from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
 from ..words import DISCLAIMER
 
 COMMANDS = {
@@ -136,6 +136,8 @@ def _failed(error: Exception, status: int, debug: bool) -> int:
 
 def _unexpected(error: Exception) -> str:
     what = " ".join(f"{type(error).__name__}: {error}".split())
+    if tells_of_no_memory(what):
+        return f"memory ran out ({what}): close other programs, and try again"
     return f"{what}: run again with --debug and report what it prints"
 
 

@@ -30,6 +30,8 @@ _ALIGNMENT = 64
 _STALE_SECONDS = 24 * 3600
 _DTYPES = frozenset(("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"))
 _MAX_DIMENSIONS = 4
+_in_use: set[Path] = set()
+"""Folders of this process's requests: a clock that jumps, or a computer that sleeps, makes them look old."""
 
 
 class VolumeLike(Protocol):
@@ -76,7 +78,8 @@ class AnswerFile:
         sweep_stale(parent)
         self.folder = _private_folder(parent, size)
         self.outputPath = self.folder / "output.raw"
-        self._finalizer = weakref.finalize(self, shutil.rmtree, str(self.folder), True)
+        _in_use.add(self.folder)
+        self._finalizer = weakref.finalize(self, _remove_folder, self.folder)
 
     def write(self) -> None:
         """Nothing is to be written."""
@@ -99,7 +102,7 @@ class AnswerFile:
 
     def remove(self) -> bool:
         """Removes file and folder; False where the system holds on to them (call again later)."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove_folder(self.folder)
         return not self.folder.exists()
 
     def __enter__(self) -> AnswerFile:
@@ -224,13 +227,20 @@ def open_request(mapped: MappedFile, message: Mapping[str, Any]) -> dict[str, Ar
 
 
 def write_output(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Writes a result's arrays, in the child, and describes them for the answer."""
-    entries, _ = _layout({name: ArrayVolume(np.asarray(array)) for name, array in arrays.items()})
-    with _create(Path(path)) as file:
-        for name, array in arrays.items():
-            file.seek(entries[name]["offset"])
-            stored = np.ascontiguousarray(array, dtype=entries[name]["dtype"])
-            file.write(stored.reshape(-1).view(np.uint8).data)
+    """Writes a result's arrays, in the child, and describes them for the answer.
+
+    Raises:
+        WorkerError: the disk is full or fails.
+    """
+    entries, size = _layout({name: ArrayVolume(np.asarray(array)) for name, array in arrays.items()})
+    try:
+        with _create(Path(path)) as file:
+            for name, array in arrays.items():
+                file.seek(entries[name]["offset"])
+                stored = np.ascontiguousarray(array, dtype=entries[name]["dtype"])
+                file.write(stored.reshape(-1).view(np.uint8).data)
+    except OSError as error:
+        raise _disk_error(error, Path(path).parent, size) from error
     keys = ("dtype", "shape", "offset")
     return {name: {key: entry[key] for key in keys} for name, entry in entries.items()}
 
@@ -238,12 +248,19 @@ def write_output(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def sweep_stale(base: Path, age: float = _STALE_SECONDS) -> None:
     """Removes folders that killed processes left behind: images of patients do not belong there."""
     for folder in _exchange_folders(base):
+        if folder.absolute() in _in_use:
+            continue
         try:
             is_stale = folder.lstat().st_mtime < time.time() - age and not folder.is_symlink()
         except OSError:
             continue
         if is_stale:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _in_use.discard(folder)
 
 
 def _exchange_folders(base: Path) -> list[Path]:

@@ -173,6 +173,8 @@ class WorkerClient:
 
     def start(self) -> None:
         """Starts the child and loads the model, in the background. Does nothing where there is one."""
+        if self._child is not None and self._current is None and not self._child.isAlive:
+            self._forget_child()  # it ended while nobody polled: no fault of what comes next
         if self._child is None:
             self._launch_child()
         self._advance()

@@ -9,7 +9,7 @@ from ..case import Case
 from ..volume import Volume
 from ..words import SEQUENCES
 from .arrays import ArrayVolume
-from .protocol import WorkerError
+from .protocol import WorkerError, memory_error
 from .server import Progress
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _plain_volume(volume: ArrayVolume) -> Volume:
 
 
 def _no_torch(error: ImportError) -> WorkerError:
-    return WorkerError(
+    return memory_error(str(error)) or WorkerError(
         f"PyTorch cannot be used ({error})",
         remedy="install it: in Slicer by the PyTorch extension, elsewhere by pip install torch torchvision",
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .protocol import EVENTS, ProtocolError, WorkerError, decode, encode, read_lines
+from .protocol import EVENTS, ProtocolError, WorkerError, decode, encode, memory_error, read_lines
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent.parent
 """The folder that contains GliomaGradingLib."""
@@ -267,6 +267,8 @@ def _reason(status: int, last_words: tuple[str, ...]) -> tuple[str, str]:
     if status in (-9, 137):
         return "killed by SIGKILL, as the system does when memory runs out", memory
     if status & 0xFFFFFFFF in (0xC0000017, 0xC000012D):
+        return "memory ran out", memory
+    if last_words and memory_error(last_words[-1]):
         return "memory ran out", memory
     if status < 0:
         return f"killed by {_signal_name(-status)}", again

@@ -58,12 +58,11 @@ looked at between two stages of the work; the client kills a child that does not
 from __future__ import annotations
 
 import json
-import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from ..errors import BundleError, CaseError, GliomaGradingError, UsageError
+from ..errors import BundleError, CaseError, GliomaGradingError, UsageError, tells_of_no_memory
 
 VERSION = 1
 MAX_LINE = 1 << 20
@@ -79,9 +78,6 @@ ANSWERS = ("ready", "result", "error", "cancelled")
 
 _MAX_TEXT = 4_000
 _MAX_TRACEBACK = 20_000
-_NO_MEMORY = re.compile(
-    r"out of memory|not enough memory|(can.t|failed to|unable to) allocate|bad_alloc|bad allocation", re.I
-)
 
 
 class WorkerError(GliomaGradingError):
@@ -226,14 +222,19 @@ def _class_name(error: BaseException) -> str:
 def _explained(error: BaseException) -> WorkerError:
     """Says what a user can do about an error that nobody foresaw."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
-        return WorkerError(
-            f"memory ran out in the grading process ({text})",
-            remedy="close other programs, or choose the CPU instead of a graphics card, and grade again",
-        )
-    return WorkerError(
+    return memory_error(text) or WorkerError(
         f"the grading process met an unexpected error ({text})",
         remedy="grade again; if it comes back, report it with this message",
+    )
+
+
+def memory_error(text: str) -> WorkerError | None:
+    """What to say where a message is one of too little memory, whoever it came from; None where it is not."""
+    if not tells_of_no_memory(text):
+        return None
+    return WorkerError(
+        f"memory ran out in the grading process ({text})",
+        remedy="close other programs, or choose the CPU instead of a graphics card, and grade again",
     )
 
 

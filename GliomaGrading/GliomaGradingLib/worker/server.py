@@ -30,6 +30,7 @@ from .protocol import (
     decode,
     encode,
     error_event,
+    memory_error,
     read_lines,
     request_id,
 )
@@ -291,7 +292,7 @@ def import_engine(name: str) -> Engine:
         made = getattr(importlib.import_module(module), factory)()
     except (ImportError, AttributeError, ValueError) as error:
         problem = f"the engine {name} cannot be loaded ({error})"
-        raise WorkerError(problem, remedy="install the module again") from error
+        raise memory_error(str(error)) or WorkerError(problem, remedy="install the module again") from error
     return cast("Engine", made)
 
 

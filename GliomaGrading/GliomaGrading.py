@@ -206,9 +206,10 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         from GliomaGradingLib.scene.inputs import Inputs
 
         inputs = Inputs(t1Node, t2Node, flairNode, segmentationNode, segmentId)
-        prepared = self.prepare(inputs)
+        prepared, places = self.prepare(inputs), inputs.scenes
         options = {"vote": vote, "register": register}
         result = self.run(prepared, options, bundle, device, progress, cancelled)
+        inputs.check_stay(places)
         self.publish(result, inputs, prepared)
         return result
 

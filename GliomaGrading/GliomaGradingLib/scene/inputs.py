@@ -54,6 +54,28 @@ class Inputs:
     def nodes(self) -> list[Any]:
         return [node for node in (self.t1, self.t2, self.flair, self.mask) if node is not None]
 
+    @property
+    def scenes(self) -> list[Any]:
+        """The scene of each node; None for one that is in none."""
+        return [node.GetScene() for node in self.nodes]
+
+    def check_stay(self, scenes: list[Any]) -> None:
+        """Refuses to go on where nodes have left the scene: nobody is there that a result could belong to.
+
+        Args:
+            scenes: what ``scenes`` was before.
+
+        Raises:
+            CaseError: says which is gone.
+        """
+        for node, before in zip(self.nodes, scenes, strict=True):
+            if node.GetScene() is not before:
+                raise CaseError(
+                    _("it was removed from the scene while it was graded"),
+                    node.GetName() or "",
+                    _("choose the inputs and grade again"),
+                )
+
     def isValid(self) -> tuple[bool, str]:
         """Whether grading can start, else what the user has to do first. Looks at no voxel."""
         for reason in self._reasons():

@@ -122,9 +122,12 @@ def publish_maps(explanation: Explanation, published: Published) -> None:
     """Adds the maps of a result to its nodes, in place of former ones; takes them back if it fails.
 
     Raises:
-        CaseError: the maps are not of what was graded: the images were changed since.
+        CaseError: the maps are not of what was graded: the images were changed since; or the result is gone.
     """
     text = published.text
+    if text.GetScene() is None:
+        problem = _("its result was removed from the scene while it was explained")
+        raise CaseError(problem, text.GetAttribute(RESULT) or "", _("grade the case again"))
     _check_same(explanation, published.result)
     remove_maps(published)
     with _undo_on_error() as added:

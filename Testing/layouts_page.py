@@ -30,8 +30,8 @@ HEAD = """\
 `glioma-grading batch INPUT`, `prepare INPUT`, `grade CASE_DIR` and `logic.gradeCohort(...)` find the files of
 a case by their names. `--layout auto` tries the layouts below, and says which it took; `--layout NAME` takes
 one. `glioma-grading batch INPUT --dry-run` lists what would be graded, what is missing and what is skipped,
-and why; with `--json` for programs. Nothing but folders and tables is read for it (of DICOM, one header a
-folder).
+and why; with `--json` for programs. Nothing but folders, tables and the headers of DICOM files is read for it;
+of other images only what has the size of another case's.
 
 This page is written by `Testing/layouts_page.py`, and a test keeps it equal to what the program does.
 
@@ -54,6 +54,8 @@ What holds for all of them:
   six that had other names before version 5, UPENN-GBM `_21`), scans after treatment (BraTS 2024), folders
   that cannot be read and links in a circle are skipped, with the reason, and have no row.
 - Two cases of one name are called after their folders. A case's name has no line end and no slash.
+- Cases with the same images under several names, and several cases of one patient, are named in a note. Each
+  is graded.
 - Several layouts may be mixed in one folder; the listing says so.
 - Folders called `HGG` and `LGG` grade the cases in them, whatever their layout.
 

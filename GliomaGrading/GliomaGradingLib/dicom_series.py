@@ -124,20 +124,36 @@ def only_series(folder: Path, series: Sequence[Series]) -> Series:
     return series[0]
 
 
+def check_series(series: Series) -> None:
+    """The checks of ``read_series`` for which headers are enough.
+
+    Raises:
+        CaseError: as ``read_series``, but for damaged pixels.
+    """
+    _check_image(series)
+    if len(series.files) == 1:
+        _frame_order(series)
+    else:
+        _sorted(series)
+
+
 def read_series(series: Series) -> Volume:
     """The series as a volume, rescale slope and intercept applied.
 
     Raises:
         CaseError: it is a segmentation, its slices do not lie evenly behind each other, or one is damaged.
     """
-    first = series.first
-    if is_segmentation(first):
-        raise CaseError(
-            "this is a DICOM segmentation object", series.folder, "give it as the mask, not as an image"
-        )
+    _check_image(series)
     volume = _read_frames(series) if len(series.files) == 1 else _read_slices(series)
     files = tuple(str(path) for path in series.files)
     return replace(volume, files=files, warnings=(*volume.warnings, *_copies_notice(series)))
+
+
+def _check_image(series: Series) -> None:
+    if is_segmentation(series.first):
+        raise CaseError(
+            "this is a DICOM segmentation object", series.folder, "give it as the mask, not as an image"
+        )
 
 
 def is_segmentation(header: Header) -> bool:
@@ -254,17 +270,8 @@ def _read_frames(series: Series) -> Volume:
 
     SimpleITK alone neither sorts the frames nor notices a missing one.
     """
-    path = series.files[0]
-    if series.first.frames < 3:
-        raise CaseError(
-            "this is one 2D image, not a volume", path, "give the volume, or the folder of the series"
-        )
-    if series.first.components != 1:
-        raise CaseError("the frames of this file are in colour", path, "give the original grey series")
-    dataset = full_header(path)
-    positions, orientations, spacing = _frame_places(dataset, path)
-    order = sorted_slices(positions, orientations, path)
-    array = _frames(path)[order]
+    positions, orientations, spacing, order = _frame_order(series)
+    array = _frames(series.files[0])[order]
     rows, columns = orientations[0][:3], orientations[0][3:]
     normal = _normal(orientations[0])
     ends = positions[order[-1]] - positions[order[0]]
@@ -276,6 +283,22 @@ def _read_frames(series: Series) -> Volume:
         direction=np.column_stack([rows, columns, normal]),
         source=str(series.folder),
     )
+
+
+def _frame_order(
+    series: Series,
+) -> tuple[list[np.ndarray], list[np.ndarray], tuple[float, float], list[int]]:
+    """Positions, orientations and pixel spacing of a file's frames, and their order along the normal."""
+    path = series.files[0]
+    if series.first.frames < 3:
+        raise CaseError(
+            "this is one 2D image, not a volume", path, "give the volume, or the folder of the series"
+        )
+    if series.first.components != 1:
+        raise CaseError("the frames of this file are in colour", path, "give the original grey series")
+    dataset = full_header(path)
+    positions, orientations, spacing = _frame_places(dataset, path)
+    return positions, orientations, spacing, sorted_slices(positions, orientations, path)
 
 
 def _frames(path: Path) -> np.ndarray:

@@ -37,7 +37,7 @@ class Stub:
         misbehave(task["case"], Path(task["files"]["T1"]))
         time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
         made = result(task["case"], Path(task["files"]["T1"]).read_bytes()[0] / 100)
-        return made.toDict(), {"result.json": json_bytes(made.toJson()), "thumbnail.png": b"not a picture"}
+        return reply(made), {"result.json": json_bytes(made.toJson()), "thumbnail.png": b"not a picture"}
 
 
 def misbehave(case: str, t1: Path) -> None:
@@ -69,6 +69,11 @@ def result(case: str, probability: float, seconds: float | None = None) -> Grade
     took = time.perf_counter() % 1 if seconds is None else seconds
     model = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA}
     return GradeResult(case, grade, decision, probability, votes, info, 3.5, doubt, model, {}, {"total": took})
+
+
+def reply(made: GradeResult) -> dict:
+    """What comes back of a result: as strange as it is sure."""
+    return {**made.toDict(), "strangeness": 10 * abs(made.probability_hgg - 0.5)}
 
 
 def make_cohort(folder: Path, names: Iterable[str]) -> Path:

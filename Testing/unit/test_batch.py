@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, result
+from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, reply, result
 from GliomaGradingLib.cohort import journal
 from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
@@ -52,7 +52,7 @@ class Instant:
         answer = self.answers.get(task.case, Path(task.files["T1"]).read_bytes()[0] / 100)
         if isinstance(answer, float):
             made = result(task.case, answer)
-            return [Outcome(task, made.toDict(), {"result.json": made.toJson().encode()}, seconds=1.0)]
+            return [Outcome(task, reply(made), {"result.json": made.toJson().encode()}, seconds=1.0)]
         return [Outcome(task, error=str(answer), mayRetry=not isinstance(answer, UsageError), seconds=1.0)]
 
     def close(self):

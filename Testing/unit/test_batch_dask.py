@@ -5,18 +5,21 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+from asyncio import all_tasks
 
 import pytest
 from batch_stub import ENGINE, ENVIRONMENT, make_cohort
 from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.run import Job, run
-from GliomaGradingLib.cohort.work import Settings
+from GliomaGradingLib.cohort.work import BatchStopped, Outcome, Settings, Task
 from GliomaGradingLib.errors import UsageError
 from test_batch import environment, table, without_seconds
 
 distributed = pytest.importorskip("distributed", reason="needs dask.distributed (the extra 'cohort')")
 
+from GliomaGradingLib.cohort import dask_runner  # noqa: E402
 from GliomaGradingLib.cohort.dask_runner import DaskRunner  # noqa: E402
 
 NAMES = [f"case_{number:02d}" for number in range(12)]
@@ -25,6 +28,10 @@ NAMES = [f"case_{number:02d}" for number in range(12)]
 @pytest.fixture(scope="module")
 def cluster():
     """A scheduler with two workers in processes of their own, as on another machine."""
+    yield from running_cluster()
+
+
+def running_cluster():
     paths = environment()
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     scheduler = subprocess.Popen(
@@ -98,3 +105,106 @@ def test_no_scheduler_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     source, settings = make_cohort(tmp_path / "in", NAMES[:1]), Settings()
     with pytest.raises(UsageError, match=r"there is no Dask scheduler .*tcp://127\.0\.0\.1:9"):
         run(Job(source, tmp_path / "out"), settings, lambda: on("tcp://127.0.0.1:9", settings))
+
+
+def slow_task(key: str, task: Task) -> Outcome:
+    time.sleep(1.5)
+    return Outcome(task, {"case": task.case}, seconds=1.5)
+
+
+def quick_task(key: str, task: Task) -> Outcome:
+    return Outcome(task, {"case": task.case}, {"result.json": b"x" * 100}, seconds=0.001)
+
+
+def tasks(number):
+    return [Task(n, f"case-{n}", {"T1": "a"}, None, Settings()) for n in range(number)]
+
+
+@pytest.fixture
+def idle(cluster, monkeypatch):
+    """A runner that is connected, with tasks that need no grading process."""
+    runner = DaskRunner(Settings(), scheduler=cluster[0])
+    runner._connect()
+    yield runner
+    runner.close()
+
+
+def collected(runner, number, seconds=30):
+    outcomes, end = [], time.monotonic() + seconds
+    while len(outcomes) < number and time.monotonic() < end:
+        outcomes += runner.collect()
+    return outcomes
+
+
+def test_waiting_leaves_nothing_behind_in_dasks_event_loop(idle, monkeypatch):
+    """Each look used to leave a coroutine for each task: 640 tasks and a look for each were 400,000."""
+    monkeypatch.setattr(dask_runner, "grade_on_worker", slow_task)
+    for task in tasks(4):
+        idle.submit(task)
+    idle.collect()
+    before = len(all_tasks(idle._client.loop.asyncio_loop))
+    for _ in range(5):
+        idle.collect()
+    assert len(all_tasks(idle._client.loop.asyncio_loop)) <= before + 2  # Dask has its own at times
+    assert sorted(outcome.task.number for outcome in collected(idle, 4)) == [0, 1, 2, 3]
+
+
+def test_quick_tasks_are_given_away_further_ahead_and_many_in_a_message(idle, monkeypatch):
+    monkeypatch.setattr(dask_runner, "grade_on_worker", quick_task)
+    assert idle.window == 2 * idle._threads  # as long as nothing is known of them
+    sent, outcomes, waiting = [], [], tasks(150)
+    give = idle._client.map
+    monkeypatch.setattr(idle._client, "map", lambda *a, **k: sent.append(len(a[2])) or give(*a, **k))
+    while len(outcomes) < 150:
+        while waiting and 150 - len(waiting) - len(outcomes) < idle.window:
+            idle.submit(waiting.pop())
+        outcomes += idle.collect()
+    assert idle.window == 16 * idle._threads
+    assert sum(sent) == 150 and len(sent) < 100
+    assert {outcome.task.number: outcome.result for outcome in outcomes} == {
+        n: {"case": f"case-{n}"} for n in range(150)
+    }
+
+
+def test_a_cancelled_task_is_given_away_again_and_no_fault_of_its_case(idle, monkeypatch):
+    """As when the connection to the scheduler breaks and comes back."""
+    monkeypatch.setattr(dask_runner, "grade_on_worker", slow_task)
+    for task in tasks(2):
+        idle.submit(task)
+    idle._send()
+    idle._client.cancel([future for future, _task in idle._given.values()])
+    outcomes = collected(idle, 2)
+    assert sorted(outcome.task.number for outcome in outcomes) == [0, 1]
+    assert all(outcome.result and not outcome.error and not outcome.task.tries for outcome in outcomes)
+
+
+def test_a_task_that_raises_is_the_fault_of_its_case_or_worker(idle, monkeypatch):
+    monkeypatch.setattr(dask_runner, "grade_on_worker", lambda key, task: 1 // task.number)
+    idle.submit(tasks(1)[0])
+    (outcome,) = collected(idle, 1)
+    assert outcome.mayRetry and "ZeroDivisionError" in outcome.error
+
+
+def test_a_worker_that_knows_nothing_of_the_batch_is_a_fault_of_the_machine(monkeypatch):
+    monkeypatch.setattr(dask_runner, "_PAUSE_AFTER_FAULT", 0)
+    assert isinstance(dask_runner.grade_on_worker("none", tasks(1)[0]), BatchStopped)
+
+
+def test_a_batch_whose_scheduler_dies_ends_and_can_be_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_runner, "_CONNECT_SECONDS", 2)
+    source, settings = make_cohort(tmp_path / "in", NAMES), Settings(timeout=30)
+    clusters = running_cluster()
+    address, (scheduler, *_workers) = next(clusters)
+    done = []
+
+    def kill(case, counts):
+        done.append(case)
+        if len(done) == 3:
+            scheduler.kill()
+
+    with pytest.raises(BatchStopped, match=r"the Dask scheduler is gone.* run again with --resume"):
+        run(Job(source, tmp_path / "out"), settings, lambda: on(address, settings), Watch(finished=kill))
+    next(clusters, None)
+    job = Job(source, tmp_path / "out", resume=True)
+    again = run(job, settings, lambda: LocalRunner(settings, engine=ENGINE, environment=ENVIRONMENT)).counts
+    assert (again.graded, again.failed) == (12, 0) and again.earlier >= 3

@@ -87,7 +87,7 @@ def test_calibration_groups_are_of_equal_size_with_wilsons_interval():
     assert groups[1][1:] == pytest.approx((1.0, 0.6097, 1.0), abs=1e-3)
 
 
-def test_worth_a_look_are_the_wrong_and_sure_the_divided_and_the_warned(cohort, tmp_path):
+def test_worth_a_look_are_the_wrong_and_sure_the_divided_and_the_unusual(cohort, tmp_path):
     from GliomaGradingLib.cohort.listing import find_cohort
 
     source, grades, answers = cohort
@@ -95,9 +95,47 @@ def test_worth_a_look_are_the_wrong_and_sure_the_divided_and_the_warned(cohort, 
     rows = table(tmp_path / "out")
     rows[1]["flair_probability_hgg"] = "0.100000"
     entries = find_cohort(source, "auto", grades).cases
-    found = [(look.reason, entries[look.place].case) for look in worth_a_look(entries, rows)]
-    assert found == [(WRONG, "l3"), (WRONG, "h3"), (ODDS, "h2"), (UNUSUAL, "l2")]
+    strangeness = [-0.4, 2.5, 1.9, 3.25, 0.0, None]
+    found = [(look.reason, entries[look.place].case) for look in worth_a_look(entries, rows, strangeness)]
+    assert found == [(WRONG, "l3"), (WRONG, "h3"), (ODDS, "h2"), (UNUSUAL, "l1"), (UNUSUAL, "h2")]
     assert sum(decisions(known_cases(entries, rows))["LGG"].values()) == 3
+
+
+def test_unusual_is_what_is_unlike_the_training_patients_and_not_what_has_many_warnings(cohort, tmp_path):
+    from GliomaGradingLib.cohort.listing import find_cohort
+
+    source, grades, answers = cohort
+    grade(source, tmp_path / "out", Instant(answers), grades=grades)
+    rows = table(tmp_path / "out")
+    for place, warnings in enumerate(("a; b; c; d", "", "a; unlike-training", "")):
+        rows[place]["warnings"] = warnings
+    entries = find_cohort(source, "auto", grades).cases
+    looks = worth_a_look(entries, rows, [1.0, 2.0, None, 7.5, None, 1.99])
+    assert [(look.place, look.words) for look in looks if look.reason == UNUSUAL] == [
+        (2, "immeasurably far from the mean of the training patients; a; unlike-training"),
+        (3, "7.5 standard deviations from the mean of the training patients"),
+        (1, "2.0 standard deviations from the mean of the training patients"),
+    ]
+
+
+def test_how_unusual_a_case_is_comes_from_its_result_and_outlives_an_interruption(cohort, tmp_path):
+    source, _grades, answers = cohort
+    output = tmp_path / "out"
+    grade(source, output, Instant(answers))  # the stub's strangeness: 10 |P - 0.5|
+    for _ in range(2):
+        text = page(output)
+        unusual = text[text.index("<h3>Unusual") : text.index("All cases")]
+        found = re.findall(r">(h\d|l\d)</a></b><br>(\d\.\d) standard", unusual)
+        assert found == [
+            ("h1", "4.0"),
+            ("l1", "4.0"),
+            ("l3", "3.5"),
+            ("h2", "3.0"),
+            ("l2", "3.0"),
+            ("h3", "2.0"),
+        ]
+        (output / "cohort.html").unlink()
+        grade(source, output, Instant(), resume=True)
 
 
 class Links(HTMLParser):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cohort.headers import with_headers_checked
 from ..cohort.listing import NAMES, describe, to_dict
 from ..cohort.run import Finished, Job, list_cases
 from ..cohort.run import run as run_batch
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=_seconds, default=CASE_SECONDS, metavar="SECONDS", help="for one case"
     )
     parser.add_argument("--reports", action="store_true", help="also report.html and slices.png for each case")
+    parser.add_argument(
+        "--dicom", action="store_true", help="also result.dcm and overlay.dcm for each case from DICOM"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
     parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
@@ -66,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         options.retry_failed,
     )
     if options.dry_run:
-        cohort = list_cases(job)
+        cohort = with_headers_checked(list_cases(job))
         print(json.dumps(to_dict(cohort), indent=2) if options.json else describe(cohort), end="")
         return 0
     if options.output is None:
@@ -111,6 +115,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         register=options.register,
         maskLabels=options.mask_labels,
         reports=options.reports,
+        dicom=options.dicom,
         timeout=options.timeout,
     )
 

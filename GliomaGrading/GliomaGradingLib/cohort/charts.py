@@ -9,7 +9,7 @@ import numpy as np
 from ..words import SEQUENCES
 from .evaluation import TOGETHER, Known, calibration_groups, roc_points
 
-_SIZE, _LEFT, _TOP, _RIGHT, _BOTTOM = 340, 48, 12, 12, 44
+_SIZE, _LEFT, _TOP, _RIGHT, _BOTTOM = 340, 60, 12, 12, 44
 _MOST_POINTS = 400
 _DASHES = ("", "7 3", "2 3", "")
 

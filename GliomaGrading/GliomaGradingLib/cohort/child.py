@@ -7,6 +7,7 @@ it (``ahead``), which a second thread begins with. Files of the result travel as
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,14 +19,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..result import Notice
 from ..worker.arrays import ArrayVolume
 from ..worker.engine import GradingEngine
 from .store import RESULT
 from .thumbnail import NAME as THUMBNAIL
 from .thumbnail import thumbnail
+from .work import STRANGENESS
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+    from ..explanation import Explanation
     from ..grading import Graded
 
 _TURN = 0.05
@@ -33,7 +37,8 @@ Files = dict[str, bytes]
 
 
 class CaseGrader(Protocol):
-    """Grades one case from its files, from any of two threads."""
+    """Grades one case from its files, from any of two threads: what result.json has and how strange it is,
+    and files by name."""
 
     def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]: ...
 
@@ -61,7 +66,7 @@ class CohortEngine:
         progress: Callable[..., None],
         cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
-        """``{"result": content of result.json, "arrays": files as bytes}`` of the task."""
+        """``{"result": ..., "arrays": files as bytes}`` of the task, as ``CaseGrader.grade`` gives them."""
         task, ahead = options["task"], options.get("ahead")
         if task.get("alone"):
             _await(list(self._begun.values()), progress)
@@ -107,13 +112,21 @@ class FileGrader:
         read = time.perf_counter() - started
         graded = self._engine.grader.gradeInDetail(case, task["vote"], task["register"])
         graded = replace(graded, result=graded.result.afterReading(read))
-        return graded.result.toDict(), self._files(graded, task["reports"])
+        graded, files = self._extras(graded, task)
+        own = {RESULT: json_bytes(graded.result.toJson()), THUMBNAIL: thumbnail(graded)}
+        return {**graded.result.toDict(), STRANGENESS: _rounded(graded.strangeness)}, {**files, **own}
 
-    def _files(self, graded: Graded, reports: bool) -> Files:
-        files = {RESULT: json_bytes(graded.result.toJson()), THUMBNAIL: thumbnail(graded)}
-        if reports:
-            files = {**_report_files(graded, self._engine.grader.bundle), **files}
-        return files
+    def _extras(self, graded: Graded, task: Mapping[str, Any]) -> tuple[Graded, Files]:
+        """What ``grade --output`` writes beside result.json, as far as it was asked for."""
+        if not (task["reports"] or task["dicom"]):
+            return graded, {}
+        explanation = self._engine.grader.explain(graded)
+        files: Files = {}
+        if task["dicom"]:
+            graded, files = _dicom_files(graded, explanation)
+        if task["reports"]:
+            files = {**files, **_report_files(graded, self._engine.grader.bundle, explanation)}
+        return graded, files
 
 
 class _LockedEngine(GradingEngine):
@@ -125,22 +138,46 @@ class _LockedEngine(GradingEngine):
 
     def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]:
         loaded = super().load(bundle, device, progress)
-        judge, lock = self._grader.judge, threading.Lock()
-
-        def judged(*arguments: Any, **options: Any) -> Any:
-            with lock:
-                return judge(*arguments, **options)
-
-        self._grader.judge = judged
+        lock = threading.Lock()
+        self._grader.judge = _one_at_a_time(self._grader.judge, lock)
+        self._grader.explain = _one_at_a_time(self._grader.explain, lock)
         return loaded
 
 
-def _report_files(graded: Graded, bundle: Bundle) -> Files:
+def _one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callable[..., Any]:
+    def locked(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            return function(*arguments, **options)
+
+    return locked
+
+
+def _report_files(graded: Graded, bundle: Bundle, explanation: Explanation) -> Files:
     from ..export.folder import write_result_folder
 
+    return _written(lambda folder: write_result_folder(folder, graded, bundle, explanation))
+
+
+def _dicom_files(graded: Graded, explanation: Explanation) -> tuple[Graded, Files]:
+    """result.dcm and overlay.dcm of a case from DICOM; why there are none is a warning of its result."""
+    from ..export.dicom_outputs import write_dicom_outputs
+
+    problems = []
+    files = _written(lambda folder: problems.append(write_dicom_outputs(graded, folder, explanation).problem))
+    notices = [Notice("no-dicom-output", problem) for problem in problems if problem]
+    result = replace(graded.result, warnings=(*graded.result.warnings, *notices))
+    return replace(graded, result=result), files
+
+
+def _written(write: Callable[[Path], object]) -> Files:
     with TemporaryDirectory(prefix="glioma-grading-report-") as folder:
-        write_result_folder(Path(folder), graded, bundle)
+        write(Path(folder))
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def _rounded(value: float | None) -> float | None:
+    """JSON knows no infinity and no not-a-number; the warnings of such a case say what it is."""
+    return round(value, 4) if value is not None and math.isfinite(value) else None
 
 
 def json_bytes(text: str) -> bytes:

@@ -14,9 +14,11 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import Any
 
@@ -26,8 +28,12 @@ from .work import BatchStopped, Outcome, Settings, Task
 
 REMEDY = "pip install 'glioma-grading[cohort]'"
 _TURN = 0.2
-_AHEAD = 2
-"""Tasks given away for each thread of a worker: one that it does, and the next."""
+_AHEAD, _MOST_AHEAD = 2, 16
+"""Tasks given away for each thread of a worker: one that it does and the next; more where they are quick."""
+_AHEAD_SECONDS = 0.5
+"""Work that a thread shall have before it: many times what a message takes on a busy machine."""
+_NEW = 0.1
+"""Weight of the newest task in the typical time of a task."""
 _CONNECT_SECONDS = 30
 _WAIT_FOR_WORKERS = 300.0
 _LOOK_SECONDS = 5.0
@@ -64,8 +70,11 @@ class DaskRunner:
         self._cluster: Any = None
         self._client: Any = None
         self._key = ""
-        self._futures: dict[Any, Task] = {}
+        self._unsent: list[Task] = []
+        self._given: dict[str, tuple[Any, Task]] = {}
+        self._ended: SimpleQueue[Any] = SimpleQueue()
         self._threads, self._lookAgain = 0, 0.0
+        self._taskSeconds = _AHEAD_SECONDS
         self._faults = 0
 
     def start(self) -> dict[str, str]:
@@ -97,14 +106,15 @@ class DaskRunner:
     def window(self) -> int:
         now = time.monotonic()
         if now >= self._lookAgain:  # workers come and go
-            self._threads = sum(self._client.nthreads().values())
+            with suppress(OSError):  # no scheduler at the moment: whether it is gone is for ``collect`` to say
+                self._threads = sum(self._client.nthreads().values())
             self._lookAgain = now + _LOOK_SECONDS
-        return _AHEAD * max(self._threads, 1)
+        ahead = round(_AHEAD_SECONDS / max(self._taskSeconds, 1e-3))
+        return min(max(ahead, _AHEAD), _MOST_AHEAD) * max(self._threads, 1)
 
     def submit(self, task: Task) -> None:
-        key = f"grade-{task.number}-{secrets.token_hex(6)}"
-        future = self._client.submit(grade_on_worker, self._key, task, key=key, pure=False)
-        self._futures[future] = task
+        """Sent at the next ``collect``, in one message with what was given since the last."""
+        self._unsent.append(task)
 
     def collect(self) -> list[Outcome]:
         """What is finished after a fifth of a second at most.
@@ -112,22 +122,18 @@ class DaskRunner:
         Raises:
             BatchStopped: the scheduler is gone.
         """
-        if not self._futures:
-            return []
-        try:
-            with self._client.as_current():
-                given = list(self._futures)
-                finished = self._dask.wait(given, timeout=_TURN, return_when="FIRST_COMPLETED").done
-        except self._dask.TimeoutError:
+        self._send()
+        ended = self._ended_futures() if self._given else []
+        if not ended:
             self._check_scheduler()
-            return []
-        return [outcome for future in finished if (outcome := self._outcome(future))]
+        return list(self._outcomes(ended))
 
     def close(self) -> None:
         """Forgets all tasks, and ends a cluster that this runner has made."""
         client, self._client = self._client, None
         cluster, self._cluster = self._cluster, None
-        self._futures.clear()
+        self._unsent.clear()
+        self._given.clear()
         if client is not None:
             if cluster is None:  # somebody else's workers go on living
                 _quietly(lambda: client.unregister_worker_plugin(self._key))
@@ -165,25 +171,71 @@ class DaskRunner:
             silence_logs="CRITICAL",
         )
 
+    def _send(self) -> None:
+        tasks, self._unsent = self._unsent, []
+        if not tasks:
+            return
+        self._check_scheduler()
+        keys = [f"grade-{task.number}-{secrets.token_hex(6)}" for task in tasks]
+        futures = self._client.map(grade_on_worker, [self._key] * len(tasks), tasks, key=keys, pure=False)
+        for key, future, task in zip(keys, futures, tasks, strict=True):
+            self._given[key] = future, task
+            # tells when it ends; to ask Dask again and again leaves it something to clear up each time
+            future.add_done_callback(self._ended.put)
+
+    def _ended_futures(self) -> list[Any]:
+        ended = []
+        with suppress(Empty):
+            ended.append(self._ended.get(timeout=_TURN))
+            while True:
+                ended.append(self._ended.get_nowait())
+        return ended
+
     def _check_scheduler(self) -> None:
         if self._client.status not in ("running", "connecting"):
             raise BatchStopped(
                 "the Dask scheduler is gone", self._scheduler or "", "start it, then run again with --resume"
             )
 
-    def _outcome(self, future: Any) -> Outcome | None:
-        task = self._futures.pop(future)
-        if future.status != "finished":
+    def _outcomes(self, ended: Sequence[Any]) -> Iterator[Outcome]:
+        """What came of the tasks. Those that failed without their own fault are given away again."""
+        answers = self._answers([future for future in ended if future.key in self._given])
+        again: list[tuple[Task, GliomaGradingError]] = []
+        for future, answer in answers:
+            _future, task = self._given.pop(future.key)
+            if isinstance(answer, Outcome):
+                self._faults = 0
+                self._taskSeconds += _NEW * (answer.seconds - self._taskSeconds)
+                yield replace(answer, task=task)
+            elif isinstance(answer, GliomaGradingError):
+                again.append((task, answer))
+            else:
+                yield Outcome(task, error=f"the Dask worker was lost ({_words(answer)})", mayRetry=True)
+        for task, _fault in again:
+            self.submit(task)  # elsewhere, or here again
+        for fault in {str(fault): fault for _task, fault in again}.values():
+            self._bear(fault)  # a lost connection takes many tasks with it, and is one fault
+
+    def _answers(self, ended: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """Futures, each with an outcome, a fault of machines, or the exception that it has instead."""
+        whole = [future for future in ended if future.status not in ("error", "cancelled")]
+        try:
+            results = self._client.gather(whole) if whole else []
+        except Exception:  # a worker went with its results: look at each by itself
+            results = []
+        known = dict(zip((future.key for future in whole), results, strict=False))
+        return [(f, known[f.key] if f.key in known else self._answer(f)) for f in ended]
+
+    def _answer(self, future: Any) -> Any:
+        try:
+            return future.result()
+        except Exception as error:  # whatever was raised on a worker, or by the connection
             self._check_scheduler()
-            error = future.exception() if future.status == "error" else "the task was cancelled"
-            return Outcome(task, error=f"the Dask worker was lost ({_words(error)})", mayRetry=True)
-        outcome: Outcome | GliomaGradingError = future.result()
-        if isinstance(outcome, GliomaGradingError):
-            self._bear(outcome)
-            self.submit(task)  # elsewhere, or here again: it is no fault of the case
-            return None
-        self._faults = 0
-        return replace(outcome, task=task)
+            return self._lost_connection() if future.cancelled() else error
+
+    def _lost_connection(self) -> BatchStopped:
+        problem = "the connection to the Dask scheduler was lost again and again"
+        return BatchStopped(problem, self._scheduler or "", "look at its log, then run again with --resume")
 
     def _bear(self, fault: GliomaGradingError) -> None:
         """One machine without room or torch is no reason to stop; when none works any more, the batch ends."""
@@ -253,13 +305,19 @@ def tear_down(key: str) -> None:
 
 def load_on_worker(key: str) -> dict[str, str]:
     """The description of the bundle, loaded."""
-    return _gradings[key].load()
+    return _grading(key).load()
+
+
+def _grading(key: str) -> Grading:
+    if key not in _gradings:  # a scheduler that was started anew does not know the plugin
+        raise BatchStopped("a Dask worker was not told what to do", remedy="run again with --resume")
+    return _gradings[key]
 
 
 def grade_on_worker(key: str, task: Task) -> Outcome | GliomaGradingError:
     """The outcome of a task, or the error for which no case can be graded here."""
     try:
-        return _gradings[key].grade(task)
+        return _grading(key).grade(task)
     except GliomaGradingError as error:
         time.sleep(_PAUSE_AFTER_FAULT)  # so that a broken machine does not draw all cases to it
         return error

@@ -142,10 +142,17 @@ class Batch:
         if outcome.mayRetry and task.tries + 1 < TRIES:
             self._again.append(replace(task, tries=task.tries + 1))
             return
-        self._keep(task.case, inputs, _row(task, outcome), outcome.files)
+        self._keep(task.case, inputs, _row(task, outcome), outcome.files, outcome.strangeness)
 
-    def _keep(self, case: str, inputs: str, row: Row, files: Mapping[str, bytes]) -> None:
-        self.store.keep(case, self._names[case], inputs, row, files)
+    def _keep(
+        self,
+        case: str,
+        inputs: str,
+        row: Row,
+        files: Mapping[str, bytes],
+        strangeness: float | None = None,
+    ) -> None:
+        self.store.keep(case, self._names[case], inputs, row, files, strangeness)
         self._counts = _with(self._counts, row["status"], row["decision"])
         self.watch.finished(case, self._counts)
         self._keep_table()

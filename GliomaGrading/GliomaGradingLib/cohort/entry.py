@@ -25,6 +25,8 @@ class CaseEntry:
         mask_labels: labels that are tumour; None for every label.
         grade: LGG or HGG, where a table or a folder tells. patient: what scans of one patient share.
         problem: why it cannot be graded, or ''.
+        doubts: what a dry run has found in headers that its user should know.
+        shown: what a dry run shows of it rather than the names of files, or ''.
     """
 
     case: str
@@ -36,6 +38,8 @@ class CaseEntry:
     patient: str = ""
     problem: str = ""
     remedy: str = ""
+    doubts: tuple[str, ...] = ()
+    shown: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def finish(store: Store, cohort: Cohort) -> list[str]:
         rows,
         known,
         evaluation,
-        worth_a_look(cohort.cases, rows),
+        worth_a_look(cohort.cases, rows, [store.done[entry.case].strangeness for entry in cohort.cases]),
         lambda place: _picture(_folder(store, cohort, place)),
         lambda place: _link(store, cohort, rows, place),
         store.model,

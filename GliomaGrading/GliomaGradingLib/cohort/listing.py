@@ -141,7 +141,7 @@ def _tables_above(source: Path) -> list[Path]:
 
 
 def _entry(layout: Layout, found: Found, source: Path, tables: list[GradeTable]) -> CaseEntry:
-    patient = layout.patient(found.case)
+    patient = found.patient or layout.patient(found.case)
     return CaseEntry(
         case=found.case,
         files=dict(found.paths),
@@ -281,12 +281,21 @@ def _grade_counts(cases: Iterable[CaseEntry]) -> str:
 def _table_of(cases: tuple[CaseEntry, ...]) -> list[str]:
     width = max(len("Case"), *(len(printable(entry.case)) for entry in cases)) if cases else 0
     rows = ["", f"{'Case':<{width}}  Grade  Files"]
-    return rows + [f"{printable(e.case):<{width}}  {e.grade or '-':<5}  {_files(e)}" for e in cases]
+    return rows + [line for entry in cases for line in _lines(entry, width)]
+
+
+def _lines(entry: CaseEntry, width: int) -> list[str]:
+    doubts = [f"{'':<{width}}         ? {doubt}" for doubt in entry.doubts]
+    return [f"{printable(entry.case):<{width}}  {entry.grade or '-':<5}  {_files(entry)}", *doubts]
 
 
 def _files(entry: CaseEntry) -> str:
     if entry.problem:
         return f"! {entry.problem}"
+    if entry.shown:
+        return entry.shown
+    if len(set(entry.files.values())) == 1:
+        return "a DICOM study"
     return " ".join(_short(entry, role) for role in ROLES)
 
 
@@ -328,4 +337,5 @@ def _case_dict(entry: CaseEntry) -> dict[str, Any]:
         "grade": entry.grade,
         "patient": entry.patient,
         "problem": entry.problem,
+        "doubts": list(entry.doubts),
     }

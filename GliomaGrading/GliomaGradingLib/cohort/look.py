@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ _MOST = 8
 _SPREAD = 0.5
 _SURE = 0.2
 """Distance of the probability from one half."""
+_STRANGE = 2.0
+"""Standard deviations from the training patients' mean from which a case is unusual."""
+_UNLIKE = "unlike-training"
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,21 @@ class Look:
     words: str
 
 
-def worth_a_look(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]]) -> list[Look]:
-    """Up to eight cases each: decided wrongly and surely, sequences far apart, and with most warnings."""
+def worth_a_look(
+    entries: Sequence[CaseEntry],
+    rows: Sequence[Mapping[str, str]],
+    strangeness: Sequence[float | None],
+) -> list[Look]:
+    """Up to eight cases each: decided wrongly and surely, sequences far apart, unlike the training patients.
+
+    Args:
+        strangeness: by place, of ``Verdict``; None where it is not known.
+    """
     graded = [place for place, row in enumerate(rows) if row["status"] == GRADED]
     return [
         *_wrong(entries, rows, graded),
         *_at_odds(rows, graded),
-        *_unusual(rows, graded),
+        *_unusual(rows, graded, strangeness),
     ]
 
 
@@ -66,9 +78,23 @@ def _at_odds(rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]
     ]
 
 
-def _unusual(rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]:
-    warned = sorted((-len(rows[p]["warnings"].split("; ")), p) for p in graded if rows[p]["warnings"])
-    return [Look(p, UNUSUAL, rows[p]["warnings"]) for _count, p in warned[:_MOST]]
+def _unusual(
+    rows: Sequence[Mapping[str, str]], graded: list[int], strangeness: Sequence[float | None]
+) -> list[Look]:
+    far = [(_strangeness(rows[p], strangeness[p]), p) for p in graded]
+    chosen = sorted((-value, p) for value, p in far if value >= _STRANGE)[:_MOST]
+    return [Look(p, UNUSUAL, _unusual_words(-value, rows[p]["warnings"])) for value, p in chosen]
+
+
+def _strangeness(row: Mapping[str, str], value: float | None) -> float:
+    if value is not None:
+        return value
+    return math.inf if _UNLIKE in row["warnings"].split("; ") else 0.0  # not a number: nothing is stranger
+
+
+def _unusual_words(value: float, warnings: str) -> str:
+    what = f"{value:.1f} standard deviations" if math.isfinite(value) else "immeasurably far"
+    return f"{what} from the mean of the training patients" + (f"; {warnings}" if warnings else "")
 
 
 def _short(row: Mapping[str, str]) -> str:

@@ -22,16 +22,19 @@ from .look import Look
 
 MOST_ROWS = 10_000
 MOST_PICTURES = 1_000
+FEW_CASES = 30
+"""Of either grade: the bootstrap knows no patient that is not there."""
 Row = Mapping[str, str]
 
 _STYLE = """
 :root{color-scheme:light dark;--ground:#fff;--panel:#f4f6f8;--text:#14181d;--quiet:#56606c;--line:#d3d9e0;
---hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--s0:#b3320b;--s1:#075a9c;--s2:#1d7a3c}
+--hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--link:#075a9c;--s0:#b3320b;--s1:#075a9c;--s2:#1d7a3c}
 @media (prefers-color-scheme:dark){:root{--ground:#101317;--panel:#191d23;--text:#e9edf1;--quiet:#a2adb9;
---line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--s0:#ff9d7d;--s1:#8fcbff;--s2:#86dba0}}
+--line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--link:#8fcbff;--s0:#ff9d7d;--s1:#8fcbff;--s2:#86dba0}}
 *{box-sizing:border-box}body{margin:0 auto;padding:20px;max-width:1300px;background:var(--ground);
 color:var(--text);font:15px/1.45 system-ui,"Segoe UI",Roboto,Arial,sans-serif;overflow-wrap:anywhere}
-h1{font-size:20px;margin:0 0 6px}h2{font-size:16px;margin:24px 0 8px}p{margin:6px 0}.quiet{color:var(--quiet)}
+h1{font-size:20px;margin:0 0 6px}h2{font-size:17px;margin:28px 0 8px}h3{font-size:14px;margin:14px 0 6px}
+p{margin:6px 0}.quiet{color:var(--quiet)}.use{font-weight:600}a{color:var(--link)}
 .tiles{display:flex;flex-wrap:wrap;gap:10px;margin:12px 0}.tiles div{background:var(--panel);padding:8px 16px;
 border-radius:6px}.tiles b{display:block;font-size:21px}.tiles span{color:var(--quiet);font-size:13px}
 table{border-collapse:collapse;width:100%}th,td{padding:4px 9px;text-align:left;border-bottom:1px solid
@@ -40,17 +43,27 @@ var(--line);font-size:14px;vertical-align:middle}th{color:var(--quiet);font-size
 font-weight:600}.cases th button:focus-visible{outline:2px solid var(--lgg)}
 th[aria-sort=ascending] button::after{content:" \\2191"}
 th[aria-sort=descending] button::after{content:" \\2193"}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.HGG{color:var(--hgg)}.LGG{color:var(--lgg)}
+.cases th:not([aria-sort]) button::after{content:" \\2195";opacity:.45}.cases th{white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}
+td.c,th[scope=row]{white-space:nowrap}.n small{color:var(--quiet);font-size:12px}
+.cases td:nth-child(2){min-width:8em}.cases td:last-child{min-width:12em}
+.cases td:nth-child(4){white-space:nowrap}
+.figures{margin-bottom:10px;width:auto}.figures td,.figures th{padding-right:18px}
+.HGG{color:var(--hgg)}.LGG{color:var(--lgg)}
 .indeterminate,.failed{color:var(--unsure)}b.HGG,b.LGG,b.indeterminate{font-weight:700}
 img{display:block;height:64px;width:auto;border-radius:3px;background:#0d0f12}
-.looks{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:10px}
+.looks{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(290px,100%),1fr));gap:10px}
 .looks div{background:var(--panel);border-radius:6px;padding:8px;display:flex;gap:10px;font-size:13px}
-.looks img{height:96px}.charts{display:flex;flex-wrap:wrap;gap:24px}.charts svg{width:360px;max-width:100%}
+.looks img{height:96px}.charts{display:flex;flex-wrap:wrap;gap:16px 32px}figure{margin:10px 0;max-width:100%}
+figcaption{font-weight:600;font-size:14px;margin-bottom:4px}.charts svg{width:370px;max-width:100%}
 svg line,svg polyline{fill:none;stroke-width:1.8}svg text{fill:var(--quiet);font-size:12px}
 svg .grid{stroke:var(--line);stroke-width:1}.s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}
-.s3{stroke:var(--text)}.dot{fill:var(--text)}input{font:inherit;padding:4px 8px;width:22em;max-width:100%}
+.s3{stroke:var(--text)}.dot{fill:var(--text)}input{font:inherit;padding:4px 8px;margin-bottom:6px;
+width:22em;max-width:100%}
 footer{margin-top:24px;padding-top:10px;border-top:1px solid var(--line);font-weight:600}
-@media print{input{display:none}body{max-width:none;font-size:11px}}
+@media(max-width:1140px){.wide{overflow-x:auto}.cases{min-width:1080px}.cases th{position:static}}
+@media(max-width:600px){body{padding:12px}td,th{padding:4px 6px}}
+@media print{.cases th button::after{content:""}input{display:none}body{max-width:none;font-size:11px}}
 """
 
 _SCRIPT = """
@@ -64,6 +77,7 @@ const compare = (a, b) => a === null ? (b === null ? 0 : 1) : b === null ? -1
   : typeof a === 'number' && typeof b === 'number' ? a - b
   : String(a).localeCompare(String(b), undefined, {numeric: true});
 [...table.tHead.rows[0].cells].forEach((head, column) => {
+  if (!head.textContent) return;
   const button = document.createElement('button');
   button.append(...head.childNodes);
   head.append(button);
@@ -87,7 +101,7 @@ box.addEventListener('input', () => {
   const wanted = box.value.toLowerCase();
   for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
 });
-table.before(box);
+table.parentNode.before(box);
 """
 
 
@@ -111,7 +125,8 @@ def cohort_page(
     """
     pictures = _Pictures(picture)
     body = [
-        f"<h1>Cohort of {len(rows)} cases</h1>",
+        f"<h1>GliomaGrading: cohort of {_counted(len(rows), 'case')}</h1>",
+        f'<p class="use">{escape(DISCLAIMER)}</p>',
         f'<p class="quiet">{escape(_model_words(model))}; layout {escape(cohort.layout)} '
         f"({escape(cohort.why)})</p>",
         _tiles(rows),
@@ -153,6 +168,10 @@ def _head() -> str:
     )
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _model_words(model: Mapping[str, Any]) -> str:
     return f"model {model.get('name')} {model.get('version')}, sha256 {str(model.get('sha256'))[:12]}"
 
@@ -178,11 +197,23 @@ def _evaluated(known: Known, evaluation: Mapping[str, Any] | None) -> str:
     if not len(known.grades):
         return ""
     both = 0 < known.grades.sum() < len(known.grades)
-    charts = f'<div class="charts">{roc_svg(known) if both else ""}{calibration_svg(known)}</div>'
+    roc = _figure("ROC", roc_svg(known)) if both else ""
+    calibration = _figure("Calibration, the three together", calibration_svg(known))
+    charts = f'<div class="charts">{roc}{calibration}</div>'
     hgg, lgg = known.grades.sum(), (1 - known.grades).sum()
-    counted = f"{hgg + lgg} graded cases with a known grade: {hgg} HGG, {lgg} LGG"
+    counted = f"{_counted(hgg + lgg, 'graded case')} with a known grade: {hgg} HGG, {lgg} LGG"
     figures = _figures(evaluation) + _decisions(evaluation) if evaluation else ""
     return f"<h2>Against the known grades</h2><p>{counted}.</p>{figures}{charts}"
+
+
+def _figure(caption: str, svg: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{svg}</figure>"
+
+
+def _table(name: str, head: str, lines: str) -> str:
+    """A table that is moved sideways by itself where it is wider than the page."""
+    body = f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody>"
+    return f'<div class="wide"><table class="{name}">{body}</table></div>'
 
 
 def _figures(evaluation: Mapping[str, Any]) -> str:
@@ -194,7 +225,9 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
         for name, figures in evaluation["figures"].items()
     ]
     note = f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws."
-    return f'<table><tr><th></th>{head}</tr>{"".join(lines)}</table><p class="quiet">{note}</p>'
+    if min(evaluation[LGG], evaluation[HGG]) < FEW_CASES:
+        note += f" With fewer than {FEW_CASES} cases of a grade they are narrower than what is known."
+    return f'{_table("figures", f"<th></th>{head}", "".join(lines))}<p class="quiet">{note}</p>'
 
 
 def _figure_name(name: str) -> str:
@@ -205,7 +238,7 @@ def _interval(value: Mapping[str, float | None] | None) -> str:
     if not value or value["value"] is None:
         return ""
     low, high = value.get("low"), value.get("high")
-    around = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
+    around = f" <small>({low:.3f} to {high:.3f})</small>" if low is not None and high is not None else ""
     return f"{value['value']:.3f}{around}"
 
 
@@ -218,7 +251,7 @@ def _decisions(evaluation: Mapping[str, Any]) -> str:
         + "</tr>"
         for grade, counts in evaluation["decisions"].items()
     )
-    return f"<table><tr><th></th>{head}</tr>{lines}</table>"
+    return _table("figures", f"<th></th>{head}", lines)
 
 
 def _looks(
@@ -246,7 +279,7 @@ _HEADS = (
 
 
 def _cases(cohort: Cohort, rows: Sequence[Row], pictures: _Pictures, link: Callable[[int], str | None]) -> str:
-    head = "".join(f"<th{_number_class(k)}>{name}</th>" for k, name in enumerate(_HEADS))
+    head = "".join(f'<th scope="col"{_number_class(k)}>{name}</th>' for k, name in enumerate(_HEADS))
     lines = "".join(
         _case(entry.case, entry.grade or "", row, pictures.of(place, ""), link(place))
         for place, (entry, row) in enumerate(zip(cohort.cases[:MOST_ROWS], rows[:MOST_ROWS], strict=True))
@@ -256,8 +289,7 @@ def _cases(cohort: Cohort, rows: Sequence[Row], pictures: _Pictures, link: Calla
         if len(rows) > MOST_ROWS
         else ""
     )
-    table = f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody>"
-    return f'<h2>All cases</h2><table class="cases">{table}</table>{rest}'
+    return f"<h2>All cases</h2>{_table('cases', head, lines)}{rest}"
 
 
 def _case(case: str, grade: str, row: Row, picture: str, link: str | None) -> str:
@@ -268,7 +300,7 @@ def _case(case: str, grade: str, row: Row, picture: str, link: str | None) -> st
         f'<td class="{escape(grade)}">{escape(grade)}</td>',
         f'<td><b class="{escape(decision)}">{escape(decision)}</b></td><td>{escape(row["grade"])}</td>',
         *(_number(value, 3) for value in numbers),
-        f"<td>{escape(row['agreement'])}</td>{_number(row['tumour_ml'], 1)}",
+        f'<td class="c">{escape(row["agreement"])}</td>{_number(row["tumour_ml"], 1)}',
         f"<td>{escape(row['error'] or row['warnings'])}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>\n"

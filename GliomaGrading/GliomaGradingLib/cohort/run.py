@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import CaseError, GliomaGradingError, UsageError
 from ..export.tables import GRADED
 from ..result import GradeResult
+from .duplicates import duplicate_notices
 from .engine import Batch, Counts, Watch
 from .finish import finish
 from .listing import Cohort, find_cohort
@@ -52,6 +53,8 @@ class Finished:
 def list_cases(job: Job) -> Cohort:
     """The cohort, without what an earlier batch wrote where the output lies inside the input.
 
+    Its notices name the cases that are there twice.
+
     Raises:
         UsageError: there is no case, or ``find_cohort`` says so.
     """
@@ -65,7 +68,7 @@ def list_cases(job: Job) -> Cohort:
         )
     if not cohort.cases:
         raise UsageError("there is no case", job.source, "give a folder that has a folder for each case")
-    return cohort
+    return replace(cohort, notices=(*cohort.notices, *duplicate_notices(cohort.cases)))
 
 
 def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None) -> Finished:

@@ -36,7 +36,10 @@ _PART = ".part"
 
 
 class Done(NamedTuple):
-    """What memory keeps of a case that is done: its input's fingerprint and its line of results.csv."""
+    """What memory keeps of a case that is done: its input's fingerprint and its line of results.csv.
+
+    ``strangeness``: of ``Verdict``; None where it is not known.
+    """
 
     fingerprint: str
     status: str
@@ -44,6 +47,7 @@ class Done(NamedTuple):
     error: str
     line: str
     folder: str
+    strangeness: float | None
 
 
 class Store:
@@ -98,7 +102,15 @@ class Store:
         except OSError as error:
             raise _unwritable(error, self.folder) from error
 
-    def keep(self, case: str, name: str, fingerprint: str, row: Row, files: Mapping[str, bytes]) -> None:
+    def keep(
+        self,
+        case: str,
+        name: str,
+        fingerprint: str,
+        row: Row,
+        files: Mapping[str, bytes],
+        strangeness: float | None = None,
+    ) -> None:
         """Make a case's outcome durable; when this returns, it may be reported.
 
         Raises:
@@ -107,7 +119,7 @@ class Store:
         assert self._journal is not None
         record = {
             "case": case, "input": fingerprint, "folder": name, "row": row,
-            "bytes": len(files[RESULT]) if files else 0,
+            "bytes": len(files[RESULT]) if files else 0, "strangeness": strangeness,
         }  # fmt: skip
         try:
             self._write_case(name, files)
@@ -276,8 +288,9 @@ def _named(model: Mapping[str, Any]) -> str:
 
 
 def _done(record: Mapping[str, Any]) -> Done:
-    row = record["row"]
-    return Done(record["input"], row["status"], row["decision"], row["error"], csv_line(row), record["folder"])
+    row, strangeness = record["row"], record.get("strangeness")
+    told = row["status"], row["decision"], row["error"]
+    return Done(record["input"], *told, csv_line(row), record["folder"], strangeness)
 
 
 def _leftovers(folder: Path) -> list[Path]:

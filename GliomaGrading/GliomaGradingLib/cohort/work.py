@@ -17,6 +17,10 @@ TRIES = 2
 """How often a case may crash, hang or run out of memory before it is given up."""
 
 
+STRANGENESS = "strangeness"
+"""Of a reply, beside what result.json has: see ``familiarity``."""
+
+
 class BatchStopped(GliomaGradingError):
     """The batch cannot go on: no room on the disk, no grading process. What is done stays."""
 
@@ -35,6 +39,7 @@ class Settings:
         bundle: name or folder of a model bundle; None for the default.
         maskLabels: labels that make up the tumour; None leaves it to the layout, which mostly means all.
         reports: also report.html and slices.png for each case.
+        dicom: also result.dcm and overlay.dcm for each case that came from DICOM.
         timeout: seconds after which a case counts as hung.
     """
 
@@ -44,6 +49,7 @@ class Settings:
     register: str = "auto"
     maskLabels: tuple[int, ...] | None = None
     reports: bool = False
+    dicom: bool = False
     timeout: float = CASE_SECONDS
 
     def identity(self) -> dict[str, Any]:
@@ -55,6 +61,7 @@ class Settings:
             "register": self.register,
             "mask_labels": labels,
             "reports": self.reports,
+            **({"dicom": True} if self.dicom else {}),  # results without are those that they always were
         }
 
 
@@ -94,6 +101,7 @@ class Task:
             "vote": settings.vote,
             "register": settings.register,
             "reports": settings.reports,
+            "dicom": settings.dicom,
             "alone": self.isAlone,
         }
 
@@ -103,7 +111,7 @@ class Outcome:
     """What came of a task: a result with its files, or an error.
 
     Args:
-        result: content of result.json; None where it failed.
+        result: content of result.json, and the case's strangeness; None where it failed.
         files: content by name, result.json among them.
         error: what to tell the user.
         mayRetry: the error may be the process's or the machine's, not the case's.
@@ -115,6 +123,10 @@ class Outcome:
     error: str = ""
     mayRetry: bool = False
     seconds: float = 0.0
+
+    @property
+    def strangeness(self) -> float | None:
+        return self.result.get(STRANGENESS) if self.result else None
 
 
 class Runner(Protocol):
@@ -145,8 +157,8 @@ def fingerprint(files: Mapping[str, Path | str]) -> str:
     """What tells a changed input: names, sizes and times of change (ns) of a case's files, hashed; no file is
     read.
 
-    A DICOM folder counts with every file in it. A file that cannot be looked at counts as what is wrong with
-    it.
+    A DICOM folder counts with every file in it and below it. A file that cannot be looked at counts as what
+    is wrong with it.
     """
     lines = [f"{role} {line}" for role in sorted(files) for line in _states(Path(files[role]))]
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -155,7 +167,7 @@ def fingerprint(files: Mapping[str, Path | str]) -> str:
 def _states(path: Path) -> list[str]:
     try:
         if path.is_dir():
-            return [line for child in sorted(path.iterdir()) if child.is_file() for line in _states(child)]
+            return [line for child in sorted(path.rglob("*")) if child.is_file() for line in _states(child)]
         status = path.stat()
         return [f"{path.name} {status.st_size} {status.st_mtime_ns}"]
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CaseError, UsageError
-from .files import write_atomically
+from .files import all_or_nothing
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -57,10 +57,13 @@ def write_dicom_outputs(graded: Graded, folder: Path, explanation: Explanation |
         # a source header that breaks the standard: highdicom and pydicom say so in these ways
         return Written(problem=f"no DICOM output: the headers of the series do not allow it ({error})")
     try:
-        return Written(tuple(write_atomically(folder / name, data) for name, data in contents.items()))
+        with all_or_nothing(folder) as write:
+            for name, data in contents.items():
+                write(name, data)
     except OSError as error:
         raise UsageError(
             f"the DICOM result cannot be written ({error.strerror})",
             folder,
             "choose a folder that you may write to",
         ) from error
+    return Written(tuple(folder / name for name in contents))

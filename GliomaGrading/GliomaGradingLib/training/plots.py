@@ -141,7 +141,7 @@ def reliability_plot(units: Predictions, probabilities: np.ndarray, figures: dic
     bins = np.linspace(0, 1, 21)
     parts = [scores[units.grade == 0], scores[units.grade == 1]]
     weights = [np.full(len(part), 1 / repeats) for part in parts]
-    colours = (COLOURS["T1"], COLOURS["T2"])
+    colours = [COLOURS["T1"], COLOURS["T2"]]  # a tuple of two is a colour and its opacity to matplotlib 3.8
     below.hist(parts, bins, weights=weights, stacked=True, color=colours, label=("LGG", "HGG"))
     below.set(xlabel="Probability of HGG, the three together", ylabel=f"{figures['unit'].capitalize()}s")
     below.legend(loc="upper left")

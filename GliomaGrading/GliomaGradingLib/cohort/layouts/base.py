@@ -49,6 +49,7 @@ class Found:
         folder: where it lies.
         paths: file or DICOM folder by role; without what is missing.
         problem: why it cannot be graded, or ''. remedy: what to do about it.
+        patient: what scans of one patient share, where the files tell; else the layout says.
     """
 
     case: str
@@ -56,6 +57,7 @@ class Found:
     paths: Mapping[str, Path] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
+    patient: str = ""
 
     @property
     def sequences(self) -> int:

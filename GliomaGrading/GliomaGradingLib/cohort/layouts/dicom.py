@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 from .base import ROLES, Found, Layout, by_role
 from .folder import Folder
 
-_STUDY = "0020|000d"
+_STUDY, _PATIENT = "0020|000d", "0010|0020"
 _GENERATED = re.compile(r"[\d.]{16,}|[0-9a-f]{16,}|\d{1,8}", re.IGNORECASE)
 _LOOKED_AT = 4
 
@@ -41,7 +42,8 @@ class Dicom(Layout):
         if not is_one:
             return []
         paths = dict.fromkeys(ROLES, folder.path)
-        return [Found(_case(folder), folder.path, paths)]
+        patient = _patient(folder if own else Folder.read(_first(places)))
+        return [Found(_case(folder), folder.path, paths, patient=patient)]
 
 
 def _case(folder: Folder) -> str:
@@ -73,6 +75,21 @@ def _study(folder: Folder) -> str:
     return ""
 
 
+def _first(places: list[Path]) -> Path:
+    """The first folder that has DICOM files."""
+    return next(place for place in places if _study_in(place))
+
+
+def _patient(folder: Folder) -> str:
+    """What scans of the patient share: a digest, because a listing must not show who it is; '' for no id."""
+    for name in folder.others[:_LOOKED_AT]:
+        if is_dicom(folder.path / name):
+            patient = _value(folder.path / name, _PATIENT) or ""
+            digest = hashlib.sha256(patient.encode("utf-8", "surrogatepass")).hexdigest()
+            return f"patient-{digest[:12]}" if patient else ""
+    return ""
+
+
 def is_dicom(path: Path) -> bool:
     """Whether a file has the mark of DICOM part 10."""
     try:
@@ -84,11 +101,17 @@ def is_dicom(path: Path) -> bool:
 
 def study_of(path: Path) -> str:
     """The Study Instance UID of a DICOM file; its path's folder where it cannot be read."""
+    study = _value(path, _STUDY)
+    return str(path.parent) if study is None else study
+
+
+def _value(path: Path, key: str) -> str | None:
+    """An attribute's text; None where the file cannot be read or does not have it."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        return reader.GetMetaData(_STUDY).strip() if reader.HasMetaDataKey(_STUDY) else str(path.parent)
+        return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else None
     except RuntimeError:
-        return str(path.parent)
+        return None

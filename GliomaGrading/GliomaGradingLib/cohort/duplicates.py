@@ -1,0 +1,112 @@
+"""Cases that are one: the same images under two names, or several scans of one patient.
+
+Each is graded all the same; figures over such a cohort count some patients twice, so that its reader has to
+know. Contents are compared where sizes agree, first samples of them and then all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..words import SEQUENCES
+from .entry import CaseEntry
+
+_SHOWN, _SHOWN_NAMES = 10, 5
+_BLOCK = 1 << 16
+_READ = 1 << 20
+
+Group = tuple[CaseEntry, ...]
+Key = Callable[[CaseEntry], Hashable]
+
+
+def duplicate_notices(cases: Sequence[CaseEntry]) -> list[str]:
+    """What to tell of cases that have the same T1, T2 and FLAIR, or the same patient."""
+    copies = same_images(cases)
+    known = {_names(group, ", ") for group in copies}
+    patients = _alike(cases, lambda entry: entry.patient or None)
+    patients = [group for group in patients if _names(group, ", ") not in known]
+    return [
+        *_told("the same images under several names, each of which is graded", copies, " = "),
+        *_told("several cases of one patient, by its id", patients, ", "),
+    ]
+
+
+def same_images(cases: Iterable[CaseEntry]) -> list[Group]:
+    """Groups of cases whose three sequences are the same, byte for byte."""
+    groups = [tuple(cases)]
+    for key in (_sizes, _sampled, _contents):
+        groups = [part for group in groups for part in _alike(group, key)]
+    return groups
+
+
+def _alike(cases: Iterable[CaseEntry], key: Key) -> list[Group]:
+    """Groups of two and more with the same key; None is like nothing."""
+    found: dict[Hashable, list[CaseEntry]] = {}
+    for entry in cases:
+        value = key(entry)
+        if value is not None:
+            found.setdefault(value, []).append(entry)
+    return [tuple(group) for group in found.values() if len(group) > 1]
+
+
+def _told(what: str, groups: Sequence[Group], between: str) -> Iterator[str]:
+    if groups:
+        shown = "; ".join(_names(group, between) for group in groups[:_SHOWN])
+        more = f"; and {len(groups) - _SHOWN} times more" if len(groups) > _SHOWN else ""
+        yield f"{what}: {shown}{more}"
+
+
+def _names(group: Group, between: str) -> str:
+    more = f" and {len(group) - _SHOWN_NAMES} more" if len(group) > _SHOWN_NAMES else ""
+    return between.join(entry.case for entry in group[:_SHOWN_NAMES]) + more
+
+
+def _sizes(entry: CaseEntry) -> Hashable:
+    return _by_sequence(entry, lambda files: tuple(sorted(file.stat().st_size for file in files)))
+
+
+def _sampled(entry: CaseEntry) -> Hashable:
+    return _by_sequence(entry, lambda files: tuple(map(_sample, _first_middle_last(files))))
+
+
+def _contents(entry: CaseEntry) -> Hashable:
+    return _by_sequence(entry, lambda files: tuple(sorted(map(_digest, files))))
+
+
+def _by_sequence(entry: CaseEntry, of_files: Callable[[list[Path]], Hashable]) -> Hashable:
+    """A value for each distinct file or folder of the sequences; None where something is missing."""
+    if any(name not in entry.files for name in SEQUENCES):
+        return None
+    try:
+        paths = dict.fromkeys(Path(entry.files[name]) for name in SEQUENCES)
+        return tuple(of_files(_files(path)) for path in paths)
+    except OSError:
+        return None  # whoever reads the case says why
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def _first_middle_last(files: list[Path]) -> list[Path]:
+    return [files[k] for k in sorted({0, len(files) // 2, len(files) - 1})] if files else []
+
+
+def _sample(path: Path) -> bytes:
+    """A digest of a file's beginning, middle and end."""
+    size, digest = path.stat().st_size, hashlib.sha256()
+    with path.open("rb") as stream:
+        for start in sorted({0, max(size // 2, 0), max(size - _BLOCK, 0)}):
+            stream.seek(start)
+            digest.update(stream.read(_BLOCK))
+    return digest.digest()
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_READ):
+            digest.update(block)
+    return digest.digest()

@@ -1,0 +1,98 @@
+"""What the grading process of a batch adds to a case's result."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from batch_stub import result
+from GliomaGradingLib.cohort import child
+from GliomaGradingLib.cohort.child import FileGrader
+from GliomaGradingLib.cohort.work import Settings, Task
+from GliomaGradingLib.export import dicom_outputs, folder
+from GliomaGradingLib.export.dicom_outputs import Written
+from GliomaGradingLib.grading import Graded
+
+
+@pytest.fixture
+def grader(monkeypatch):
+    """A FileGrader whose explanation is the word "why", and whose files say what they were made from."""
+    made = FileGrader()
+    made._engine = SimpleNamespace(grader=SimpleNamespace(explain=lambda graded: "why", bundle="bundle"))
+
+    def report(place, graded, bundle, explanation):
+        told = [bundle, explanation, [warning.code for warning in graded.result.warnings]]
+        (place / "report.html").write_text(json.dumps(told))
+
+    monkeypatch.setattr(folder, "write_result_folder", report)
+    return made
+
+
+def message(**settings):
+    return Task(0, "a", {}, None, Settings(**settings)).toMessage()
+
+
+def graded():
+    return Graded(result("a", 0.9), None, None, 1.5)
+
+
+def test_a_report_has_the_explanation(grader):
+    _graded, files = grader._extras(graded(), message(reports=True))
+    assert json.loads(files["report.html"]) == ["bundle", "why", []]
+
+
+def test_nothing_is_explained_where_nobody_asked(grader):
+    grader._engine.grader.explain = lambda graded: pytest.fail("it takes time")
+    assert grader._extras(graded(), message())[1] == {}
+
+
+def test_dicom_files_have_the_explanation_and_no_report_comes_with_them(grader, monkeypatch):
+    def write(graded, place, explanation):
+        (place / "result.dcm").write_text(explanation)
+        return Written((place / "result.dcm",))
+
+    monkeypatch.setattr(dicom_outputs, "write_dicom_outputs", write)
+    changed, files = grader._extras(graded(), message(dicom=True))
+    assert files == {"result.dcm": b"why"} and changed.result.warnings == ()
+
+
+def test_why_there_is_no_dicom_output_is_a_warning_of_result_and_report(grader, monkeypatch):
+    problem = Written(problem="no DICOM output: the sequences are not of one patient")
+    monkeypatch.setattr(dicom_outputs, "write_dicom_outputs", lambda *_: problem)
+    before = graded()
+    changed, files = grader._extras(before, message(dicom=True, reports=True))
+    (warning,) = changed.result.warnings
+    assert (warning.code, warning.message) == ("no-dicom-output", problem.problem)
+    assert changed.result.seconds == before.result.seconds
+    assert json.loads(files["report.html"])[2] == ["no-dicom-output"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(1.23456, 1.2346), (None, None), (float("nan"), None), (float("inf"), None)]
+)
+def test_strangeness_is_a_number_that_json_knows(value, kept):
+    assert child._rounded(value) == kept
+
+
+def test_the_networks_are_used_by_one_thread_at_a_time():
+    inside, most = [0], [0]
+
+    def work(_):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        inside[0] -= 1
+
+    locked = child._one_at_a_time(work, threading.Lock())
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(locked, range(8)))
+    assert most == [1]
+
+
+def test_asking_for_dicom_is_an_option_that_results_depend_on():
+    assert Settings(dicom=True).identity()["dicom"] is True
+    assert "dicom" not in Settings().identity()  # batches from before there was the option can be resumed

@@ -26,6 +26,7 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     found = {
         "inference": ["--rounds", "8"],
         "preparation": [*some, "--rounds", "5"],
+        "peers": [*some, "--rounds", "3"],
         "startup": ["--rounds", "3"],
         "memory": ["--gradings", "1000"],
         "click_to_grade": [*some, "--clicks", "10"],

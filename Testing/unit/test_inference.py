@@ -43,6 +43,13 @@ def random_model(backbone: str) -> TransferModel:
     return model
 
 
+def size_of_terms(model: TransferModel, images: torch.Tensor, tumour: torch.Tensor) -> float:
+    """What the terms of a logit add up to without their signs: float32 rounds those, not what is left of them."""
+    with torch.no_grad():
+        terms = model.output.standardised(model.pooled(images, tumour)) * model.output.linear.weight
+    return float(terms.abs().sum(dim=1).max())
+
+
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_a_fused_model_gives_the_shipped_models_probabilities(shipped, sequence):
     model, (images, tumour) = shipped[sequence], slices(20)
@@ -68,7 +75,8 @@ def test_a_fused_model_gives_the_logits_of_either_backbone(backbone, packs, monk
     with torch.inference_mode():
         for name, level in fused.features(images).items():
             assert torch.allclose(level, levels[name], rtol=1e-4, atol=1e-4 * float(levels[name].abs().max()))
-    assert torch.allclose(fused(images, tumour), expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+    error = float((fused(images, tumour) - expected).abs().max())
+    assert error < 1e-7 * size_of_terms(model, images, tumour)
 
 
 def test_a_fused_model_takes_other_sizes_and_numbers_of_images_than_it_was_made_for(shipped):

@@ -6,6 +6,7 @@ CASE ?=
 PROTOCOL ?= patient
 SHARED ?= ../shared/data
 JOBS ?= 2
+BATCH_CASES ?= 1000
 BUILD := build
 PREPARED := $(BUILD)/data/tumour-region.npz
 REPEATS := $(if $(filter patient,$(PROTOCOL)),3,1)
@@ -16,7 +17,8 @@ EVALUATE = $(BIN)/glioma-grading evaluate
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test lint bench robust fuzz screenshots slicer data train evaluate clean help
+.PHONY: demo test test-minimum lint audit bench gandlf robust coverage mutants fuzz screenshots slicer data train \
+  evaluate clean help
 
 help:
 	@grep -E '^## ' Makefile | sed 's/^## //'
@@ -50,6 +52,27 @@ demo: $(VENV)/.product graphics
 test: $(VENV)/.development graphics
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
+## test-minimum the tests with the oldest versions that are supported, in an environment of their own
+MINIMUM := $(BUILD)/minimum
+$(MINIMUM)/.installed: pyproject.toml Testing/minimum-versions.txt
+	mkdir -p $(BUILD)
+	$(PYTHON) -m venv $(MINIMUM)
+	$(MINIMUM)/bin/python -m pip install --quiet --editable ".[dev]" --constraint Testing/minimum-versions.txt
+	touch $@
+
+test-minimum: $(MINIMUM)/.installed graphics
+	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+## coverage     the tests once more, with the branches that they take
+coverage: $(VENV)/.development graphics
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term
+
+## audit        the bill of materials (build/sbom.json), and known vulnerabilities of what it lists
+audit: $(VENV)/.development
+	$(BIN)/python -m pip install --quiet --editable ".[audit]"
+	$(BIN)/python -m Testing.supply_chain sbom
+	$(BIN)/python -m Testing.supply_chain audit
+
 ## lint         style and types
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -58,16 +81,30 @@ lint: $(VENV)/.development
 
 ## bench        benchmark tables into Resources/Benchmarks (real patients in SHARED)
 bench: data
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases --crops $(SHARED)
 	$(BIN)/python Testing/benchmarks/unlike_cases.py --cases $(SHARED)/cases
 	$(BIN)/python Testing/benchmarks/saliency_checks.py --data $(SHARED)
 	$(BIN)/python -m Testing.benchmarks --shared $(SHARED) --data $(PREPARED)
+	$(BIN)/python Testing/benchmarks/batch.py --cases $(BATCH_CASES) --real $(SHARED)/cases --publish
 	$(BIN)/python -m Testing.evidence
+
+## gandlf       GaNDLF, a peer of the benchmarks, in an environment of its own: it pins what it needs
+gandlf: $(BUILD)/gandlf/.installed
+$(BUILD)/gandlf/.installed:
+	mkdir -p $(BUILD)
+	$(PYTHON) -m venv $(BUILD)/gandlf
+	$(BUILD)/gandlf/bin/python -m pip install --quiet "GANDLF==0.1.5"
+	touch $@
 
 ## robust       the table of bad inputs and 500 gradings with random cancels, into Resources/Robustness.md
 robust: $(VENV)/.development
 	$(BIN)/python -m Testing.robustness.report
 	$(BIN)/python -m Testing.robustness.soak --gradings 500
+
+## mutants      small errors put into the code one by one: which do the tests notice?
+mutants: $(VENV)/.development
+	$(BIN)/python -m Testing.robustness.mutants voting result familiarity calibration slices --sample 60 --seed 1
 
 ## fuzz         forty minutes of fuzzing the readers, the worker's protocol, bundles and weights
 fuzz: $(VENV)/.development

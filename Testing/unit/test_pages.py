@@ -32,7 +32,7 @@ def _names(listed: str) -> set[str]:
 def documented() -> set[str]:
     rows = (RESOURCES / "Dependencies.md").read_text(encoding="utf-8").splitlines()
     cells = [[c.strip() for c in row.split("|")[1:-1]] for row in rows if row.startswith("| ")][1:]
-    assert all(len(row) == 6 and row[2] and row[3] and row[4] and row[5] for row in cells)
+    assert all(len(row) == 7 and all(row[2:]) for row in cells)
     return {row[0].lower() for row in cells}
 
 

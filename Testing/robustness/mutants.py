@@ -2,6 +2,8 @@
 
     python -m Testing.robustness.mutants voting result [--sample 40 --seed 1]
 
+``calibration`` are the functions of training/metrics.py that fit and judge it.
+
 Each mutant is a process forked from one that has imported everything already, so that a mutant takes about as
 long as the tests alone. Prints every survivor with its line, and the score.
 """
@@ -27,12 +29,33 @@ sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY), str(REPOSITO
 
 TESTS = {
     "voting": ("test_voting.py", "test_invariants.py"),
-    "result": ("test_invariants.py", "test_export.py"),
-    "slices": ("test_slices.py",),
-    "familiarity": ("test_familiarity.py",),
+    "result": ("test_invariants.py", "test_export.py", "test_bounds.py"),
+    "slices": ("test_slices.py", "test_bounds.py"),
+    "familiarity": ("test_familiarity.py", "test_bounds.py"),
     "nifti_check": ("test_imaging.py", "test_bad_inputs_found.py"),
+    "calibration": ("test_evaluate.py", "test_bounds.py"),
 }
-SKIPPED = {"voting": "not slices_do_not", "result": "not slices_do_not"}
+WANTED = {
+    "voting": "not slices_do_not",
+    "result": "not slices_do_not",
+    "slices": "not RealPatients",
+    "calibration": "calibration or calibrated or platt",
+}
+"""Of those tests, by pytest's ``-k``: the ones that can notice something, and are quick."""
+
+FILES = {"calibration": "training/metrics"}
+FUNCTIONS = {
+    "calibration": {
+        "calibration_error",
+        "calibration_error_by_chance",
+        "calibration_slope",
+        "calibration_intercept",
+        "fit_platt",
+        "_logistic",
+        "_logits",
+    }
+}
+"""Only these functions of a module get mutants; all where it is not named."""
 LONGEST = 120
 
 _OTHERS: dict[type[ast.AST], type[ast.AST]] = {
@@ -49,11 +72,13 @@ class Mutant:
     tree: ast.Module
 
 
-def mutants(source: str) -> Iterator[Mutant]:
+def mutants(source: str, functions: set[str] | None = None) -> Iterator[Mutant]:
     """Every place where an operator, a number or a branch can be another; texts and annotations stay."""
     whole = ast.parse(source)
+    chosen = [n for n in whole.body if functions is None or getattr(n, "name", "") in functions]
+    inside = {id(node) for top in chosen for node in ast.walk(top)}
     for number, node in enumerate(ast.walk(whole)):
-        for what in _changes(node):
+        for what in _changes(node) if id(node) in inside else ():
             tree = copy.deepcopy(whole)
             twin = next(n for i, n in enumerate(ast.walk(tree)) if i == number)
             _apply(twin, what)
@@ -106,7 +131,7 @@ def _become(module: str, mutant: Mutant | None) -> None:
         if mutant is not None:
             _put(module, mutant)
         files = [str(REPOSITORY / "Testing" / "unit" / name) for name in TESTS[module]]
-        wanted = ["-k", SKIPPED[module]] if module in SKIPPED else []
+        wanted = ["-k", WANTED[module]] if module in WANTED else []
         status = int(
             pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *wanted, *files])
         )
@@ -117,15 +142,20 @@ def _become(module: str, mutant: Mutant | None) -> None:
 
 def _put(module: str, mutant: Mutant) -> None:
     """The mutant in place of the module; what has imported names of it is imported anew."""
-    name = f"GliomaGradingLib.{module}"
+    name = f"GliomaGradingLib.{_file(module).replace('/', '.')}"
     kept = {"GliomaGradingLib", "GliomaGradingLib.words", "GliomaGradingLib.errors"}
     for known in [n for n in sys.modules if n.startswith("GliomaGradingLib") and n not in kept]:
         del sys.modules[known]
+    package, _, short = name.rpartition(".")
     made = types.ModuleType(name)
-    made.__package__, made.__file__ = "GliomaGradingLib", str(LIBRARY / f"{module}.py")
+    made.__package__, made.__file__ = package, str(LIBRARY / f"{_file(module)}.py")
+    setattr(importlib.import_module(package), short, made)
     sys.modules[name] = made
     exec(compile(mutant.tree, made.__file__, "exec"), made.__dict__)
-    setattr(sys.modules["GliomaGradingLib"], module, made)
+
+
+def _file(module: str) -> str:
+    return FILES.get(module, module)
 
 
 def main() -> None:
@@ -145,10 +175,10 @@ def main() -> None:
     ):
         importlib.import_module(name)
     for module in options.modules:
-        source = (LIBRARY / f"{module}.py").read_text(encoding="utf-8")
+        source = (LIBRARY / f"{_file(module)}.py").read_text(encoding="utf-8")
         if is_killed(module, None):
             sys.exit(f"the tests of {module} fail as it is")
-        made = list(mutants(source))
+        made = list(mutants(source, FUNCTIONS.get(module)))
         size = min(options.sample or len(made), len(made))
         tried = random.Random(options.seed).sample(made, size) if options.sample else made
         survivors = []
@@ -156,7 +186,7 @@ def main() -> None:
             if not is_killed(module, mutant):
                 survivors.append(mutant)
                 line = source.splitlines()[mutant.line - 1].strip()
-                print(f"{module}.py:{mutant.line}: {mutant.what} survived: {line}", flush=True)
+                print(f"{_file(module)}.py:{mutant.line}: {mutant.what} survived: {line}", flush=True)
         noticed = f"{len(tried) - len(survivors)} of {len(tried)} mutants were noticed"
         print(f"{module}: {noticed}; {len(made)} are possible", flush=True)
 

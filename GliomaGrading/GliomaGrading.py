@@ -41,8 +41,10 @@ class GliomaGrading(ScriptedLoadableModule):
         from pathlib import Path
 
         from GliomaGradingLib.scene import sample_data
+        from GliomaGradingLib.scene.views import register_layout
 
         sample_data.register(Path(__file__).parent / "Resources" / "Icons")
+        register_layout()
 
 
 @parameterNodeWrapper
@@ -70,10 +72,11 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.controller = None
         self._parameterNode = None
         self._guiTag = None
-        self._segmentation = None
+        self._watched = []
 
     def setup(self):
         from GliomaGradingLib.panel.controller import Controller
+        from GliomaGradingLib.scene.changes import undo_saved
 
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/GliomaGrading.ui"))
@@ -88,6 +91,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        undo_saved()
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -115,8 +119,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller=None, event=None):
-        self.controller.abandon()
-        self.controller.viewer.leave()
+        self.controller.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None):
@@ -154,24 +157,24 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.onParametersModified()
 
     def onParametersModified(self, caller=None, event=None):
-        self.observeSegments(self._parameterNode.mask if self._parameterNode else None)
+        self.observeInputs()
         self.controller.refresh()
 
-    def observeSegments(self, node):
-        """Keeps the list of segments up to date while the user draws."""
-        segmentation = node.GetSegmentation() if node and node.IsA("vtkMRMLSegmentationNode") else None
-        if segmentation is self._segmentation:
+    def observeInputs(self):
+        """Keeps the list of segments up to date while the user draws, and sees when a result gets old."""
+        from GliomaGradingLib.scene.inputs import change_events
+
+        wanted = change_events(self.controller.inputs.nodes)
+        if wanted == self._watched:
             return
-        names = ("SegmentAdded", "SegmentRemoved", "SegmentModified")
-        events = [getattr(slicer.vtkSegmentation, name) for name in names]
-        for event in events if self._segmentation else ():
-            self.removeObserver(self._segmentation, event, self.onSegments)
-        self._segmentation = segmentation
-        for event in events if segmentation else ():
-            self.addObserver(segmentation, event, self.onSegments)
+        for thing, event in self._watched:
+            self.removeObserver(thing, event, self.onInputsChanged)
+        self._watched = wanted
+        for thing, event in wanted:
+            self.addObserver(thing, event, self.onInputsChanged)
 
-    def onSegments(self, caller=None, event=None):
-        self.controller.refresh()
+    def onInputsChanged(self, caller=None, event=None):
+        self.controller.onInputsChanged()
 
 
 class GliomaGradingLogic(ScriptedLoadableModuleLogic):
@@ -221,7 +224,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         """Arrays to a GradeResult, in the worker; Slicer's events are handled meanwhile."""
         from GliomaGradingLib.result import GradeResult
 
-        return GradeResult.fromDict(self._ask("grade", prepared, options, bundle, device, progress, cancelled))
+        answer = self._ask("grade", prepared, options, bundle, device, progress, cancelled)
+        return prepared.noted(GradeResult.fromDict(answer))
 
     def _ask(self, kind, prepared, options, bundle, device, progress, cancelled):
         from GliomaGradingLib.worker.arrays import ArrayFile
@@ -244,7 +248,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         from GliomaGradingLib.scene.results import largest_slice_position, publish
         from GliomaGradingLib.scene.views import jump_to
 
-        published = publish(result, inputs, largest_slice_position(result, prepared.volumes["mask"]))
+        center = largest_slice_position(result, prepared.volumes["mask"])
+        published = publish(result, inputs, center, prepared.stamp)
         jump_to(published.center)
         return published
 
@@ -274,26 +279,55 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         """Puts maps of where the networks looked (Grad-CAM) beside the nodes of ``published``.
 
         Returns: GliomaGradingLib.explanation.Explanation.
-        Raises: GliomaGradingLib.GliomaGradingError: no result, or its images were changed since.
+        Raises: GliomaGradingLib.GliomaGradingError: no result, or its images or the model were changed since.
         """
         from GliomaGradingLib.explanation import Explanation
-        from GliomaGradingLib.scene.results import inputs_of, publish_maps
+        from GliomaGradingLib.scene.results import check_model, inputs_of, publish_maps
 
         published = self.published
         inputs = inputs_of(published)
         options = {"vote": vote, "register": register}
         answer = self._ask("explain", self.prepare(inputs), options, bundle, device, progress, cancelled)
         explanation = Explanation.fromDict(answer)
+        check_model(published, self._worker.info.get("model") or {})
         publish_maps(explanation, published)
         return explanation
 
+    def saveReport(
+        self, directory, resultNode=None, *, bundle="", device="auto", progress=None, cancelled=None
+    ):
+        """Writes report.html, slices.png and result.json of a result into a folder, all of them or none.
+
+        Args:
+            directory: made where it is missing; files of an earlier report are replaced.
+            resultNode: the text node of a result; by default that of ``published``.
+            bundle: the model that graded, where it is not the one that ships.
+
+        Returns: the paths of the three files.
+        Raises: GliomaGradingLib.GliomaGradingError: no result, other images or model, or the folder refuses.
+        """
+        from pathlib import Path
+
+        from GliomaGradingLib.scene.report import files_of, report_options, write_report
+        from GliomaGradingLib.scene.results import Published, inputs_of, result_of
+
+        published = Published(resultNode) if resultNode is not None else self.published
+        options, prepared = report_options(result_of(published)), self.prepare(inputs_of(published))
+        answer = self._ask("report", prepared, options, bundle, device, progress, cancelled)
+        return write_report(Path(directory), files_of(answer))
+
     def gradeCohort(self, inputDirectory, outputDirectory, *, vote="majority", register="auto", bundle="",
-                    device="auto", progress=None, cancelled=None, **choices):  # fmt: skip
+                    device="auto", maskLabels=None, reports=False, dicom=False, timeout=900.0, progress=None,
+                    cancelled=None, **choices):  # fmt: skip
         """Grades every case of a cohort; writes results.csv, cohort.html and a folder a case.
 
         A bad case is a row.
 
         Args:
+            maskLabels: labels that are tumour; None leaves it to the layout, which mostly means all.
+            reports: also report.html and slices.png for each case.
+            dicom: also result.dcm and overlay.dcm for each case that came from DICOM.
+            timeout: seconds after which a case counts as hung.
             progress: called with a case's name and the fraction of the cohort done, when the case is done.
             cancelled: asked again and again; where it says True, the batch ends and keeps what is done.
             choices: layout="auto", grades=None (a table), resume=False, overwrite=False (what to do with
@@ -304,7 +338,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         from GliomaGradingLib.cohort.work import Settings
         from GliomaGradingLib.scene.cohort import grade_cohort
 
-        settings = Settings(bundle or None, device, vote, register)
+        labels = tuple(maskLabels) if maskLabels else None
+        settings = Settings(bundle or None, device, vote, register, labels, reports, dicom, timeout)
         return grade_cohort(inputDirectory, outputDirectory, settings, progress, cancelled, **choices)
 
     def worker(self, bundle="", device="auto"):

@@ -116,7 +116,7 @@ def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(
     def read(*arguments):
         raise AssertionError("a case is read in Slicer's process")
 
-    monkeypatch.setattr(case, "_from_paths", read)
+    monkeypatch.setattr(case, "read_paths", read)
     turns = []
     timer = qt.QTimer()
     timer.connect("timeout()", lambda: turns.append(1))
@@ -129,6 +129,28 @@ def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(
     with pytest.raises(GliomaGradingError, match="--vote soft, and now it is majority"):
         module.logic.gradeCohort(sample, tmp_path / "out", resume=True)
     assert len(module.logic.gradeCohort(sample, tmp_path / "out", vote="soft", resume=True)) == 1
+
+
+def test_cohort_takes_the_options_of_the_command(host, module, tmp_path, monkeypatch):
+    from GliomaGradingLib.cohort.work import Settings
+    from GliomaGradingLib.scene import cohort
+
+    given = []
+    monkeypatch.setattr(
+        cohort, "grade_cohort", lambda source, output, settings, *_rest, **_more: given.append(settings)
+    )
+    module.logic.gradeCohort(tmp_path, tmp_path / "out")
+    module.logic.gradeCohort(
+        tmp_path,
+        tmp_path / "out",
+        maskLabels=[1, 4],
+        reports=True,
+        dicom=True,
+        timeout=60.0,
+        bundle="b",
+        device="cpu",
+    )
+    assert given == [Settings(), Settings("b", "cpu", "majority", "auto", (1, 4), True, True, 60.0)]
 
 
 def test_cohort_of_one_case_folder(host, module, tmp_path, sample):

@@ -103,7 +103,8 @@ class Clumsy:
         ok, reason = controller.inputs.isValid()
         busy, mapping = controller.run is not None, controller.viewer.run is not None
         assert ui.gradeButton.enabled == (ok and not busy)
-        assert ui.cancelButton.enabled == (busy or mapping)
+        runs = [one for one in (controller.run, controller.viewer.run) if one is not None]
+        assert ui.cancelButton.enabled == any(not one.isCancelling for one in runs)
         assert ui.inputsCollapsibleButton.enabled != busy
         for button in (ui.gradeButton, ui.cancelButton, ui.layoutButton, ui.mapCheckBox, ui.sliceSlider):
             assert button.toolTip

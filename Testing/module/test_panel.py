@@ -404,3 +404,78 @@ def test_no_is_an_answer(host, module, scene, grade, pytorch_extension):
     assert pytorch_extension == []
     assert module.ui.messageLabel.text == "Cancelled: PyTorch was not installed."
     assert module.ui.gradeButton.enabled
+
+
+# what the panel says
+
+
+def test_an_error_does_not_stand_below_ready(host, module, scene, grade):
+    scene.sequences()
+    scene.labelmap(box=(slice(0, 0),))
+    grade()
+    assert module.ui.messageLabel.text.startswith("✖ The mask is empty")
+    assert module.ui.statusLabel.isHidden() and "bold" in module.ui.messageLabel.styleSheet
+    module.ui.t1Selector.setCurrentNode(None)
+    assert module.ui.statusLabel.text == "Choose T1." and not module.ui.statusLabel.isHidden()
+
+
+def test_cancel_stays_off_while_it_cancels(host, module, scene):
+    scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    module.ui.cancelButton.click()
+    module.widget.controller.refresh()
+    assert not module.ui.cancelButton.enabled and module.ui.statusLabel.text.startswith("Cancelling")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert module.ui.messageLabel.text == "Cancelled."
+
+
+def test_reliability_is_said_in_words(host):
+    from GliomaGradingLib.panel import card
+
+    bins = [{"low": 0.8, "high": 1.0, "patients": 50, "hgg": 45}]
+    told = card._bin_text(0.9, {"reliability": bins})
+    assert told.startswith("Of 50 test patients with a probability of 0.8 to 1.0, 90 % had HGG (95 % interval ")
+
+
+def test_a_map_by_another_model_is_refused_as_such(host, module, scene, grade):
+    scene.case()
+    grade()
+    model = {"name": "other", "version": "2", "sha256": "1" * 64}
+    worker = module.logic.worker()
+    worker.info = {"model": model}
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: module.widget.controller.viewer.run is None, 30)
+    told = module.ui.mapLabel.text.replace("\u200b", "")
+    assert told.startswith(
+        "✖ It was graded with another model (fake 1) (case).\nChoose that model under Advanced"
+    )
+
+
+def test_whatever_goes_wrong_with_the_sample_is_said(host, module, monkeypatch, tmp_path):
+    from GliomaGradingLib.scene import sample_data
+
+    def fail(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(sample_data, "sample_folder", lambda preset: tmp_path / "sample")
+    monkeypatch.setattr(sample_data, "write_sample_case", fail)
+    module.ui.sampleButton.click()
+    told = module.ui.messageLabel.text
+    assert told.startswith("✖ The sample case cannot be made (no room).") and module.ui.sampleButton.enabled
+
+
+def test_errors_of_the_inputs_are_translated(host, scene, monkeypatch):
+    from GliomaGradingLib.errors import CaseError
+    from GliomaGradingLib.scene import mask, volumes
+
+    for one in (mask, volumes):
+        monkeypatch.setattr(one, "_", lambda text: f"<{text}>")
+    segmentation = scene.segmentation()
+    with pytest.raises(CaseError, match="<there is no segment 'gone'>"):
+        mask.mask_of(segmentation, "gone", [])
+    empty = scene.volume("case_t1")
+    empty.SetAndObserveImageData(None)
+    with pytest.raises(CaseError, match="<this volume has no voxels>"):
+        volumes.volume_of(empty)

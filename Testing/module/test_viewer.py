@@ -23,6 +23,21 @@ def composites():
     return {node.GetLayoutName(): node for node in nodes}
 
 
+def show(node, *views):
+    """The background of the user's views."""
+    for name in views or ("Red", "Green", "Yellow"):
+        composites()[name].SetBackgroundVolumeID(node.GetID() if node else None)
+
+
+def line(name):
+    """What stands at the upper edge of a slice view."""
+    import slicer
+    import vtk
+
+    view = slicer.app.layoutManager().sliceWidget(name).sliceView()
+    return view.cornerAnnotation().GetText(vtk.vtkCornerAnnotation.UpperEdge) or ""
+
+
 def slice_nodes():
     import slicer
 
@@ -72,6 +87,7 @@ def as_a_user_has_it(nodes):
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
     red = composites()["Red"]
     red.SetBackgroundVolumeID(nodes[1].GetID())
+    composites()["Yellow"].SetBackgroundVolumeID(nodes[0].GetID())
     red.SetForegroundVolumeID(nodes[2].GetID())
     red.SetForegroundOpacity(0.25)
 
@@ -169,19 +185,10 @@ def test_a_click_on_the_plot_is_a_click_on_the_slider(host, module, graded):
 
 
 def test_views_say_the_result_in_one_line(host, module, graded):
-    import slicer
-    import vtk
-
     module.ui.layoutButton.click()
-    manager = slicer.app.layoutManager()
-
-    def line(name):
-        return (
-            manager.sliceWidget(name).sliceView().cornerAnnotation().GetText(vtk.vtkCornerAnnotation.UpperEdge)
-        )
-
-    assert line("Red") == "HGG, P(HGG) 0.90 - research use only"
-    assert line("GliomaGradingT2") == "T2: HGG 0.90 - research use only"
+    show(graded[0], "Red")
+    assert line("Red") == "case\nHGG, P(HGG) 0.90\nresearch use only"
+    assert line("GliomaGradingT2") == "case\nT2: HGG, P(HGG) 0.90\nresearch use only"
     module.ui.t1Selector.setCurrentNode(None)
     assert not line("Red") and not line("GliomaGradingT2")
 

@@ -238,7 +238,8 @@ class Clicker:
         ok, reason = self.controller.inputs.isValid()
         assert ui.gradeButton.enabled == (ok and run is None), f"Grade; {ok} {reason!r} {run}"
         if run is None:  # a run that is being cancelled cannot be cancelled
-            assert ui.cancelButton.enabled == (map_run is not None), f"Cancel; {map_run}"
+            is_mapping = map_run is not None and not map_run.isCancelling
+            assert ui.cancelButton.enabled == is_mapping, f"Cancel; {map_run}"
         assert ui.progressBar.isHidden() == (run is None), "the progress bar"
         assert ui.inputsCollapsibleButton.enabled == (run is None), "the inputs"
         assert ui.statusLabel.text, "the status line is empty"

@@ -60,7 +60,10 @@ def _bin_text(probability: float, metadata: Mapping[str, Any]) -> str:
     if found is None:
         return ""
     low, high = found.interval
-    return _("Of {total} test patients with {p_low} to {p_high}, {share} % had HGG ({low} to {high} %)").format(
+    return _(
+        "Of {total} test patients with a probability of {p_low} to {p_high}, {share} % had HGG "
+        "(95 % interval {low} to {high} %)."
+    ).format(
         total=found.patients,
         p_low=f"{found.low:.1f}",
         p_high=f"{found.high:.1f}",

@@ -13,12 +13,13 @@ from ..result import GradeResult
 from ..scene import autofill
 from ..scene.inputs import Inputs, Prepared
 from ..scene.mask import segments_of
-from ..scene.results import published_for
+from ..scene.results import Published, inputs_of, published_for, result_of
 from ..scene.sample_data import load_sample
 from ..worker.client import Job, WorkerClient
 from . import dependencies, text
+from .report import ReportSaver
 from .result_view import ResultView
-from .run import GradingRun, Listener, MapRun
+from .run import GradingRun, Listener, MapRun, ReportRun
 from .viewer import Viewer
 
 _ROLES = ("t1", "t2", "flair", "mask")
@@ -41,6 +42,7 @@ class Controller:
         self.run: GradingRun | None = None
         self._view = ResultView(ui)
         self.viewer = Viewer(ui, self._start_map, self.refresh)
+        self.report = ReportSaver(ui, self._start_report, self.refresh)
         self._hints = {role: self._box(role).toolTip for role in _ROLES}
         self._message = ""
         self._mask: Any = None
@@ -56,6 +58,7 @@ class Controller:
         ui.bundleButton.connect("clicked(bool)", self._choose_bundle)
         ui.sampleButton.connect("clicked(bool)", self.loadSample)
         ui.segmentSelector.connect("currentIndexChanged(int)", self._on_segment)
+        ui.messageLabel.setStyleSheet("font-weight: bold;")
         self.refresh()
 
     # The panel comes and goes
@@ -68,20 +71,27 @@ class Controller:
         self._timer.start()
 
     def exit(self) -> None:
-        """A run goes on; without one nothing is left that ticks."""
+        """A run goes on, and views show what they showed; without a run nothing is left that ticks."""
         self._isEntered = False
         self._settling.stop()
         if self._active is None:
             self._timer.stop()
 
+    def forget(self) -> None:
+        """Takes the result out of panel and views: the scene or the panel goes."""
+        self.abandon()
+        self.report.abandon()
+        self.viewer.leave()
+        self.report.show(None)
+        self._view.show(None)
+
     def stop(self) -> None:
         """Ends everything, for good."""
-        self.abandon()
+        self.forget()
         self.viewer.stop()
         self._timer.stop()
         self._settling.stop()
         self._client = self._graded = None
-        self._view.show(None)
 
     def setParameters(self, parameters: Any) -> None:
         self.parameters = parameters
@@ -115,19 +125,40 @@ class Controller:
             self.parameters.segmentId = autofill.whole_tumour_segment(segments_of(guess.mask))
 
     def refresh(self) -> None:
-        """Brings buttons, status line and result in line with the inputs."""
+        """Brings buttons, status line and result in line with the inputs.
+
+        Without parameters another module is open: the result stays in the views, as other modules' do.
+        """
         self._follow_mask()
         inputs = self.inputs
         self._fill_segments(inputs)
         for role, hint in self._hints.items():
             node = getattr(inputs, role)
             self._box(role).toolTip = f"{node.GetName()}\n{hint}" if node is not None else hint
-        is_busy = self.run is not None
-        published = None if is_busy or self.parameters is None else published_for(inputs)
-        result = published.result if published else None
-        self.viewer.show(published, result, is_busy)
-        self._view.show(result, self.parameters.bundle if self.parameters is not None else "")
+        if self.parameters is not None:
+            self._show_result(inputs)
+        self._show_doubts(inputs)
         self._show_state(*inputs.isValid())
+
+    def onInputsChanged(self) -> None:
+        """Voxels, segments, names or places of the inputs changed."""
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.refresh()
+
+    def _show_result(self, inputs: Inputs) -> None:
+        isBusy = self.run is not None
+        published = None if isBusy else published_for(inputs)
+        result = published.result if published else None
+        isOutdated = published is not None and published.isOutdated
+        self.viewer.show(published, result, isBusy, isOutdated)
+        self.report.show(published, isBusy, isOutdated)
+        self._view.show(result, self.parameters.bundle, isOutdated)
+
+    def _show_doubts(self, inputs: Inputs) -> None:
+        """What names and headers say against the chosen volumes, before they are graded."""
+        label = self._ui.inputsNoticeLabel
+        label.text = text.warnings_text(inputs.doubts)
+        label.visible = bool(label.text)
 
     def _follow_mask(self) -> None:
         """Another segmentation has other segments: what was chosen in the last one may be none of them."""
@@ -165,6 +196,7 @@ class Controller:
                 self._say(_("Cancelled: PyTorch was not installed."))
                 return
             self.viewer.abandonMap()
+            self.report.abandon()
             self.run = GradingRun(self._connect_worker(), self.inputs, self._options(), self)
         except GliomaGradingError as error:
             self._say(text.error_text(error))
@@ -188,9 +220,10 @@ class Controller:
             self._on_settled()
 
     def cancel(self, *_clicked: object) -> None:
+        self._ui.cancelButton.enabled = False
         self.viewer.cancelMap()
+        self.report.cancel()
         if self.run is not None:
-            self._ui.cancelButton.enabled = False
             self._ui.statusLabel.text = text.stage_text("cancelling", self.run.seconds)
             self.run.cancel()
 
@@ -204,7 +237,7 @@ class Controller:
     # What the run tells
 
     def onProgress(self, stage: str, fraction: float) -> None:
-        if self.run is not None and self._ui.cancelButton.enabled:
+        if self.run is not None:
             self._ui.progressBar.value = round(100 * fraction)
             self._ui.statusLabel.text = text.stage_text(stage, self.run.seconds)
 
@@ -230,13 +263,18 @@ class Controller:
     # Widgets
 
     @property
-    def _active(self) -> GradingRun | MapRun | None:
-        return self.run or self.viewer.run
+    def _active(self) -> GradingRun | MapRun | ReportRun | None:
+        """One of what is under way; None where nothing is."""
+        return next(iter(self._runs), None)
+
+    @property
+    def _runs(self) -> list[GradingRun | MapRun | ReportRun]:
+        return [run for run in (self.run, self.viewer.run, self.report.run) if run is not None]
 
     def _on_timer(self) -> None:
-        if self._active is not None:
-            self._active.tick()
-        elif self._client is not None:
+        for run in self._runs:
+            run.tick()
+        if self._active is None and self._client is not None:
             self._client.poll()
 
     def _on_settled(self) -> None:
@@ -252,13 +290,26 @@ class Controller:
         Raises:
             GliomaGradingError: PyTorch cannot be installed, or the user said no.
         """
-        if not dependencies.ensure():
-            raise GliomaGradingError(_("PyTorch was not installed"), remedy=_("tick again to install it"))
+        self._need_torch()
         worker, inputs = self._connect_worker(), self.inputs
         nodes, client, job = self._graded or ([], None, None)
         graded = job if client is worker and nodes == inputs.nodes else None
         self._timer.start(BUSY_MS)
         return MapRun(worker, inputs, self._options(), listener, graded)
+
+    def _start_report(self, published: Published, listener: Listener) -> ReportRun:
+        """The files of a result that is shown.
+
+        Raises:
+            GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
+        """
+        self._need_torch()
+        self._timer.start(BUSY_MS)
+        return ReportRun(self._connect_worker(), inputs_of(published), result_of(published), listener)
+
+    def _need_torch(self) -> None:
+        if not dependencies.ensure():
+            raise GliomaGradingError(_("PyTorch was not installed"), remedy=_("click again to install it"))
 
     def _connect_worker(self) -> WorkerClient:
         """The client, told about the chosen bundle and device: at Grade, not while they are being typed."""
@@ -283,7 +334,7 @@ class Controller:
         self._ui.gradeButton.toolTip = reason if not busy else _("Grading is under way.")
         if ok and not busy:
             self._ui.gradeButton.toolTip = _("Grade the glioma by the votes of the three sequences.")
-        self._ui.cancelButton.enabled = self._active is not None
+        self._ui.cancelButton.enabled = any(not run.isCancelling for run in self._runs)
         self._ui.cancelButton.toolTip = (
             _("End what is under way; nothing is added to the scene.")
             if self._active is not None
@@ -296,6 +347,7 @@ class Controller:
         self._ui.messageLabel.visible = bool(self._message) and not busy
         if not busy:
             self._ui.statusLabel.text = reason or _("Ready.")
+        self._ui.statusLabel.visible = busy or self._isLoading or bool(reason) or not self._message
         if self._isLoading:
             self._ui.statusLabel.text = _("Making the sample case: some seconds.")
 

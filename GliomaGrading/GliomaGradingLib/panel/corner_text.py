@@ -1,6 +1,8 @@
 """The result's line in the views: at the top of the slice views, and in the corner of the 3D view.
 
-The Data Probe writes into the four corners of slice views; their upper edge is nobody's.
+A slice view has it while it shows a volume of the result's, and in it the name of the case: a grade must not
+stand on another patient's images. The Data Probe writes into the four corners of slice views; their upper edge
+is nobody's.
 """
 
 from __future__ import annotations
@@ -11,24 +13,39 @@ import slicer
 import vtk
 
 from ..result import GradeResult
-from ..scene.views import slice_view
+from ..scene.results import Published
+from ..scene.views import shown_sequence, slice_view
 from . import text
 
 _CORNER, _EDGE = vtk.vtkCornerAnnotation.UpperLeft, vtk.vtkCornerAnnotation.UpperEdge
 
 
-def annotate(result: GradeResult | None) -> None:
-    """Writes a result's line into all views, in place of the one before; None takes it away."""
+def annotate(published: Published | None, result: GradeResult | None, isOutdated: bool = False) -> None:
+    """Writes a result's line into the views that show it, in place of the one before; None takes it away."""
     manager = slicer.app.layoutManager()
     if manager is None:
         return
-    line = text.annotation_text(result) if result else ""
+    line = text.annotation_text(result, isOutdated) if result else ""
     for index in range(manager.threeDViewCount):
         _write(manager.threeDWidget(index), "threeDView", _CORNER, line)
-    short = text.short_annotation_text(result) if result else ""
-    own = {slice_view(vote.sequence): text.vote_text(vote) for vote in result.votes} if result else {}
     for name in manager.sliceViewNames():
-        _write(manager.sliceWidget(name), "sliceView", _EDGE, own.get(name, short))
+        widget = manager.sliceWidget(name)
+        if widget is not None:
+            _write(widget, "sliceView", _EDGE, _line(name, widget, published, result, isOutdated))
+
+
+def _line(
+    name: str, widget: Any, published: Published | None, result: GradeResult | None, isOutdated: bool
+) -> str:
+    if published is None or result is None:
+        return ""
+    sequence = shown_sequence(published, widget.mrmlSliceCompositeNode())
+    vote = next((one for one in result.votes if one.sequence == sequence), None)
+    if vote is None:
+        return ""
+    if name == slice_view(sequence):
+        return text.vote_text(result, vote, isOutdated)
+    return text.short_annotation_text(result, isOutdated)
 
 
 def _write(widget: Any, view_name: str, place: int, line: str) -> None:

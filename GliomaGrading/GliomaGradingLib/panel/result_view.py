@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..palette import GRADE_COLORS
 from ..result import GradeResult
-from ..words import HGG, LGG, SEQUENCES
-from . import card, corner_text, text
+from ..words import SEQUENCES
+from . import card, text
 
-_BORDER = {HGG: "6px solid #d9480f", LGG: "6px solid #1c7ed6"}
+_BORDER = {grade: f"6px solid {color}" for grade, color in GRADE_COLORS.items()}
 
 
 class ResultView:
@@ -19,13 +20,17 @@ class ResultView:
         ui.researchLabel.setStyleSheet("font-weight: bold;")
         self.show(None)
 
-    def show(self, result: GradeResult | None, bundle: str = "") -> None:
-        """``bundle``: the chosen model's folder, where its card is looked for."""
+    def show(self, result: GradeResult | None, bundle: str = "", isOutdated: bool = False) -> None:
+        """Shows a result.
+
+        Args:
+            bundle: the chosen model's folder, where its card is looked for.
+            isOutdated: an input was changed since.
+        """
         self._ui.resultFrame.visible = self._ui.modelLabel.visible = result is not None
-        corner_text.annotate(result)
         if result is None:
             return
-        self._show_banner(result, card.reliability_text(result, bundle))
+        self._show_banner(result, card.reliability_text(result, bundle), isOutdated)
         for sequence, vote in zip(SEQUENCES, result.votes, strict=True):
             name = sequence.lower()
             getattr(self._ui, f"{name}VoteLabel").text = text.grade_text(vote.grade)
@@ -35,15 +40,15 @@ class ResultView:
         self._ui.measuresLabel.text = text.measures_text(result)
         self._ui.modelLabel.text = text.model_text(result)
 
-    def _show_banner(self, result: GradeResult, reliability: str) -> None:
-        is_certain = result.decision in _BORDER
+    def _show_banner(self, result: GradeResult, reliability: str, isOutdated: bool) -> None:
+        is_certain = result.decision in _BORDER and not isOutdated
         border = f"border-left: {_BORDER[result.decision]};" if is_certain else "border: 2px dashed #868e96;"
         self._ui.bannerFrame.setStyleSheet(f"QFrame#bannerFrame {{ {border} background: palette(base); }}")
         style = "font-weight: bold;" if is_certain else "font-style: italic;"
         self._ui.decisionLabel.setStyleSheet(f"font-size: 15pt; {style}")
         self._ui.decisionLabel.text = text.decision_text(result)
         self._ui.summaryLabel.text = text.summary_text(result)
-        self._ui.warningsLabel.text = text.warnings_text(result)
-        self._ui.warningsLabel.visible = bool(result.warnings)
+        self._ui.warningsLabel.text = text.warnings_text(result.warnings, isOutdated)
+        self._ui.warningsLabel.visible = bool(self._ui.warningsLabel.text)
         self._ui.reliabilityLabel.text = reliability
         self._ui.reliabilityLabel.visible = bool(reliability)

@@ -14,8 +14,9 @@ from ..errors import GliomaGradingError
 from ..explanation import Explanation
 from ..result import GradeResult
 from ..scene.inputs import Inputs, Prepared
+from ..scene.report import files_of, report_options
 from ..worker.arrays import ArrayFile
-from ..worker.client import Job, Request, WorkerClient
+from ..worker.client import GRADE_SECONDS, REPORT_SECONDS, Job, Request, WorkerClient
 
 _BUDGET = 0.02
 """Seconds of the main thread that a tick may take for writing images."""
@@ -42,6 +43,7 @@ class WorkerRun:
     """
 
     kind = ""
+    timeout = GRADE_SECONDS
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class WorkerRun:
         makeArrays: Callable[[Mapping[str, Any]], ArrayFile] = ArrayFile,
     ) -> None:
         self.inputs = inputs
-        self.isDone = False
+        self.isDone = self.isCancelling = False
         self.job: Job | None = None
         self.worker = worker
         self._options, self._listener = dict(options), listener
@@ -85,6 +87,7 @@ class WorkerRun:
 
     def cancel(self) -> None:
         """Ends the run; the listener hears of it at once where no job runs yet, else within half a second."""
+        self.isCancelling = True
         self._stop()
         if self.job is None:
             self._end(self._listener.onCancelled)
@@ -122,7 +125,8 @@ class WorkerRun:
 
     def _submit(self, prepared: Prepared, arrays: ArrayFile) -> None:
         self._read = self.seconds
-        request = Request(arrays, {**self._options, "caseId": prepared.case}, kind=self.kind)
+        options = {**self._options, "caseId": prepared.case}
+        request = Request(arrays, options, kind=self.kind, timeout=self.timeout)
         self.job = self.worker.submit(
             request, self._on_progress, self._on_answer, self._fail, self._on_cancelled
         )
@@ -150,7 +154,7 @@ class WorkerRun:
             tell(*arguments)
 
     def _tell(self, stage: str, fraction: float) -> None:
-        if not self.isDone:
+        if not (self.isDone or self.isCancelling):
             self._listener.onProgress(stage, fraction)
 
     def _remove_arrays(self) -> None:
@@ -164,7 +168,8 @@ class GradingRun(WorkerRun):
     kind = "grade"
 
     def decode(self, answer: dict[str, Any]) -> GradeResult:
-        return GradeResult.fromDict(answer).afterReading(self._read)
+        result = GradeResult.fromDict(answer).afterReading(self._read)
+        return self._prepared.noted(result) if self._prepared is not None else result
 
 
 class MapRun(WorkerRun):
@@ -194,5 +199,27 @@ class MapRun(WorkerRun):
     def decode(self, answer: dict[str, Any]) -> Explanation:
         return Explanation.fromDict(answer)
 
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What the grading process says of the model that it holds."""
+        return dict(self.worker.info.get("model") or {})
+
     def _on_forgotten(self, _error: GliomaGradingError) -> None:
         self.job = None  # the next tick prepares the images
+
+
+class ReportRun(WorkerRun):
+    """Makes the report of a result; the outcome is the files' contents by name.
+
+    Args:
+        result: what was published for these inputs: the report says that, or there is none.
+    """
+
+    kind = "report"
+    timeout = REPORT_SECONDS
+
+    def __init__(self, worker: WorkerClient, inputs: Inputs, result: GradeResult, listener: Listener) -> None:
+        super().__init__(worker, inputs, report_options(result), listener)
+
+    def decode(self, answer: dict[str, Any]) -> dict[str, bytes]:
+        return files_of(answer)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from slicer.i18n import tr as _
 
 from ..errors import GliomaGradingError
-from ..result import GradeResult, Vote
+from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
 from ..words import HGG, INDETERMINATE, LGG
 
 _LONGEST = 28
+_LONGEST_IN_VIEW = 20
 
 
 def stage_text(stage: str, seconds: float) -> str:
@@ -23,6 +26,7 @@ def stage_text(stage: str, seconds: float) -> str:
         "slices": _("Choosing the slices"),
         "network": _("Asking the {sequence} network").format(sequence=sequence),
         "saliency": _("Mapping the evidence"),
+        "report": _("Drawing the report"),
         "done": _("Finishing"),
         "cancelling": _("Cancelling"),
     }
@@ -77,8 +81,10 @@ def measures_text(result: GradeResult) -> str:
     )
 
 
-def warnings_text(result: GradeResult) -> str:
-    return "\n".join(f"⚠ {breakable(notice.message)}" for notice in result.warnings)
+def warnings_text(warnings: Iterable[Notice], isOutdated: bool = False) -> str:
+    """One line each; the first says that the result is of other inputs than are there now, where it is."""
+    first = [_("The inputs have changed since: grade again.")] * isOutdated
+    return "\n".join(f"⚠ {breakable(line)}" for line in (*first, *(notice.message for notice in warnings)))
 
 
 def model_text(result: GradeResult) -> str:
@@ -92,27 +98,39 @@ def model_text(result: GradeResult) -> str:
     )
 
 
-def annotation_text(result: GradeResult) -> str:
+def annotation_text(result: GradeResult, isOutdated: bool = False) -> str:
     """The one line in the corner of the 3D view."""
-    return _("{case}: {decision}, P(HGG) {probability} - research use only").format(
+    return _("{case}: {decision}, P(HGG) {probability} - {note}").format(
         case=shortened(result.case),
         decision=result.decision,
         probability=probability_text(result.probability_hgg),
+        note=_view_note(isOutdated),
     )
 
 
-def short_annotation_text(result: GradeResult) -> str:
+def short_annotation_text(result: GradeResult, isOutdated: bool = False) -> str:
     """The same for a slice view, which can be narrow."""
-    return _("{decision}, P(HGG) {probability} - research use only").format(
-        decision=result.decision, probability=probability_text(result.probability_hgg)
+    return _("{case}\n{decision}, P(HGG) {probability}\n{note}").format(
+        case=shortened(result.case, _LONGEST_IN_VIEW),
+        decision=result.decision,
+        probability=probability_text(result.probability_hgg),
+        note=_view_note(isOutdated),
     )
 
 
-def vote_text(vote: Vote) -> str:
+def vote_text(result: GradeResult, vote: Vote, isOutdated: bool = False) -> str:
     """One sequence's vote, for its own slice view."""
-    return _("{sequence}: {grade} {probability} - research use only").format(
-        sequence=vote.sequence, grade=vote.grade, probability=probability_text(vote.probability_hgg)
+    return _("{case}\n{sequence}: {grade}, P(HGG) {probability}\n{note}").format(
+        case=shortened(result.case, _LONGEST_IN_VIEW),
+        sequence=vote.sequence,
+        grade=vote.grade,
+        probability=probability_text(vote.probability_hgg),
+        note=_view_note(isOutdated),
     )
+
+
+def _view_note(isOutdated: bool) -> str:
+    return _("inputs changed since") if isOutdated else _("research use only")
 
 
 def slice_text(result: GradeResult, index: int) -> str:
@@ -128,6 +146,22 @@ def slice_text(result: GradeResult, index: int) -> str:
         grade=grade_text(HGG if medians(result)[index] >= 0.5 else LGG),
         probabilities=" · ".join(ones),
     )
+
+
+def saving_text(stage: str, seconds: float) -> str:
+    return _("{stage}. Cancel ends it.").format(stage=stage_text(stage, seconds))
+
+
+def saved_text(folder: str, names: Iterable[str]) -> str:
+    return _("Saved in {folder}: {names}.").format(folder=breakable(folder), names=", ".join(names))
+
+
+def save_tip(isBusy: bool, isOutdated: bool) -> str:
+    if isBusy:
+        return _("Something is under way.")
+    if isOutdated:
+        return _("The inputs have changed since: grade again.")
+    return _("Writes report.html, slices.png and result.json of this result into a folder of your choice.")
 
 
 def mapping_text(stage: str, seconds: float) -> str:

@@ -14,9 +14,9 @@ from ..result import GradeResult
 from ..scene import views
 from ..scene.charts import SHOWN, SHOWN_SERIES, mark_slice
 from ..scene.inputs import Prepared
-from ..scene.results import Published, publish_maps
+from ..scene.results import Published, check_model, publish_maps
 from ..words import SEQUENCES
-from . import text
+from . import corner_text, text
 from .run import Listener, MapRun
 
 _LAYOUT_SIGNAL = "layoutChanged(int)"
@@ -38,7 +38,8 @@ class Viewer:
         self._result: GradeResult | None = None
         self._sides, self._overlay = views.SideBySide(), views.MapOverlay()
         self._message = ""
-        self._isBusy = self._isFilling = False
+        self._isBusy = self._isFilling = self._isOutdated = False
+        self._watch = views.CompositeWatch(self._look_again)
         self._plots: list[Any] = []
         self._manager = slicer.app.layoutManager()
         if self._manager is not None:
@@ -49,21 +50,39 @@ class Viewer:
         ui.mapCheckBox.connect("toggled(bool)", self._on_map)
         ui.mapSelector.connect("currentIndexChanged(int)", self._on_map_look)
         ui.opacitySlider.connect("valueChanged(int)", self._on_map_look)
+        self._show_state()
 
     # What the controller says
 
-    def show(self, published: Published | None, result: GradeResult | None, isBusy: bool) -> None:
-        """The result to look at; None for none. ``isBusy``: a grading is under way."""
+    def show(
+        self,
+        published: Published | None,
+        result: GradeResult | None,
+        isBusy: bool = False,
+        isOutdated: bool = False,
+    ) -> None:
+        """The result to look at; None for none.
+
+        Args:
+            isBusy: a grading is under way.
+            isOutdated: an input was changed since the result was made.
+        """
         is_other = result != self._result or _text_of(published) is not _text_of(self.published)
-        self.published, self._result, self._isBusy = published, result, isBusy
+        self.published, self._result = published, result
+        self._isBusy, self._isOutdated = isBusy, isOutdated
         if is_other:
             self._change()
+        self._annotate()
         self._settle_map()
         self._show_state()
 
     def onNodeAboutToBeRemoved(self, node: Any) -> None:
-        """Gives the foreground back before MRML forgets which it was."""
-        if self.published is not None and any(node is one for one in self.published.nodes.values()):
+        """Gives the foreground back before MRML forgets which it was; a result that goes takes all along."""
+        if self.published is None:
+            return
+        if node is self.published.text:
+            self.show(None, None)
+        elif any(node is one for one in self.published.nodes.values()):
             self._overlay.hide()
 
     def abandonMap(self) -> None:
@@ -80,6 +99,7 @@ class Viewer:
         self._overlay.hide()
         self._sides.back()
         self.published = self._result = None
+        self._annotate()
         self._show_state()
 
     def stop(self) -> None:
@@ -136,14 +156,38 @@ class Viewer:
             self.showSlice(index)
 
     def _on_points(self, series: Any, points: Any) -> None:
-        """A point of the plot was clicked: its row in the table is the slice."""
-        marker = self.published.node(SHOWN_SERIES) if self.published else None
+        """A point of the plot was clicked: its row in the table is the slice. Other plots do not count."""
+        curves = self._curves()
         for number in range(series.GetNumberOfValues()):
             rows = points.GetItemAsObject(number)
-            is_marker = marker is not None and series.GetValue(number) == marker.GetID()
-            if rows is not None and rows.GetNumberOfTuples() and not is_marker:
+            if series.GetValue(number) in curves and rows is not None and rows.GetNumberOfTuples():
                 self.showSlice(int(rows.GetValue(0)))
                 return
+
+    def _curves(self) -> set[str]:
+        """Ids of the result's series that have a point a slice: all but the upright line."""
+        nodes = self.published.nodes if self.published else {}
+        return {
+            node.GetID() for role, node in nodes.items() if role.startswith("series.") and role != SHOWN_SERIES
+        }
+
+    # Views
+
+    def _annotate(self) -> None:
+        """The result's line in the views, and from now on in those that come to show it."""
+        corner_text.annotate(self.published, self._result, self._isOutdated)
+        if self.published is not None:
+            self._watch.start()
+        else:
+            self._watch.stop()
+
+    def _look_again(self) -> None:
+        """Slice views show other volumes than before."""
+        if self._overlay.isShown and self.published is not None and self.published.hasMaps:
+            self._show_map()
+        else:
+            self._overlay.hide()
+        corner_text.annotate(self.published, self._result, self._isOutdated)
 
     # Layout
 
@@ -185,9 +229,10 @@ class Viewer:
             self._ui.mapLabel.text = text.mapping_text(stage, self.run.seconds)
 
     def onResult(self, explanation: Explanation, prepared: Prepared | None) -> None:
-        self.run = None
+        run, self.run = self.run, None
         try:
-            if self.published is not None:
+            if self.published is not None and run is not None:
+                check_model(self.published, run.model)
                 publish_maps(explanation, self.published)
         except GliomaGradingError as error:
             self._refuse(text.error_text(error))

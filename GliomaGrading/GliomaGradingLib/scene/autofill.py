@@ -1,4 +1,4 @@
-"""Which node is which input, by names and DICOM series descriptions, where these leave no doubt."""
+"""Which node is which input, by names, DICOM series descriptions and headers, where these leave no doubt."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import slicer
 
 from ..sequence_names import CONTRAST, is_mask_name, is_other_organ, sequence_of
 from ..words import SEQUENCES
+from .acquisition import is_sure, series_description
 
 __all__ = ["CONTRAST", "Guess", "guess", "sequence_of", "series_description", "whole_tumour_segment"]
 
@@ -28,7 +29,7 @@ def guess() -> Guess:
     volumes = [node for node in _nodes("vtkMRMLScalarVolumeNode") if _is_plain_volume(node)]
     by_sequence: dict[str, list[Any]] = {}
     for node in volumes:
-        by_sequence.setdefault(sequence_of(node.GetName() or "", series_description(node)), []).append(node)
+        by_sequence.setdefault(is_sure(node), []).append(node)
     sequences = {name: by_sequence[name][0] for name in SEQUENCES if len(by_sequence.get(name, ())) == 1}
     masks = [*_segmentations(), *_labelmaps()]
     return Guess(sequences, masks[0] if len(masks) == 1 else _only(_of_tumour(masks)))
@@ -47,16 +48,6 @@ def _is_part(name: str) -> bool:
     return bool(
         re.search(r"enhanc|core|necro|label|seg|edema|oedema|(^|[^a-z])(et|tc)([^a-z]|$)", name.lower())
     )
-
-
-def series_description(node: Any) -> str:
-    """The DICOM series description of a volume; '' where it did not come from DICOM."""
-    known = node.GetAttribute("DICOM.SeriesDescription")
-    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = slicer.app.dicomDatabase() if instances and not known else None
-    if database is None:
-        return known or ""
-    return str(database.instanceValue(instances[0], "0008,103e") or "")
 
 
 def _nodes(kind: str) -> list[Any]:

@@ -8,13 +8,18 @@ from typing import Any
 import slicer
 
 _WAS = "GliomaGrading.Was."
-"""Attributes that say what a property was; the value is JSON. They are saved with the scene."""
+"""Attributes that say what a property was; the value is JSON. They are saved with the scene.
+
+Where the property is a node's id, a node reference of the same name says it as well: an id changes when
+the scene is added to another, and references follow.
+"""
 
 
 class Changes:
     """Sets properties of nodes and knows what they were.
 
     What somebody else has changed since is left as it is then: the way back undoes what was done here, no more.
+    A property is called as in ``Get<name>`` and ``Set<name>``; one with an argument by ``with_argument``.
     """
 
     def __init__(self) -> None:
@@ -26,17 +31,27 @@ class Changes:
     def set(self, node: Any, name: str, value: Any) -> None:
         """``node.Set<name>(value)``."""
         key = (node.GetID(), name)
-        before = self._changed[key][1] if key in self._changed else getattr(node, f"Get{name}")()
-        getattr(node, f"Set{name}")(value)
-        node.SetAttribute(f"{_WAS}{name}", json.dumps(before))
-        self._changed[key] = (node, before, getattr(node, f"Get{name}")())
+        before = self._changed[key][1] if key in self._changed else _get(node, name)
+        _set(node, name, value)
+        _remember(node, name, before)
+        self._changed[key] = (node, before, _get(node, name))
 
-    def undo(self) -> None:
-        """Sets everything back, the last first."""
-        changed, self._changed = self._changed, {}
-        for (_identifier, name), (node, before, ours) in reversed(changed.items()):
-            if node.GetScene() is not None:
-                _set_back(node, name, before, getattr(node, f"Get{name}")() == ours)
+    def undo(self, node: Any = None) -> None:
+        """Sets everything back, the last first; of one node where one is given."""
+        mine = {key: one for key, one in self._changed.items() if node is None or one[0] is node}
+        self._changed = {key: one for key, one in self._changed.items() if key not in mine}
+        for (_identifier, name), (changed, before, ours) in reversed(mine.items()):
+            if changed.GetScene() is not None:
+                _set_back(changed, name, before, _get(changed, name) == ours)
+
+    @property
+    def nodes(self) -> list[Any]:
+        """What was changed, each once."""
+        found: list[Any] = []
+        for node, _before, _ours in self._changed.values():
+            if not any(node is one for one in found):
+                found.append(node)
+        return found
 
 
 def undo_saved() -> None:
@@ -44,15 +59,56 @@ def undo_saved() -> None:
     for index in range(slicer.mrmlScene.GetNumberOfNodes()):
         node = slicer.mrmlScene.GetNthNode(index)
         for attribute in [one for one in node.GetAttributeNames() if one.startswith(_WAS)]:
-            _set_back(node, attribute.removeprefix(_WAS), json.loads(node.GetAttribute(attribute)), True)
+            before = _saved(node, attribute)
+            _set_back(node, attribute.removeprefix(_WAS), before, True)
+
+
+def with_argument(name: str, argument: str) -> str:
+    """The name of ``Get<name>(argument)`` and ``Set<name>(argument, ...)``, fit for an attribute of a node."""
+    return f"{name}@{argument.encode().hex()}"
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
+    plain, _at, argument = name.partition("@")
+    return plain, [bytes.fromhex(argument).decode()] if argument else []
+
+
+def _get(node: Any, name: str) -> Any:
+    """The property; a colour as a list, so that it can be compared and written as JSON."""
+    plain, argument = _parts(name)
+    value = getattr(node, f"Get{plain}")(*argument)
+    return [value[index] for index in range(3)] if hasattr(value, "GetSize") else value
+
+
+def _set(node: Any, name: str, value: Any) -> None:
+    plain, argument = _parts(name)
+    getattr(node, f"Set{plain}")(*argument, *(value if isinstance(value, list) else [value]))
+
+
+def _remember(node: Any, name: str, before: Any) -> None:
+    node.SetAttribute(f"{_WAS}{name}", json.dumps(before))
+    if _is_node_id(name) and before:
+        node.SetNodeReferenceID(f"{_WAS}{name}", before)
+
+
+def _saved(node: Any, attribute: str) -> Any:
+    """What a property was, in this scene's words."""
+    before = json.loads(node.GetAttribute(attribute))
+    return node.GetNodeReferenceID(attribute) or before if _is_node_id(attribute) else before
 
 
 def _set_back(node: Any, name: str, before: Any, is_ours: bool) -> None:
     node.RemoveAttribute(f"{_WAS}{name}")
+    if _is_node_id(name):
+        node.RemoveNodeReferenceIDs(f"{_WAS}{name}")
     if is_ours and not _is_gone(name, before):
-        getattr(node, f"Set{name}")(before)
+        _set(node, name, before)
+
+
+def _is_node_id(name: str) -> bool:
+    return name.endswith("VolumeID")
 
 
 def _is_gone(name: str, value: Any) -> bool:
     """A volume that was shown before and was removed from the scene meanwhile."""
-    return name.endswith("VolumeID") and bool(value) and slicer.mrmlScene.GetNodeByID(value) is None
+    return _is_node_id(name) and bool(value) and slicer.mrmlScene.GetNodeByID(value) is None

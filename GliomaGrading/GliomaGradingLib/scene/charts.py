@@ -14,6 +14,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from ..palette import SEQUENCE_COLORS, rgb
 from ..result import GradeResult
 from ..words import HGG, LGG
 
@@ -26,13 +27,16 @@ VOTES, SLICES, CHART, SHOWN, SHOWN_SERIES = "votes", "slices", "chart", "shown",
 
 _INK = (0.1, 0.1, 0.1)
 _LOOKS: dict[str, tuple[tuple[float, float, float], str, str, float]] = {
-    "T1": ((0.0, 0.45, 0.70), "Solid", "Circle", 1.5),
-    "T2": ((0.84, 0.37, 0.0), "Solid", "Square", 1.5),
-    "FLAIR": ((0.0, 0.62, 0.45), "Solid", "Diamond", 1.5),
+    "T1": (rgb(SEQUENCE_COLORS["T1"]), "Solid", "Circle", 1.5),
+    "T2": (rgb(SEQUENCE_COLORS["T2"]), "Solid", "Square", 1.5),
+    "FLAIR": (rgb(SEQUENCE_COLORS["FLAIR"]), "Solid", "Diamond", 1.5),
     MEDIAN: (_INK, "Solid", "None", 4.0),
     LIMIT: ((0.45, 0.45, 0.45), "Dash", "None", 1.5),
 }
-"""Colour (told apart by the colour-blind, too: Okabe and Ito), line, marker and width of each series."""
+"""Colour, line, marker and width of each series."""
+
+_LEGEND_ROOM = 0.6
+"""Of the slices' extent, kept free at the right: there VTK's charts lay the legend over what is drawn."""
 
 
 def add_charts(result: GradeResult, add: Add) -> None:
@@ -113,7 +117,7 @@ def _mark(result: GradeResult, chart: Any, add: Add) -> None:
     )
     series = add(SHOWN_SERIES, "vtkMRMLPlotSeriesNode", _("Shown slice"))
     series.SetName(_("Shown slice"))
-    _dress(series, table, POSITION, "Shown", ((0.55, 0.35, 0.75), "Dot", "None", 2.0))
+    _dress(series, table, POSITION, "Shown", ((0.45, 0.45, 0.45), "Dot", "None", 2.0))
     chart.AddAndObservePlotSeriesNodeID(series.GetID())
 
 
@@ -136,6 +140,7 @@ def _describe(chart: Any, result: GradeResult) -> None:
     chart.SetXAxisTitle(_("Position, from foot to head (mm)"))
     chart.SetYAxisTitle(_("Probability of HGG"))
     chart.SetXAxisRangeAuto(False)
-    chart.SetXAxisRange(min(positions) - 1.0, max(positions) + 1.0)
+    low, high = min(positions), max(positions)
+    chart.SetXAxisRange(low - 1.0, high + max(1.0, _LEGEND_ROOM * (high - low)))
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, 1.0)

@@ -12,9 +12,15 @@ def hierarchy() -> Any:
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
 
 
+_OWN = "GliomaGrading.Folder"
+"""Attribute of folders that were made here: those of the user are never removed."""
+
+
 def new_folder(name: str) -> int:
     tree = hierarchy()
-    return int(tree.CreateFolderItem(tree.GetSceneItemID(), name))
+    folder = int(tree.CreateFolderItem(tree.GetSceneItemID(), name))
+    tree.SetItemAttribute(folder, _OWN, "1")
+    return folder
 
 
 def folder_of(node: Any) -> int:
@@ -36,8 +42,9 @@ def put_into(folder: int, nodes: Iterable[Any]) -> None:
 
 
 def remove_if_empty(folder: int) -> None:
+    """Removes a folder that ``new_folder`` made, where nothing is left in it."""
     tree = hierarchy()
-    if folder and not tree.GetNumberOfItemChildren(folder):
+    if folder and tree.HasItemAttribute(folder, _OWN) and not tree.GetNumberOfItemChildren(folder):
         tree.RemoveItem(folder)
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from ..errors import CaseError
+from ..result import GradeResult, Notice
 from ..volume import Volume
 from ..words import SEQUENCES
+from .acquisition import doubts
 from .mask import mask_of, segments_of
+from .stamps import Stamp, stamp_of
 from .volumes import volume_of
 
 
@@ -24,10 +29,18 @@ class Prepared:
     Args:
         case: the case's name.
         volumes: T1, T2, FLAIR and mask, each in LPS world coordinates.
+        notices: what the reader of the result has to know of how the volumes were chosen.
+        stamp: of the nodes when they were read, see ``stamps``.
     """
 
     case: str
     volumes: Mapping[str, Volume]
+    notices: tuple[Notice, ...] = ()
+    stamp: Stamp | None = None
+
+    def noted(self, result: GradeResult) -> GradeResult:
+        """The result with the notices before its own warnings."""
+        return replace(result, warnings=tuple(dict.fromkeys((*self.notices, *result.warnings))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +66,16 @@ class Inputs:
     @property
     def nodes(self) -> list[Any]:
         return [node for node in (self.t1, self.t2, self.flair, self.mask) if node is not None]
+
+    @property
+    def stamp(self) -> Stamp:
+        """Of the voxels that are there now, see ``stamps``."""
+        return stamp_of(self.nodes, self.segmentId)
+
+    @property
+    def doubts(self) -> tuple[Notice, ...]:
+        """What names and DICOM headers say against the choice of the sequences."""
+        return doubts(self.sequences)
 
     @property
     def scenes(self) -> list[Any]:
@@ -121,12 +144,30 @@ class Inputs:
         ok, reason = self.isValid()
         if not ok:
             raise CaseError(reason.rstrip("."), remedy=_("choose the inputs and grade again"))
-        volumes: dict[str, Volume] = {}
+        stamp, volumes = self.stamp, dict[str, Volume]()
         for name, node in self.sequences.items():
             volumes[name] = volume_of(node)
             yield None
         volumes["mask"] = mask_of(self.mask, self.segmentId or None, list(volumes.values()))
-        yield Prepared(case_name([node.GetName() or "" for node in self.nodes[:3]]), volumes)
+        case = case_name([node.GetName() or "" for node in self.nodes[:3]])
+        yield Prepared(case, volumes, self.doubts, stamp)
+
+
+def change_events(nodes: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """What to observe of input nodes, and which event of it, to hear of every change of what is graded."""
+    found: list[tuple[Any, Any]] = []
+    for node in nodes:
+        found += [
+            (node, slicer.vtkMRMLTransformableNode.TransformModifiedEvent),
+            (node, vtk.vtkCommand.ModifiedEvent),
+        ]
+        if node.IsA("vtkMRMLSegmentationNode"):
+            events = ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SourceRepresentationModified")
+            segmentation = node.GetSegmentation()
+            found += [(segmentation, getattr(slicer.vtkSegmentation, name)) for name in events]
+        else:
+            found.append((node, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent))
+    return found
 
 
 def case_name(names: list[str]) -> str:

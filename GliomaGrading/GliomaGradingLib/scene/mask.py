@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import slicer
+from slicer.i18n import tr as _
 
 from ..errors import CaseError
 from ..volume import Volume
@@ -33,7 +34,9 @@ def mask_of(node: Any, segment_id: str | None, references: Sequence[Volume]) -> 
     drawn = [one for one in _labelmaps(node, identifiers, references) if one is not None and one.array.any()]
     if not drawn:
         raise CaseError(
-            "nothing is drawn", describe(node, segment_id), "draw the tumour, or choose another segment"
+            _("nothing is drawn"),
+            describe(node, segment_id),
+            _("draw the tumour, or choose another segment"),
         )
     return _united(drawn, references, describe(node, segment_id))
 
@@ -53,11 +56,12 @@ def segments_of(node: Any) -> list[tuple[str, str]]:
 
 
 def _chosen(node: Any, segment_id: str | None) -> list[str]:
-    known = [one for one, _ in segments_of(node)]
+    known = [one for one, _name in segments_of(node)]
     if not known:
-        raise CaseError("there is no segment", node.GetName(), "draw the tumour as a segment")
+        raise CaseError(_("there is no segment"), node.GetName(), _("draw the tumour as a segment"))
     if segment_id and segment_id not in known:
-        raise CaseError(f"there is no segment {segment_id!r}", node.GetName(), "choose one of its segments")
+        problem = _("there is no segment {segment}").format(segment=repr(segment_id))
+        raise CaseError(problem, node.GetName(), _("choose one of its segments"))
     return [segment_id] if segment_id else known
 
 
@@ -73,7 +77,9 @@ def _labelmap(node: Any, identifier: str) -> Volume | None:
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if not logic.GetSegmentBinaryLabelmapRepresentation(node, identifier, image):
         raise CaseError(
-            "this segment cannot be read", describe(node, identifier), "save and load the segmentation"
+            _("this segment cannot be read"),
+            describe(node, identifier),
+            _("save and load the segmentation"),
         )
     return _volume(image, node, identifier)
 
@@ -88,9 +94,9 @@ def _converted(node: Any, identifier: str, reference: Volume) -> Volume | None:
     image = slicer.vtkOrientedImageData()
     if not copy.CreateRepresentation(LABELMAP):
         raise CaseError(
-            "this surface cannot be turned into voxels",
+            _("this surface cannot be turned into voxels"),
             describe(node, identifier),
-            "create its binary labelmap in the Segmentations module",
+            _("create its binary labelmap in the Segmentations module"),
         )
     image.DeepCopy(copy.GetSegment(identifier).GetRepresentation(LABELMAP))
     slicer.vtkSlicerSegmentationsModuleLogic.ApplyParentTransformToOrientedImageData(node, image)

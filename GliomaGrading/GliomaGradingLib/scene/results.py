@@ -24,6 +24,7 @@ from .charts import VOTES, add_charts
 from .folders import folder_of, new_folder, put_into, remove_if_empty, remove_node
 from .inputs import Inputs
 from .maps import COLORS, add_maps, map_role
+from .stamps import Stamp, keep, kept
 
 RESULT = "GliomaGrading.Result"
 """Attribute of the text node that holds a result; its value is the case's name."""
@@ -84,15 +85,28 @@ class Published:
     def hasMaps(self) -> bool:
         return all(self.node(role) is not None for role in MAP_ROLES)
 
+    @property
+    def isOutdated(self) -> bool:
+        """Whether an input was changed since; False where nobody knows, as after loading a scene."""
+        known = kept(self.text)
+        return known is not None and known != inputs_of(self).stamp
 
-def publish(result: GradeResult, inputs: Inputs, center: tuple[float, float, float] | None = None) -> Published:
+
+def publish(
+    result: GradeResult,
+    inputs: Inputs,
+    center: tuple[float, float, float] | None = None,
+    stamp: Stamp | None = None,
+) -> Published:
     """Adds a result to the scene in place of the former result of the same three volumes.
 
     Takes back what it added if it fails; the former result then stays.
 
     Args:
         center: ``largest_slice_position`` of the result.
+        stamp: of the inputs when they were read; by default as they are now.
     """
+    stamp = inputs.stamp if stamp is None else stamp
     former = [node for node in result_nodes() if _has_roles(node, inputs.sequences)]
     with _undo_on_error() as added:
         text = added(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", _node_name(result, _("result"))))
@@ -115,7 +129,28 @@ def publish(result: GradeResult, inputs: Inputs, center: tuple[float, float, flo
         _put_into_folder(own, result.case)
     for node in former:
         remove(node)
+    keep(text, stamp)
     return Published(text)
+
+
+def check_model(published: Published, model: Mapping[str, Any]) -> None:
+    """Refuses a model that is not the one that graded.
+
+    Args:
+        model: what the grading process says of the one it holds; of an engine that does not say, all is well.
+
+    Raises:
+        CaseError: it is another one.
+    """
+    result, sha256 = published.result, model.get("sha256")
+    if result is not None and sha256 and sha256 != result.model.get("sha256"):
+        raise CaseError(
+            _("it was graded with another model ({name} {version})").format(
+                name=result.model.get("name", "?"), version=result.model.get("version", "?")
+            ),
+            result.case,
+            _("choose that model under Advanced, or grade the case again"),
+        )
 
 
 def publish_maps(explanation: Explanation, published: Published) -> None:
@@ -203,6 +238,18 @@ def inputs_of(published: Published | None) -> Inputs:
         raise CaseError(_("there is no result"), remedy=_("grade a case first"))
     t1, t2, flair, mask = (published.node(role) for role in INPUT_ROLES)
     return Inputs(t1, t2, flair, mask, published.text.GetAttribute(SEGMENT) or None)
+
+
+def result_of(published: Published | None) -> GradeResult:
+    """The result of its nodes.
+
+    Raises:
+        CaseError: there is none.
+    """
+    result = published.result if published is not None else None
+    if result is None:
+        raise CaseError(_("there is no result"), remedy=_("grade a case first"))
+    return result
 
 
 def read_result(text: Any) -> GradeResult | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from ..errors import GliomaGradingError
 from ..sample import sample_identifier, write_sample_case
@@ -34,7 +35,7 @@ def register(icons: Path) -> None:
             category=CATEGORY,
             sampleName=SAMPLES[preset],
             thumbnailFileName=str(icons / f"{SAMPLES[preset]}.png"),
-            customDownloader=lambda _source, preset=preset: load_sample(preset),
+            customDownloader=lambda source, preset=preset: load_sample(preset),
         )
 
 
@@ -44,7 +45,7 @@ def load_sample(preset: str = "hgg") -> list[Any]:
     Slicer's events are handled meanwhile. Asked again before it is there, it gives nothing.
 
     Raises:
-        UsageError: the files cannot be written.
+        GliomaGradingError: the files cannot be written, or something else went wrong.
     """
     if preset in _making:
         return []
@@ -69,12 +70,12 @@ def _files(folder: Path, preset: str) -> list[Path]:
 
 def _make(folder: Path, preset: str) -> None:
     """Makes the files on a thread, for seconds; Slicer stays awake."""
-    problems: list[GliomaGradingError] = []
+    problems: list[Exception] = []
 
     def work() -> None:
         try:
             write_sample_case(folder, preset)
-        except GliomaGradingError as error:
+        except Exception as error:  # nobody sees what a thread raises
             problems.append(error)
 
     thread = threading.Thread(target=work, name="GliomaGrading sample", daemon=True)
@@ -83,7 +84,16 @@ def _make(folder: Path, preset: str) -> None:
         slicer.app.processEvents()
         time.sleep(0.02)
     if problems:
-        raise problems[0]
+        raise _explained(problems[0]) from problems[0]
+
+
+def _explained(error: Exception) -> GliomaGradingError:
+    if isinstance(error, GliomaGradingError):
+        return error
+    return GliomaGradingError(
+        _("the sample case cannot be made ({why})").format(why=str(error) or type(error).__name__),
+        remedy=_("try again; if it comes back, report it with this message"),
+    )
 
 
 def _load(folder: Path, preset: str) -> list[Any]:

@@ -6,13 +6,15 @@ user's is changed all the same (layout, outline, foreground) goes through ``Chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import slicer
+import vtk
 
+from ..palette import OUTLINE_COLOR, SEQUENCE_COLORS, rgb
 from ..words import SEQUENCES
-from .changes import Changes
+from .changes import Changes, with_argument
 from .charts import CHART
 from .maps import LEGEND, legends, map_role
 from .results import Published
@@ -21,7 +23,6 @@ LAYOUT = 22381
 """Number of the side-by-side layout among Slicer's layouts; far from those of Slicer and known extensions."""
 
 PLOT_VIEW = "GliomaGradingPlot"
-_COLORS = dict(zip(SEQUENCES, ("#7FB3E6", "#F0A868", "#7CCBA8"), strict=True))
 _VIEW_GROUP = 22381
 """Linked slice views of another group are left alone."""
 
@@ -57,7 +58,7 @@ def layout_description() -> str:
         f'<item splitSize="500"><view class="vtkMRMLSliceNode" singletontag="{slice_view(name)}">'
         '<property name="orientation" action="default">Axial</property>'
         f'<property name="viewlabel" action="default">{name}</property>'
-        f'<property name="viewcolor" action="default">{_COLORS[name]}</property>'
+        f'<property name="viewcolor" action="default">{SEQUENCE_COLORS[name]}</property>'
         f'<property name="viewgroup" action="default">{_VIEW_GROUP}</property></view></item>'
         for name in SEQUENCES
     )
@@ -77,6 +78,63 @@ def layout_description() -> str:
     )
 
 
+def register_layout() -> None:
+    """Makes the layout known, so that a scene that was saved in it can be shown before the panel is opened."""
+    layout = _layout_node()
+    if layout is not None and not layout.IsLayoutDescription(LAYOUT):
+        layout.AddLayoutDescription(LAYOUT, layout_description())
+
+
+def shown_sequence(published: Published, composite: Any) -> str:
+    """Which of a result's sequences a slice view shows; '' where it shows anything else.
+
+    Something of another patient in the foreground counts as anything else, too.
+    """
+    background, foreground = composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()
+    own = {node.GetID() for node in published.nodes.values()}
+    if foreground and foreground not in own and composite.GetForegroundOpacity() > 0:
+        return ""
+    return _sequence_with(published, background)
+
+
+class CompositeWatch:
+    """Calls ``changed`` whenever a slice view shows other volumes, or another slice view comes."""
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self._changed = changed
+        self._observed: list[tuple[Any, int]] = []
+        self._isCalling = False
+
+    def start(self) -> None:
+        """Begins, or takes in the slice views that came since."""
+        self.stop()
+        scene = slicer.mrmlScene
+        self._observed = [(scene, scene.AddObserver(scene.NodeAddedEvent, self._on_added))]
+        for composite in _composites():
+            tag = composite.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_modified)
+            self._observed.append((composite, tag))
+
+    def stop(self) -> None:
+        observed, self._observed = self._observed, []
+        for thing, tag in observed:
+            thing.RemoveObserver(tag)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_added(self, _scene: Any, _event: str, node: Any) -> None:
+        if node.IsA("vtkMRMLSliceCompositeNode"):
+            self.start()
+            self._on_modified()
+
+    def _on_modified(self, *_event: object) -> None:
+        """What is changed in answer to a change is no change by somebody else."""
+        if not self._isCalling:
+            self._isCalling = True
+            try:
+                self._changed()
+            finally:
+                self._isCalling = False
+
+
 class SideBySide:
     """The layout of the three sequences with the tumour's outline, and the way back from it."""
 
@@ -92,8 +150,7 @@ class SideBySide:
         layout = _layout_node()
         if layout is None:
             return False
-        if not layout.IsLayoutDescription(LAYOUT):
-            layout.AddLayoutDescription(LAYOUT, layout_description())
+        register_layout()
         self._layout.set(layout, "ViewArrangement", LAYOUT)
         self.fill(published)
         return True
@@ -146,6 +203,10 @@ class SideBySide:
             ("SliceIntersectionThickness", 2),
         ):
             self._changes.set(display, name, value)
+        for identifier in mask.GetSegmentation().GetSegmentIDs():
+            self._changes.set(
+                display, with_argument("SegmentOverrideColor", identifier), list(rgb(OUTLINE_COLOR))
+            )
 
 
 class MapOverlay:
@@ -153,19 +214,22 @@ class MapOverlay:
 
     def __init__(self) -> None:
         self._changes = Changes()
-
-    @property
-    def isShown(self) -> bool:
-        return bool(self._changes)
+        self.isShown = False
 
     def show(self, published: Published, sequence: str, opacity: float) -> None:
-        """The map of ``sequence`` in the user's slice views; each sequence's own map in its own view."""
-        shown = published.node(map_role(sequence))
+        """The map of ``sequence`` in the user's slice views; each sequence's own map in its own view.
+
+        Views of anything but the result's sequences are left alone, and left again where they had the map.
+        """
+        self.isShown = True
+        for composite in self._changes.nodes:
+            if not _sequence_with(published, composite.GetBackgroundVolumeID()):
+                self._changes.undo(composite)
         for composite in _composites():
             name = composite.GetLayoutName()
-            own = next((one for one in SEQUENCES if slice_view(one) == name), None)
-            node = published.node(map_role(own)) if own else shown
-            if node is not None:
+            own = next((one for one in SEQUENCES if slice_view(one) == name), sequence)
+            node = published.node(map_role(own))
+            if node is not None and _sequence_with(published, composite.GetBackgroundVolumeID()):
                 self._changes.set(composite, "ForegroundVolumeID", node.GetID())
                 self._changes.set(composite, "ForegroundOpacity", opacity)
         for legend in legends(published.node(map_role(one)) for one in SEQUENCES):
@@ -173,6 +237,7 @@ class MapOverlay:
 
     def hide(self) -> None:
         """The foreground that was there before."""
+        self.isShown = False
         self._changes.undo()
         nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
         for legend in (one for one in nodes if one.GetAttribute(LEGEND)):
@@ -181,6 +246,12 @@ class MapOverlay:
 
 def _layout_node() -> Any:
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
+def _sequence_with(published: Published, volume: str | None) -> str:
+    """Which of a result's sequences has this node id; '' for none."""
+    ids = {name: node.GetID() for name in SEQUENCES if (node := published.node(name)) is not None}
+    return next((name for name, one in ids.items() if one == volume), "")
 
 
 def _own(kind: str, tag: str) -> Any:

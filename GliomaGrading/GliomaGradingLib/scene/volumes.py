@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
@@ -24,11 +25,11 @@ def volume_of(node: Any) -> Volume:
         CaseError: the node has no voxels.
     """
     if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
-        raise CaseError("this volume has no voxels", node.GetName(), "load it again, or choose another")
+        raise CaseError(_("this volume has no voxels"), node.GetName(), _("load it again, or choose another"))
     to_world = linear_to_world(node)
     if to_world is None:
         return _resampled(node)
-    affine = LPS_FROM_RAS @ to_world @ _ijk_to_ras(node)
+    affine = LPS_FROM_RAS @ to_world @ ijk_to_ras(node)
     spacing = (
         node.GetSpacing() if np.array_equal(to_world, np.eye(4)) else np.linalg.norm(affine[:3, :3], axis=0)
     )
@@ -70,7 +71,8 @@ def oriented_volume(image: Any, source: str) -> Volume:
     return volume_from(array, affine, image.GetSpacing(), source)
 
 
-def _ijk_to_ras(node: Any) -> np.ndarray:
+def ijk_to_ras(node: Any) -> np.ndarray:
+    """The 4 x 4 matrix of a volume node itself, without its transforms."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
@@ -87,6 +89,8 @@ def _resampled(node: Any) -> Volume:
     is_smooth = not node.IsA("vtkMRMLLabelMapVolumeNode")
     if not logic.ApplyParentTransformToOrientedImageData(node, image, is_smooth):
         raise CaseError(
-            "its transform cannot be applied", node.GetName(), "harden the transform and grade again"
+            _("its transform cannot be applied"),
+            node.GetName(),
+            _("harden the transform and grade again"),
         )
     return oriented_volume(image, node.GetName())

@@ -40,12 +40,14 @@ KILL_AFTER = 0.3
 
 GRADE_SECONDS = 900.0
 EXPLAIN_SECONDS = 300.0
+REPORT_SECONDS = GRADE_SECONDS + EXPLAIN_SECONDS
 LOAD_SECONDS = 300.0
 START_SECONDS = 90.0
 _MAX_STRIKES = 3
 _PAUSE = 0.005
 
-_DOING = {"hello": "starting", "load": "loading the model", "grade": "grading", "explain": "explaining"}
+_DOING = {"hello": "starting", "load": "loading the model", "grade": "grading"}
+_DOING |= {"explain": "explaining", "report": "making the report"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class Request:
         arrays: T1, T2, FLAIR and mask; written by ``submit`` where that is not done yet. An
             ``AnswerFile`` for an explain without images: see ``WorkerClient.explain``.
         options: plain JSON values for the engine (``engine.GradingEngine``).
-        kind: ``grade`` or ``explain``.
+        kind: ``grade``, ``explain`` or ``report``.
         timeout: seconds after which the child counts as hung and is killed.
     """
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..case import Case
+from ..errors import CaseError
+from ..result import GradeResult
 from ..volume import Volume
 from ..words import SEQUENCES
 from .arrays import ArrayVolume
@@ -15,6 +20,9 @@ from .server import Progress
 if TYPE_CHECKING:
     from ..grading import Graded
     from ..slices import SliceStack
+
+SAME_PROBABILITY = 0.02
+"""Difference of a slice's probability up to which two readings are of the same images: devices differ."""
 
 _NAMES = (*SEQUENCES, "mask")
 
@@ -90,6 +98,41 @@ class GradingEngine:
             raise WorkerError("the slices of this case are gone", remedy="grade the case again")
         return self._grader.explain(stack, progress).toDict()
 
+    def report(
+        self,
+        volumes: Mapping[str, ArrayVolume],
+        options: Mapping[str, Any],
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """The report of a result that was given before: under ``arrays`` the bytes of its files, by name.
+
+        ``options.result`` is that result, ``GradeResult.toDict()``; the images show what it says, so they are
+        prepared and read once more.
+
+        Raises:
+            CaseError: the images cannot be graded, or are not those of the result; or its model was another.
+        """
+        from ..export.folder import result_files
+
+        given = GradeResult.fromDict(options["result"])
+        self._check_model(given)
+        graded = self._graded(volumes, options, lambda stage, part: progress(stage, 0.6 * part))
+        _check_same(given, graded.result)
+        explanation = self._grader.explain(graded, lambda stage, part: progress(stage, 0.6 + 0.3 * part))
+        progress("report", 0.9)
+        files = result_files(replace(graded, result=given), self._grader.bundle, explanation)
+        return {"arrays": {name: np.frombuffer(content, np.uint8) for name, content in files.items()}}
+
+    def _check_model(self, given: GradeResult) -> None:
+        if given.model.get("sha256") != self._grader.bundle.sha256:
+            name, version = (given.model.get(key, "?") for key in ("name", "version"))
+            raise CaseError(
+                f"it was graded with another model ({name} {version})",
+                given.case,
+                "choose that model under Advanced, or grade the case again",
+            )
+
     def _graded(
         self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Progress
     ) -> Graded:
@@ -99,6 +142,14 @@ class GradingEngine:
             registerMode=options.get("register", "auto"),
             progress=progress,
         )
+
+
+def _check_same(given: GradeResult, found: GradeResult) -> None:
+    """Refuses images on which the networks say something else than in the result."""
+    told, seen = (np.array([vote.slice_probabilities for vote in result.votes]) for result in (given, found))
+    is_same = given.slices.indices == found.slices.indices and told.shape == seen.shape
+    if not is_same or np.abs(told - seen).max() > SAME_PROBABILITY:
+        raise CaseError("the images have changed since they were graded", given.case, "grade the case again")
 
 
 def _case(volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any]) -> Case:

@@ -16,6 +16,7 @@ hello     id, version                          ready {id, version, pid, python},
 load      id, bundle (text or null), device    result {id, result: what the engine says of itself}
 grade     id, arrays, output, options          result {id, result[, arrays]}
 explain   id, arrays, output, options          result {id, result[, arrays]} (saliency)
+report    id, arrays, output, options          result {id, result, arrays: bytes of files by name}
 cancel    id of the request to end             that request's answer; nothing for an unknown id
 ping      id                                   result {id, result: {"busy": bool}}, at any time
 shutdown  none                                 bye, then the child ends
@@ -25,7 +26,7 @@ shutdown  none                                 bye, then the child ends
 ``options.graded``, if that is the last one graded and its ``options.job`` said so.
 
 Every request with an id ends in exactly one of ready, result, error or cancelled, after any number
-of progress events. Load, grade and explain are done one after the other, in the order of arrival.
+of progress events. Load, grade, explain and report are done one after the other, in the order of arrival.
 
 Events, by ``event``:
 
@@ -68,7 +69,7 @@ VERSION = 1
 MAX_LINE = 1 << 20
 """Bytes of the longest line, with its newline."""
 
-WORK = ("load", "grade", "explain")
+WORK = ("load", "grade", "explain", "report")
 """Requests that are done one after the other."""
 
 KINDS = ("hello", *WORK, "cancel", "ping", "shutdown")
@@ -183,6 +184,7 @@ _MEMBERS: dict[str, dict[str, tuple[type, ...]]] = {
     "load": {"bundle": (str, type(None)), "device": (str,)},
     "grade": {"arrays": (dict,), "output": (str,), "options": (dict,)},
     "explain": {"arrays": (dict, type(None)), "output": (str,), "options": (dict,)},
+    "report": {"arrays": (dict,), "output": (str,), "options": (dict,)},
 }
 
 

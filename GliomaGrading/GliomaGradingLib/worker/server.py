@@ -43,7 +43,7 @@ Progress = Callable[..., None]
 
 
 class Engine(Protocol):
-    """What the child serves. ``explain`` is optional, with the manners of ``grade``.
+    """What the child serves. ``explain`` and ``report`` are optional, with the manners of ``grade``.
 
     A result may have a member ``arrays``, numpy arrays by name; they travel in a file.
     """

@@ -1,0 +1,116 @@
+"""The button that saves a result's report: asks for a folder, has the files made, writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..errors import GliomaGradingError
+from ..scene.inputs import Prepared
+from ..scene.report import present_in, write_report
+from ..scene.results import Published
+from . import text
+from .run import Listener, ReportRun
+
+
+class ReportSaver:
+    """Owns the widgets of the panel's ``reportFrame``; ``run`` is the report that is being made, or None.
+
+    Args:
+        start: makes a run for a result, whose listener is the one it is given; raises GliomaGradingError.
+        changed: called when the run began or ended.
+    """
+
+    def __init__(
+        self, ui: Any, start: Callable[[Published, Listener], ReportRun], changed: Callable[[], object]
+    ) -> None:
+        self._ui, self._start, self._changed = ui, start, changed
+        self.run: ReportRun | None = None
+        self._published: Published | None = None
+        self._folder = Path()
+        self._message = ""
+        ui.reportButton.connect("clicked(bool)", self.save)
+        self.show(None)
+
+    def show(self, published: Published | None, isBusy: bool = False, isOutdated: bool = False) -> None:
+        """The result that can be saved; None for none. ``isBusy``: a grading is under way."""
+        if _text_of(published) is not _text_of(self._published):
+            self.abandon()
+            self._message = ""
+        self._published = published
+        isBusy = isBusy or self.run is not None
+        self._ui.reportFrame.visible = published is not None
+        self._ui.reportButton.enabled = published is not None and not isBusy and not isOutdated
+        self._ui.reportButton.toolTip = text.save_tip(isBusy, isOutdated)
+        if self.run is None:
+            self._ui.reportLabel.text = self._message
+        self._ui.reportLabel.visible = bool(self._ui.reportLabel.text)
+
+    def save(self, *_clicked: object) -> None:
+        """Asks where to, and begins."""
+        if self._published is None or self.run is not None:
+            return
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the report"))
+        if folder and self._may_replace(Path(folder)):
+            self._begin(Path(folder))
+
+    def abandon(self) -> None:
+        """Ends the making without a word."""
+        if self.run is not None:
+            run, self.run = self.run, None
+            run.abandon()
+
+    def cancel(self) -> None:
+        if self.run is not None:
+            self.run.cancel()
+
+    # What the run tells
+
+    def onProgress(self, stage: str, fraction: float) -> None:
+        if self.run is not None:
+            self._ui.reportLabel.text = text.saving_text(stage, self.run.seconds)
+
+    def onResult(self, files: dict[str, bytes], prepared: Prepared | None) -> None:
+        try:
+            written = write_report(self._folder, files)
+        except GliomaGradingError as error:
+            self._end(text.error_text(error))
+        else:
+            self._end(text.saved_text(str(self._folder), [path.name for path in written]))
+
+    def onError(self, error: GliomaGradingError) -> None:
+        self._end(text.error_text(error))
+
+    def onCancelled(self) -> None:
+        self._end(_("Cancelled."))
+
+    def _begin(self, folder: Path) -> None:
+        assert self._published is not None
+        self._folder, self._message = folder, ""
+        try:
+            self.run = self._start(self._published, self)
+        except GliomaGradingError as error:
+            self._message = text.error_text(error)
+        self._changed()
+
+    def _end(self, message: str) -> None:
+        self.run, self._message = None, message
+        self._changed()
+
+    def _may_replace(self, folder: Path) -> bool:
+        names = present_in(folder)
+        if not names:
+            return True
+        question = _("{folder} has {names} already. Replace them?").format(
+            folder=folder, names=", ".join(names)
+        )
+        return bool(slicer.util.confirmOkCancelDisplay(question, _("Save report")))
+
+
+def _text_of(published: Published | None) -> Any:
+    return published.text if published is not None else None

@@ -1,0 +1,91 @@
+"""Which sequence a volume node is, by name, DICOM description and, where Slicer has it, DICOM header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from ..result import Notice
+from ..sequence_names import CONTRAST, Reading, read_sequence, sequence_of
+
+DESCRIPTION = "0008,103e"
+TAGS = {
+    "ContrastBolusAgent": "0018,0010",
+    "AcquisitionContrast": "0008,9209",
+    "EchoTime": "0018,0081",
+    "RepetitionTime": "0018,0080",
+    "InversionTime": "0018,0082",
+    "ScanningSequence": "0018,0020",
+    "SequenceName": "0018,0024",
+    "ImageType": "0008,0008",
+}
+"""What ``read_sequence`` looks at, and where Slicer's DICOM database has it."""
+
+
+def reading_of(node: Any) -> Reading:
+    """What name, description and header of a volume say together."""
+    return read_sequence(_texts(node), header_of(node))
+
+
+def is_sure(node: Any) -> str:
+    """T1, T2 or FLAIR where the words say so and the header does not object; ``CONTRAST``; else ''."""
+    reading = reading_of(node)
+    if reading.sequence == CONTRAST:
+        return CONTRAST
+    return "" if reading.doubt or not sequence_of(*_texts(node)) else reading.sequence
+
+
+def doubts(sequences: Mapping[str, Any]) -> tuple[Notice, ...]:
+    """What speaks against the volumes that were chosen for the sequences.
+
+    Args:
+        sequences: nodes by T1, T2 and FLAIR; None where nothing is chosen.
+    """
+    chosen = ((name, node) for name, node in sequences.items() if node is not None)
+    return tuple(notice for name, node in chosen for notice in _against(name, node))
+
+
+def header_of(node: Any) -> dict[str, str]:
+    """DICOM attributes by keyword; none where the node is not from DICOM, or the database has it no more."""
+    found = {keyword: _value(node, tag) for keyword, tag in TAGS.items()}
+    return {keyword: value for keyword, value in found.items() if value}
+
+
+def series_description(node: Any) -> str:
+    """The DICOM series description of a volume; '' where it did not come from DICOM."""
+    return node.GetAttribute("DICOM.SeriesDescription") or _value(node, DESCRIPTION)
+
+
+def _against(name: str, node: Any) -> Iterator[Notice]:
+    reading, source = reading_of(node), _source(node)
+    if reading.sequence == CONTRAST and name == "T1":
+        text = _("the volume given as T1 ({volume}) is with contrast by its {source}")
+        yield Notice("dicom-t1-contrast", text.format(volume=node.GetName(), source=source))
+    elif reading.sequence and reading.sequence != name:
+        text = _("the volume given as {name} ({volume}) is {sequence} by its {source}")
+        named = {"name": name, "volume": node.GetName(), "sequence": reading.sequence, "source": source}
+        yield Notice("dicom-sequence-doubtful", text.format(**named))
+    elif reading.doubt and not reading.doubt.endswith(f" {name}"):
+        text = _("{volume} is called {name}, but {doubt} ({reason})")
+        named = {"volume": node.GetName(), "name": name, "doubt": reading.doubt, "reason": reading.reason}
+        yield Notice("dicom-sequence-doubtful", text.format(**named))
+
+
+def _source(node: Any) -> str:
+    """What says it: a name alone is less than a header."""
+    by_words = sequence_of(*_texts(node))
+    return _("name") if by_words and by_words == reading_of(node).sequence else _("DICOM header")
+
+
+def _texts(node: Any) -> tuple[str, str]:
+    return node.GetName() or "", series_description(node)
+
+
+def _value(node: Any, tag: str) -> str:
+    """One attribute of a volume's first image. The database caches, and reads the file where it has to."""
+    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = slicer.app.dicomDatabase() if instances else None
+    return str(database.instanceValue(instances[0], tag) or "") if database is not None else ""

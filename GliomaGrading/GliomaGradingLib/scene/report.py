@@ -1,0 +1,60 @@
+"""The report of a result: what the grading process is asked for, and its files on the disk.
+
+Pages and pictures are made in the grading process; here are only their bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ..errors import UsageError
+from ..export.files import all_or_nothing
+from ..result import GradeResult
+
+FILES = ("report.html", "slices.png", "result.json")
+
+
+def report_options(result: GradeResult) -> dict[str, Any]:
+    """Options of a ``report`` request: the images are aligned as they were when they were graded."""
+    return {"register": result.registration.get("mode", "auto"), "result": result.toDict()}
+
+
+def files_of(answer: Mapping[str, Any]) -> dict[str, bytes]:
+    """The contents by name that the grading process answered with.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    arrays = answer.get("arrays") or {}
+    missing = [name for name in FILES if name not in arrays]
+    if missing:
+        raise ValueError(_("the report is incomplete ({names})").format(names=", ".join(missing)))
+    return {name: arrays[name].tobytes() for name in FILES}
+
+
+def present_in(folder: Path) -> list[str]:
+    """Names of the report's files that are in a folder already."""
+    return [name for name in FILES if (folder / name).exists()]
+
+
+def write_report(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Writes the files, all of them or none, in place of those of an earlier report.
+
+    Raises:
+        UsageError: the folder cannot be made or written to.
+    """
+    try:
+        with all_or_nothing(folder) as write:
+            for name, content in files.items():
+                write(name, content)
+    except OSError as error:
+        raise UsageError(
+            _("the report cannot be written ({why})").format(why=error.strerror or error),
+            folder,
+            _("choose a folder that you may write to, with some room"),
+        ) from error
+    return [folder / name for name in files]

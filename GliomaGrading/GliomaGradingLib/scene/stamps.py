@@ -1,0 +1,56 @@
+"""Whether what was graded is still what it was: when voxels were changed last, and where they lie.
+
+Kept for as long as Slicer runs and not saved: of a result out of a file nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .volumes import ijk_to_ras, linear_to_world
+
+Stamp = tuple[Any, ...]
+
+_kept: list[tuple[Any, Stamp]] = []
+"""Text nodes of results with the stamps of their inputs."""
+
+
+def stamp_of(nodes: list[Any], segment_id: str | None = None) -> Stamp:
+    """Equal to a former stamp where the same nodes' voxels are the same as then."""
+    return tuple(_stamp(node, segment_id) for node in nodes)
+
+
+def keep(text: Any, stamp: Stamp) -> None:
+    """Remembers what a result was made of, and forgets the results that have left their scenes."""
+    _kept[:] = [(one, known) for one, known in _kept if one.GetScene() is not None and one is not text]
+    _kept.append((text, stamp))
+
+
+def kept(text: Any) -> Stamp | None:
+    """The stamp of a result's inputs; None where it came from a file."""
+    return next((stamp for one, stamp in _kept if one is text), None)
+
+
+def _stamp(node: Any, segment_id: str | None) -> Stamp:
+    if node.IsA("vtkMRMLSegmentationNode"):
+        return node.GetID(), _place(node), *_segment_times(node.GetSegmentation(), segment_id)
+    image = node.GetImageData()
+    return node.GetID(), _place(node), ijk_to_ras(node).tolist(), image and image.GetMTime()
+
+
+def _segment_times(segmentation: Any, segment_id: str | None) -> Iterator[Any]:
+    """Of the representation that was drawn: others are made of it whenever a view wants them."""
+    drawn = segmentation.GetSourceRepresentationName()
+    known = segmentation.GetSegmentIDs()
+    for identifier in (one for one in known if not segment_id or one == segment_id):
+        representation = segmentation.GetSegment(identifier).GetRepresentation(drawn)
+        yield identifier, representation and representation.GetMTime()
+
+
+def _place(node: Any) -> Any:
+    """Where the parent transforms put it."""
+    matrix = linear_to_world(node)
+    if matrix is not None:
+        return matrix.tolist()
+    return node.GetParentTransformNode().GetTransformToParent().GetMTime()

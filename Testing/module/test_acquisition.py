@@ -1,0 +1,108 @@
+"""What the DICOM header says against a choice that the name alone would allow."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+AGENT = {"0018,0010": "Gadovist"}
+T1 = {"0018,0081": "10", "0018,0080": "500", "0018,0020": "SE"}
+T2 = {"0018,0081": "95", "0018,0080": "4500", "0018,0020": "SE"}
+
+
+class Database:
+    """The part of Slicer's DICOM database that is asked."""
+
+    def __init__(self):
+        self.known = {}
+
+    def instanceValue(self, uid, tag):
+        return self.known.get(uid, {}).get(tag, "")
+
+
+@pytest.fixture
+def database(host, monkeypatch):
+    import slicer
+
+    made = Database()
+    monkeypatch.setattr(type(slicer.app), "dicomDatabase", lambda _app: made)
+    return made
+
+
+@pytest.fixture
+def dicom(database, scene):
+    """Makes a volume that came from DICOM with these attributes."""
+
+    def volume(name, values):
+        node = scene.volume(name)
+        uid = f"1.2.3.{len(database.known)}"
+        database.known[uid] = values
+        node.SetAttribute("DICOM.instanceUIDs", f"{uid} {uid}.1")
+        return node
+
+    return volume
+
+
+def said(module):
+    return module.ui.inputsNoticeLabel.text.replace("\u200b", "")
+
+
+def test_a_t1_with_contrast_agent_is_not_filled_in(host, module, dicom):
+    dicom("5: AX T1", {**T1, **AGENT})
+    plain = dicom("4: AX T1 SE", {**T1, "0018,0010": "NONE"})
+    host.pump(0.3)
+    assert module.ui.t1Selector.currentNode() is plain
+    assert said(module) == ""
+
+
+def test_names_that_the_acquisition_contradicts_are_not_filled_in(host, module, dicom, scene):
+    dicom("AX T1", T2)
+    dicom("no name at all", {**T2})
+    flair = scene.volume("case_flair")
+    host.pump(0.3)
+    assert module.ui.t1Selector.currentNode() is None and module.ui.t2Selector.currentNode() is None
+    assert module.ui.flairSelector.currentNode() is flair
+
+
+def test_contrast_chosen_by_hand_is_said_before_and_in_the_result(host, module, dicom, scene, grade):
+    node = dicom("5: AX T1", {**T1, **AGENT})
+    for name in ("case_t2", "case_flair"):
+        scene.volume(name)
+    scene.segmentation()
+    module.ui.t1Selector.setCurrentNode(node)
+    text = "the volume given as T1 (5: AX T1) is with contrast by its DICOM header"
+    assert said(module) == f"⚠ {text}" and not module.ui.inputsNoticeLabel.isHidden()
+    grade()
+    warnings = json.loads(scene.results()[0].GetText())["warnings"]
+    assert warnings == [{"code": "dicom-t1-contrast", "message": text}]
+    assert module.ui.warningsLabel.text.replace("\u200b", "") == f"⚠ {text}"
+
+
+def test_a_name_is_enough_for_a_warning(host, module, scene):
+    nodes = scene.case()
+    post = scene.volume("AX T1 POST GD")
+    module.ui.t1Selector.setCurrentNode(post)
+    text = "the volume given as T1 (AX T1 POST GD) is with contrast by its name"
+    assert said(module) == f"⚠ {text}"
+    result = module.logic.process(post, *nodes[1:])
+    assert [(one.code, one.message) for one in result.warnings] == [("dicom-t1-contrast", text)]
+    assert module.logic.result.warnings == result.warnings
+
+
+def test_a_sequence_in_the_wrong_box_is_said(host, module, scene, dicom):
+    module.ui.t2Selector.setCurrentNode(scene.volume("case_flair"))
+    assert said(module) == "⚠ the volume given as T2 (case_flair) is FLAIR by its name"
+    module.ui.t2Selector.setCurrentNode(dicom("9: something", T1))
+    assert said(module) == "⚠ the volume given as T2 (9: something) is T1 by its DICOM header"
+    module.ui.t2Selector.setCurrentNode(dicom("AX T2", T1))
+    assert said(module) == "⚠ AX T2 is called T2, but its acquisition looks like T1 (TE 10 ms, TR 500 ms)"
+    module.ui.t2Selector.setCurrentNode(dicom("AX T2 TSE", T2))
+    assert said(module) == "" and module.ui.inputsNoticeLabel.isHidden()
+
+
+def test_without_a_database_names_decide(host, module, scene):
+    node = scene.volume("case_t1")
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    host.pump(0.3)
+    assert module.ui.t1Selector.currentNode() is node and said(module) == ""

@@ -1,0 +1,169 @@
+"""Save report: the files of a result in a folder, whole or not at all; and what the panel says meanwhile."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_grading import sample
+from test_viewer import graded
+
+__all__ = ["graded", "sample"]
+FILES = ["report.html", "result.json", "slices.png"]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def save(host, module):
+    """Clicks the button, chooses a folder, and waits for the end."""
+
+    def click_and_wait(folder, *more):
+        with host.testing_mode(False):
+            host.dialogs.answer(str(folder), *more)
+            module.ui.reportButton.click()
+        host.wait(lambda: module.widget.controller.report.run is None, 60)
+        return module.ui.reportLabel.text.replace("\u200b", "")
+
+    return click_and_wait
+
+
+def test_the_button_saves_what_the_panel_shows(host, module, graded, save, tmp_path):
+    assert module.ui.reportButton.enabled and not module.ui.reportFrame.isHidden()
+    told = save(tmp_path)
+    assert told == f"Saved in {tmp_path}: report.html, slices.png, result.json."
+    assert names(tmp_path) == FILES
+    assert (tmp_path / "result.json").read_text(encoding="utf-8") == module.logic.result.toJson()
+    assert (tmp_path / "report.html").read_bytes() == b"<p>case auto</p>"
+    assert (tmp_path / "slices.png").read_bytes() == b"\x89PNG"
+    assert module.ui.reportButton.enabled and not module.ui.cancelButton.enabled
+
+
+def test_nothing_can_be_saved_before_there_is_a_result(host, module, scene):
+    assert module.ui.reportFrame.isHidden() and not module.ui.reportButton.enabled
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert not module.ui.reportButton.enabled
+
+
+def test_no_folder_no_report(host, module, graded, save, tmp_path):
+    assert save("") == "" and module.widget.controller.report.run is None
+
+
+def test_an_earlier_report_is_replaced_only_after_asking(host, module, graded, save, tmp_path):
+    import qt
+
+    (tmp_path / "report.html").write_text("old", encoding="utf-8")
+    assert save(tmp_path, qt.QMessageBox.Cancel) == ""
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "old"
+    assert f"{tmp_path} has report.html already. Replace" in host.dialogs.shown[-1].text
+    assert save(tmp_path, qt.QMessageBox.Ok).startswith("Saved in ")
+    assert names(tmp_path) == FILES
+
+
+def test_cancel_leaves_no_file(host, module, scene, grade, tmp_path):
+    scene.case("pause")
+    grade()
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        module.ui.reportButton.click()
+    host.wait(lambda: "Drawing" in module.ui.reportLabel.text, 30)
+    assert not module.ui.reportButton.enabled and module.ui.reportButton.toolTip == "Something is under way."
+    module.ui.cancelButton.click()
+    module.widget.controller.refresh()
+    assert not module.ui.cancelButton.enabled
+    host.wait(lambda: module.widget.controller.report.run is None, 5)
+    assert module.ui.reportLabel.text == "Cancelled." and names(tmp_path) == []
+    assert module.ui.reportButton.enabled and module.ui.gradeButton.enabled
+
+
+def test_grade_goes_before_a_report(host, module, scene, grade, tmp_path):
+    scene.case("pause")
+    grade()
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        module.ui.reportButton.click()
+    grade()
+    assert module.widget.controller.report.run is None and names(tmp_path) == []
+    assert len(scene.results()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_said(host, module, graded, save, tmp_path):
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    told = save(tmp_path / "file" / "report")
+    assert told.startswith("✖ The report cannot be written (") and "Choose a folder that you may" in told
+    assert names(tmp_path) == ["file"]
+
+
+def test_nothing_is_left_where_a_file_cannot_be_written(tmp_path, host):
+    from GliomaGradingLib.errors import UsageError
+    from GliomaGradingLib.scene.report import write_report
+
+    (tmp_path / "slices.png").mkdir()
+    with pytest.raises(UsageError, match="the report cannot be written"):
+        write_report(tmp_path, dict.fromkeys(("report.html", "slices.png", "result.json"), b"new"))
+    assert names(tmp_path) == ["slices.png"]
+
+
+def test_changed_images_have_no_report(host, module, graded, save, tmp_path):
+    import slicer
+
+    slicer.util.arrayFromVolume(graded[0])[:] = 0.2  # without a word, so that only the networks see it
+    told = save(tmp_path)
+    assert told.startswith("✖ The images have changed since they were graded") and names(tmp_path) == []
+
+
+def test_from_python(host, module, graded, tmp_path):
+    paths = module.logic.saveReport(tmp_path / "new", module.logic.node("result"))
+    assert [path.name for path in paths] == ["report.html", "slices.png", "result.json"]
+    saved = json.loads(paths[2].read_text(encoding="utf-8"))
+    assert saved == json.loads(module.logic.node("result").GetText())
+
+
+def test_from_python_without_a_result(host, module, tmp_path):
+    from GliomaGradingLib import CaseError
+
+    with pytest.raises(CaseError, match="there is no result"):
+        module.logic.saveReport(tmp_path)
+
+
+def test_neither_torch_nor_pillow_comes_into_slicer(host, module, graded, save, tmp_path):
+    import sys
+
+    known = {name.split(".")[0] for name in sys.modules}
+    save(tmp_path)
+    assert not {"torch", "PIL"} & ({name.split(".")[0] for name in sys.modules} - known)
+    assert "GliomaGradingLib.export.folder" not in sys.modules
+
+
+def test_a_result_of_a_real_model(host, sample, tmp_path, monkeypatch):
+    """The grading process itself: the files of the command line, for the result in the scene."""
+    import slicer
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.case_files import find_case_files
+    from grading_module import MODULE_FILE
+
+    logic = host.load(MODULE_FILE, enter=True).logic
+    paths = {name: str(path) for name, path in find_case_files(sample).paths.items()}
+    nodes = [slicer.util.loadVolume(paths[name]) for name in ("T1", "T2", "FLAIR")]
+    result = logic.process(*nodes, slicer.util.loadSegmentation(paths["mask"]), vote="soft")
+    logic.saveReport(tmp_path)
+    assert (tmp_path / "result.json").read_text(encoding="utf-8") == result.toJson()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2 and f"{result.probability_hgg:.2f}" in page
+    assert (tmp_path / "slices.png").read_bytes().startswith(b"\x89PNG")
+
+    text = logic.node("result")
+    text.SetText(text.GetText().replace(result.model["sha256"], "f" * 64))
+    with pytest.raises(CaseError, match="it was graded with another model"):
+        logic.saveReport(tmp_path / "other")
+    with pytest.raises(CaseError, match="it was graded with another model"):
+        logic.explain()
+    assert not (tmp_path / "other").exists()
+    text.SetText(result.toJson())
+    array = slicer.util.arrayFromVolume(nodes[2])
+    array[:] = array.astype(float) ** 3 / float(array.max()) ** 2
+    with pytest.raises(CaseError, match="the images have changed"):
+        logic.saveReport(tmp_path / "other")

@@ -1,0 +1,346 @@
+"""A result stands only on the images that it is of, and says so when they are not what was graded any more."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from test_viewer import LAYOUT, OWN, composites, graded, line, show, slice_nodes, with_map
+
+__all__ = ["graded"]
+DOUBT = "The inputs have changed since: grade again."
+
+
+def plain(label):
+    return label.text.replace("\u200b", "")
+
+
+# The line in the views
+
+
+def test_a_grade_is_not_written_on_another_patient(host, module, graded, scene):
+    show(graded[0])
+    assert line("Red") == "case\nHGG, P(HGG) 0.90\nresearch use only"
+    other = scene.volume("berta_t2")
+    show(other, "Red")
+    assert line("Red") == "" and line("Green").startswith("case\nHGG")
+    show(graded[2], "Red")
+    assert line("Red").startswith("case\nHGG")
+    show(None)
+    assert [line(name) for name in ("Red", "Green", "Yellow")] == ["", "", ""]
+
+
+def test_another_patient_in_the_foreground_counts(host, module, graded, scene):
+    show(graded[0])
+    composites()["Red"].SetForegroundVolumeID(scene.volume("berta_t1").GetID())
+    composites()["Red"].SetForegroundOpacity(0.5)
+    assert line("Red") == "" and line("Yellow").startswith("case\n")
+    composites()["Red"].SetForegroundOpacity(0.0)
+    assert line("Red").startswith("case\n")
+
+
+def test_side_by_side_has_each_vote_on_its_own_sequence(host, module, graded, scene):
+    module.ui.layoutButton.click()
+    assert line(OWN[2]) == "case\nFLAIR: HGG, P(HGG) 0.90\nresearch use only"
+    composites()[OWN[2]].SetBackgroundVolumeID(graded[0].GetID())
+    assert line(OWN[2]) == "case\nHGG, P(HGG) 0.90\nresearch use only"
+    composites()[OWN[2]].SetBackgroundVolumeID(scene.volume("berta_flair").GetID())
+    assert line(OWN[2]) == ""
+
+
+def test_the_name_of_the_case_is_shortened(host, module, scene, grade):
+    nodes = scene.case("Krankenhaus_Musterstadt_Neuroradiologie_0815", 0.1)
+    grade()
+    show(nodes[1])
+    assert line("Red").splitlines() == ["Krankenha…ogie_0815", "LGG, P(HGG) 0.10", "research use only"]
+
+
+def test_a_map_is_not_laid_over_another_patient(host, module, graded, scene):
+    show(graded[0])
+    other = scene.volume("berta_t1")
+    show(other, "Green")
+    with_map(host, module)
+    shown = module.logic.node("map.T1").GetID()
+    assert [composites()[name].GetForegroundVolumeID() for name in ("Red", "Green")] == [shown, None]
+    show(other, "Red")
+    assert composites()["Red"].GetForegroundVolumeID() is None
+    show(graded[1], "Green")
+    assert composites()["Green"].GetForegroundVolumeID() == shown
+    module.ui.mapCheckBox.click()
+    assert composites()["Green"].GetForegroundVolumeID() is None
+
+
+# Another module is opened
+
+
+def test_views_keep_line_and_map_while_another_module_is_open(host, module, graded):
+    show(graded[0])
+    with_map(host, module)
+    shown = module.logic.node("map.T1").GetID()
+    module.panel.exit()
+    assert line("Red").startswith("case\nHGG")
+    assert composites()["Red"].GetForegroundVolumeID() == shown
+    module.panel.enter()
+    assert composites()["Red"].GetForegroundVolumeID() == shown and module.ui.mapCheckBox.checked
+
+
+def test_a_result_that_goes_meanwhile_takes_line_and_map_along(host, module, graded):
+    from GliomaGradingLib.scene.results import remove
+
+    show(graded[0])
+    with_map(host, module)
+    module.panel.exit()
+    remove(module.logic.node("result"))
+    assert line("Red") == "" and composites()["Red"].GetForegroundVolumeID() is None
+
+
+def test_closing_the_scene_in_another_module_clears_the_views(host, module, graded):
+    import slicer
+    import vtk
+
+    show(graded[0])
+    module.panel.exit()
+    host.close_scene()
+    corner = slicer.app.layoutManager().threeDWidget(0).threeDView().cornerAnnotation()
+    assert line("Red") == "" and not corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
+
+
+def test_the_end_of_the_panel_clears_the_views(host, module, graded):
+    show(graded[0])
+    module.panel.exit()
+    module.widget.cleanup()
+    assert line("Red") == ""
+    module.widget.controller = None  # it is gone; the host would end it once more
+
+
+# Voxels that change
+
+
+def test_an_edited_mask_makes_the_result_doubtful(host, module, graded):
+    import slicer
+
+    show(graded[0])
+    segmentation = graded[3].GetSegmentation()
+    drawn = segmentation.GetNthSegment(0).GetRepresentation("Binary labelmap")
+    drawn.Modified()
+    segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+    assert plain(module.ui.warningsLabel) == f"⚠ {DOUBT}"
+    assert "dashed" in module.ui.bannerFrame.styleSheet and "italic" in module.ui.decisionLabel.styleSheet
+    assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed since"
+    assert not module.ui.reportButton.enabled
+
+
+def test_an_edited_image_makes_the_result_doubtful_until_it_is_graded(host, module, graded, grade):
+    import slicer
+
+    slicer.util.arrayFromVolume(graded[1])[:] = 0.3
+    slicer.util.arrayFromVolumeModified(graded[1])
+    assert DOUBT in plain(module.ui.warningsLabel)
+    grade()
+    assert module.ui.warningsLabel.text == "" and "solid" in module.ui.bannerFrame.styleSheet
+
+
+def test_a_moved_image_makes_the_result_doubtful(host, module, graded):
+    import slicer
+
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    graded[2].SetAndObserveTransformNodeID(transform.GetID())
+    assert module.ui.warningsLabel.text == ""
+    matrix = np.eye(4)
+    matrix[0, 3] = 5.0
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    assert DOUBT in plain(module.ui.warningsLabel)
+
+
+def test_an_edit_while_it_is_graded_counts(host, module, scene):
+    import slicer
+
+    nodes = scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    slicer.util.arrayFromVolumeModified(nodes[0])
+    host.wait(lambda: module.widget.controller.run is None, 60)
+    assert DOUBT in plain(module.ui.warningsLabel)
+
+
+def test_looking_at_a_result_does_not_make_it_old(host, module, graded):
+    import slicer
+
+    module.ui.layoutButton.click()
+    with_map(host, module)
+    graded[3].CreateClosedSurfaceRepresentation()
+    for name in ("Red", *OWN):
+        slicer.app.layoutManager().sliceWidget(name).sliceView().forceRender()
+    module.widget.controller.refresh()
+    assert module.ui.warningsLabel.text == "" and not module.logic.published.isOutdated
+
+
+def test_of_a_result_out_of_a_file_nothing_is_known(host, module, graded, tmp_path):
+    import slicer
+
+    slicer.util.arrayFromVolumeModified(graded[0])
+    assert slicer.util.saveScene(str(tmp_path / "fall.mrb"))
+    host.close_scene()
+    slicer.util.loadScene(str(tmp_path / "fall.mrb"))
+    host.pump(0.3)
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+    assert module.ui.warningsLabel.text == ""
+
+
+# Scenes that were saved as the module had them
+
+
+def test_a_scene_is_undone_when_the_module_is_opened_after_it(host, fake_worker, scene, tmp_path):
+    import slicer
+    from grading_module import MODULE_FILE
+
+    module = host.load(MODULE_FILE, enter=True)
+    nodes = scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    module.ui.gradeButton.click()
+    host.wait(lambda: module.widget.controller.run is None, 60)
+    nodes[3].CreateDefaultDisplayNodes()
+    nodes[3].GetDisplayNode().SetVisibility2DFill(True)
+    show(nodes[0])
+    composites()["Red"].SetForegroundVolumeID(nodes[1].GetID())
+    module.ui.layoutButton.click()
+    with_map(host, module)
+    assert slicer.util.saveScene(str(tmp_path / "fall.mrb"))
+    host.close_scene()
+    module.widget.removeObservers()  # as if it had never been opened
+    slicer.util.loadScene(str(tmp_path / "fall.mrb"))
+    assert slicer.app.layoutManager().layout == LAYOUT
+    module.widget.cleanup()
+    again = host.load(MODULE_FILE, enter=True)
+    assert slicer.app.layoutManager().layout != LAYOUT
+    red = composites()["Red"]
+    assert red.GetForegroundVolumeID() == again.logic.node("T2").GetID()
+    display = again.logic.node("mask").GetDisplayNode()
+    assert display.GetVisibility2DFill() == 1
+    segment = again.logic.node("mask").GetSegmentation().GetNthSegmentID(0)
+    assert display.GetSegmentOverrideColor(segment)[0] == -1
+    scene_nodes = [slicer.mrmlScene.GetNthNode(i) for i in range(slicer.mrmlScene.GetNumberOfNodes())]
+    names = [name for node in scene_nodes for name in node.GetAttributeNames()]
+    assert [name for name in names if name.startswith("GliomaGrading.Was.")] == []
+
+
+def test_the_layout_is_known_from_the_start(host):
+    import slicer
+    from GliomaGradingLib.scene.views import register_layout
+
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    register_layout()
+    assert "GliomaGradingFLAIR" in node.GetLayoutDescription(LAYOUT)
+
+
+def test_startup_registers_the_layout(host, module, monkeypatch):
+    from GliomaGradingLib.scene import views
+
+    called = []
+    monkeypatch.setattr(views, "register_layout", lambda: called.append(True))
+    sys.modules["GliomaGrading"].GliomaGrading.registerSampleData(None)
+    assert called == [True]
+
+
+def test_ids_that_change_on_import_are_followed(host, scene):
+    from GliomaGradingLib.scene.changes import Changes, undo_saved
+
+    before, other = scene.volume("before"), scene.volume("map")
+    red = composites()["Red"]
+    red.SetForegroundVolumeID(before.GetID())
+    Changes().set(red, "ForegroundVolumeID", other.GetID())
+    red.SetAttribute(
+        "GliomaGrading.Was.ForegroundVolumeID", '"vtkMRMLScalarVolumeNode77"'
+    )  # as in another scene
+    undo_saved()
+    assert red.GetForegroundVolumeID() == before.GetID()
+    assert red.GetNodeReferenceID("GliomaGrading.Was.ForegroundVolumeID") is None
+
+
+# Plot and colours
+
+
+def test_other_modules_plots_move_nothing(host, module, graded):
+    import slicer
+
+    view = plot_view(module)
+    stranger = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "pharmacokinetics")
+    view.click(stranger, 15)
+    assert module.ui.sliceSlider.value == 4 and slice_nodes()["Red"].GetSliceOffset() == 4.0
+    view.click(module.logic.node("series.FLAIR"), 15)
+    assert module.ui.sliceSlider.value == 15
+
+
+def test_the_legend_has_room_beside_the_curves(host, module, graded):
+    """VTK lays the legend over the right upper corner: nothing may be drawn there."""
+    chart = module.logic.node("chart")
+    low, high = chart.GetXAxisRange()
+    assert low == -1.0 and high == pytest.approx(19 + 0.6 * 19)
+    view = plot_view(module)
+    view._offscreen.show(chart)
+    view._offscreen.image(560, 300)  # side by side on a small screen
+    drawn = view._offscreen.chart
+    legend = drawn.GetLegend().GetBoundingRect(view._offscreen.view.GetContext()).GetX()
+    axis = drawn.GetAxis(1)
+    start, end = axis.GetPoint1()[0], axis.GetPoint2()[0]
+    assert start + (end - start) * (19.0 - low) / (high - low) < legend
+
+
+def plot_view(module):
+    """The plot of the side-by-side layout."""
+    import slicer
+
+    module.ui.layoutButton.click()
+    manager = slicer.app.layoutManager()
+    views = [manager.plotWidget(i).plotView() for i in range(manager.plotViewCount)]
+    (view,) = [one for one in views if one.mrmlPlotViewNode().GetSingletonTag() == "GliomaGradingPlot"]
+    return view
+
+
+def test_sequences_have_colours_of_their_own(host, module, graded):
+    from GliomaGradingLib.palette import GRADE_COLORS, OUTLINE_COLOR, SEQUENCE_COLORS, rgb
+    from GliomaGradingLib.scene.views import layout_description
+
+    for name, color in SEQUENCE_COLORS.items():
+        assert module.logic.node(f"series.{name}").GetColor() == pytest.approx(rgb(color), abs=1e-3)
+        assert color in layout_description()
+    assert not set(SEQUENCE_COLORS.values()) & set(GRADE_COLORS.values())
+    assert GRADE_COLORS["HGG"] in module.ui.bannerFrame.styleSheet
+    display = graded[3].GetDisplayNode()
+    segment = graded[3].GetSegmentation().GetNthSegmentID(0)
+    module.ui.layoutButton.click()
+    display = graded[3].GetDisplayNode()
+    assert [display.GetSegmentOverrideColor(segment)[i] for i in range(3)] == pytest.approx(rgb(OUTLINE_COLOR))
+    module.ui.layoutButton.click()
+    assert display.GetSegmentOverrideColor(segment)[0] == -1
+    assert module.ui.probabilityHeader.text == "P(HGG)"
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#2b2b2b"])
+def test_sequences_are_seen_on_light_and_dark(host, ground):
+    from GliomaGradingLib.palette import SEQUENCE_COLORS, rgb
+
+    def light(color):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb(color)]
+        return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+    for color in SEQUENCE_COLORS.values():
+        low, high = sorted((light(color), light(ground)))
+        assert (high + 0.05) / (low + 0.05) >= 3.0, color
+
+
+# Folders
+
+
+def test_a_folder_of_the_users_is_not_removed(host, module, graded, grade):
+    import slicer
+
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    mine = tree.CreateFolderItem(tree.GetSceneItemID(), "my results")
+    for role in ("result", "votes", "slices", "chart", "shown"):
+        tree.SetItemParent(tree.GetItemByDataNode(module.logic.node(role)), mine)
+    grade()
+    assert tree.GetItemName(mine) == "my results" and tree.GetItemParent(mine) == tree.GetSceneItemID()
+    assert tree.GetItemChildWithName(tree.GetSceneItemID(), "case")

@@ -62,7 +62,8 @@ class Case:
             CaseError: something is missing, unreadable, or cannot be graded.
         """
         found = find_case_files(Path(path), layout)
-        case = _from_paths(found.paths, maskLabels or found.mask_labels, caseId or found.case)
+        labels = maskLabels or found.mask_labels
+        case = read_paths(found.paths, labels, caseId or found.case, isFound=True)
         doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()
         return replace(case, warnings=(*doubt, *case.warnings))
 
@@ -87,7 +88,7 @@ class Case:
             CaseError: one of them is unreadable, or the case cannot be graded.
         """
         paths = dict(zip(ROLES, map(Path, (t1, t2, flair, mask)), strict=True))
-        return _from_paths(paths, maskLabels, caseId or case_identifier(paths["T1"].parent) or "case")
+        return read_paths(paths, maskLabels, caseId or case_identifier(paths["T1"].parent) or "case")
 
     @classmethod
     def fromArrays(
@@ -151,10 +152,21 @@ def _volume(
     )
 
 
-def _from_paths(paths: Mapping[str, Path], labels: Sequence[int] | None, identifier: str) -> Case:
-    """Reads the four at once: unpacking leaves Python's lock, so two cores are used."""
+def read_paths(
+    paths: Mapping[str, Path], labels: Sequence[int] | None, identifier: str, isFound: bool = False
+) -> Case:
+    """Reads the four at once: unpacking leaves Python's lock, so two cores are used.
+
+    Args:
+        paths: file or DICOM folder by T1, T2, FLAIR and mask.
+        isFound: they were found by their names, and nobody has said that this is the T1: one with contrast
+            by its header is refused, where it would come with a notice.
+
+    Raises:
+        CaseError: as ``Case.fromFiles``.
+    """
     try:
-        inputs = resolve(paths)
+        inputs = resolve(paths, isFound)
     except OSError as error:
         where = str(error.filename or "")
         raise CaseError(f"it cannot be read ({error.strerror or error})", where, "check the path") from None

@@ -59,9 +59,12 @@ class Series:
         return self.first.text("SeriesNumber") or "?"
 
     def describe(self) -> str:
-        """For a message on the screen: number, description and size."""
-        count = f"{len(self.files)} files" if len(self.files) > 1 else f"{self.images} frames"
-        return f"series {self.number} '{self.first.text('SeriesDescription')}', {count}"
+        """For the screen, and not for what is kept: number, description (free text) and size."""
+        return f"series {self.number} '{self.first.text('SeriesDescription')}', {self.size}"
+
+    @property
+    def size(self) -> str:
+        return f"{len(self.files)} files" if len(self.files) > 1 else f"{self.images} frames"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +120,7 @@ def only_series(folder: Path, series: Sequence[Series]) -> Series:
         CaseError: there are several.
     """
     if len(series) > 1:
-        names = "; ".join(one.describe() for one in series)
+        names = "; ".join(f"series {one.number}, {one.size}" for one in series)
         raise CaseError(
             f"there are {len(series)} DICOM series ({names})", folder, "put each in a folder of its own"
         )
@@ -178,7 +181,7 @@ def _without_copies(folder: Path, headers: Sequence[Header]) -> Series:
 def _copies_notice(series: Series) -> tuple[Notice, ...]:
     if not series.copies:
         return ()
-    text = f"{series.copies} files in {series.folder} are copies of others of the series and were left out"
+    text = f"{series.copies} files of series {series.number} are copies of others of it and were left out"
     return (Notice("dicom-copies", text),)
 
 

@@ -102,7 +102,7 @@ def pick_series(folder: Path, is_strict: bool = True) -> Picks:
     lacking = [_lacking(name, candidates) for name in SEQUENCES if name not in chosen]
     problem = "; ".join([*lacking, *([mask_problem] if mask_problem else [])])
     if problem and is_strict:
-        names = ", ".join(series.describe() for series in images)
+        names = ", ".join(map(_named, images))
         raise CaseError(f"{problem} (there are {names})", folder, "name the four inputs one by one")
     paths = {name: _path(one.series, folder) for name, one in chosen.items()}
     return Picks(
@@ -115,7 +115,7 @@ def pick_series(folder: Path, is_strict: bool = True) -> Picks:
     )
 
 
-def resolve(paths: Mapping[str, Path]) -> Inputs:
+def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
     """The given inputs with each DICOM folder replaced by what it is meant for.
 
     A folder with several series gives each sequence its own, and the mask its segmentation. What the headers
@@ -123,9 +123,10 @@ def resolve(paths: Mapping[str, Path]) -> Inputs:
 
     Args:
         paths: by T1, T2, FLAIR and mask.
+        is_found: they were found by their names; what a user has named himself is taken with a notice.
 
     Raises:
-        CaseError: as ``pick_series``.
+        CaseError: as ``pick_series``; or the T1 was found, and is with contrast by its header.
     """
     notices: list[Notice] = []
     studies: dict[Path, Found] = {}
@@ -133,6 +134,8 @@ def resolve(paths: Mapping[str, Path]) -> Inputs:
     for name in SEQUENCES:
         found = _study_at(paths[name], studies)
         images[name] = _series_for(name, paths[name], found.images, notices) if found else paths[name]
+    if is_found:
+        _check_no_contrast(images["T1"])
     notices += _same_patient([one for one in images.values() if isinstance(one, Series)])
     return Inputs(images, _mask_at(paths["mask"], studies), tuple(dict.fromkeys(notices)))
 
@@ -204,7 +207,7 @@ def _series_for(name: str, folder: Path, images: Sequence[Series], notices: list
     candidates = list(_candidates(images))
     ranking = _ranked(name, candidates)
     if not ranking:
-        names = "; ".join(one.describe() for one in images)
+        names = "; ".join(map(_named, images))
         what = f"{_lacking(name, candidates)}, there are {len(images)} DICOM series ({names})"
         raise CaseError(what, folder, "put each in a folder of its own")
     notices += _notices({name: ranking})
@@ -222,6 +225,21 @@ def _against(name: str, series: Series) -> Iterator[Notice]:
         yield Notice("dicom-sequence-doubtful", text)
     elif reading.doubt and not reading.doubt.endswith(f" {name}"):
         yield _doubt(name, series, reading)
+
+
+def _check_no_contrast(t1: Path | Series) -> None:
+    if isinstance(t1, Series) and _is_contrast_t1(t1):
+        raise CaseError(
+            f"the only T1 (series {t1.number}) is with contrast by its header",
+            t1.folder,
+            "give a T1 before contrast; if the header is wrong, name the four inputs one by one",
+        )
+
+
+def _is_contrast_t1(series: Series) -> bool:
+    """By agent, description or timing; an agent counts also where nothing else tells the sequence."""
+    sequence = _read(series).sequence
+    return sequence == CONTRAST or (not sequence and has_agent(series.first.values))
 
 
 def _candidates(images: Sequence[Series]) -> Iterator[Candidate]:
@@ -305,6 +323,11 @@ def _notices(ranked: Mapping[str, Sequence[Candidate]]) -> Iterator[Notice]:
 def _doubt(name: str, series: Series, reading: Reading) -> Notice:
     text = f"series {series.number} is called {name}, but {reading.doubt} ({reading.reason})"
     return Notice("dicom-sequence-doubtful", text)
+
+
+def _named(series: Series) -> str:
+    """For an error, which a batch keeps: what the series was read as, and not what it is called."""
+    return f"series {series.number}: {_read(series).sequence or 'neither T1, T2 nor FLAIR'}, {series.size}"
 
 
 def _reason(one: Candidate) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 CONTRAST = "T1 with contrast"
 """What a T1 after contrast medium is called: never an input of the grading."""
@@ -18,14 +19,29 @@ _FLAIR_WORDS = {"t2f", "fla", "fl"}
 _T2 = re.compile(r"(^|[^a-z0-9])t2(w|wi|weighted|tse|fse|frfse|blade|propeller|space|cube)?([^a-z0-9*]|$)")
 _T1 = re.compile(r"(^|[^a-z0-9])t1(w|wi|n|weighted|tse|se|fse|fl|tfe|mprage|mpr|vibe|space|cube)?([^a-z0-9]|$)")
 _T1_NAMES = {"mprage", "mp-rage", "spgr", "fspgr", "bravo"}
-_CONTRAST = re.compile(
-    r"t1(w|wi)?[ _-]?(ce|c|gd|gad|gado|km|post)([^a-z]|$)|contrast|gado|postgd|\+ ?c([^a-z]|$)|c\+|\+ ?gd"
-    r"|\+ ?km|(^|[^a-z])(ce|gd|gad|km|post|enhanced|enh)([^a-z]|$)"
+_AGENTS = (
+    "gado|dotarem|magnevist|gadavist|prohance|omniscan|multihance|clariscan|elucirem|vueway|artirem|optimark"
+    "|primovist|eovist|ablavar|dotagraf|cyclolux|pixxoscan"
 )
+"""Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
+_MEDIUM = rf"(contrast|kontrast|{_AGENTS})[a-z]*|enhanc[a-z]*|gad|gd|km|mdc|ce"
+_SURE = re.compile(rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+")
+"""Tells of contrast medium wherever it stands."""
+_SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
+_BESIDE = (
+    r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
+    r"|[23]d|\d"
+)
+_SHORT_WORD = re.compile(
+    rf"({_BESIDE})*(({_SHORT})|t1(wi?)?c)({_BESIDE}|{_SHORT})*|.*(?<!pre)(?<!non)(?<!no)(?<!without)gd"
+)
+"""A whole word that is short for contrast medium, alone or run together with its neighbours (``axpostgd``)."""
+_T1_C = re.compile(r"(^|[^a-z0-9])t1(wi?)?[ _-]?c([^a-z]|$)")
 _NO_CONTRAST = re.compile(
-    r"(?<![a-z])(pre|non|no|without|w/?o|ohne|native?|unenhanced)[ _-]*"
-    r"(contrast|gd|gad|gado|km|enhanc[a-z]*)?(?![a-z])"
+    rf"(?<![a-z])(pre|non|no|without|w/?o|ohne|sans|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
+    rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
 )
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfusion", "perf", "map", "t1map"}
 _DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc"}
 _MASK = re.compile(r"seg(m|mentation)?([^a-z]|$)|mask|label|tumou?r|lesion|roi([^a-z]|$)")
@@ -87,7 +103,27 @@ def read_sequence(texts: Iterable[str], header: Mapping[str, str]) -> Reading:
 
 def has_agent(header: Mapping[str, str]) -> bool:
     """True if the header says that a contrast agent was given before this series."""
-    return header.get("ContrastBolusAgent", "").strip().lower().rstrip(".") not in _NO_AGENT
+    return names_agent(header.get("ContrastBolusAgent", ""))
+
+
+def names_agent(text: str) -> bool:
+    """Whether what stands where the contrast agent is named is one, and no word for none."""
+    return text.strip().lower().rstrip(".") not in _NO_AGENT
+
+
+@lru_cache(4096)  # each layout asks for the same names
+def has_contrast(text: str) -> bool:
+    """Whether a name or a description tells of contrast medium; what denies it is taken out of it first.
+
+    Every word counts, wherever it stands, also where words are run together as BIDS has them (``axPostGd``).
+    A case's own name is no such word: leave it out.
+    """
+    return any(map(_tells_of_contrast, (text.lower(), _HUMP.sub(" ", text).lower())))
+
+
+def is_contrast_t1(name: str) -> bool:
+    """Whether something is called like a T1 with contrast, and like nothing else."""
+    return sequence_of(name) == CONTRAST
 
 
 def is_mask_name(name: str) -> bool:
@@ -118,7 +154,7 @@ def _sequence_of(text: str) -> str:
         return ""
     if is_t2:
         return "T2"
-    return CONTRAST if _has_contrast(text) else "T1"
+    return CONTRAST if has_contrast(text) else "T1"
 
 
 def _words(text: str) -> set[str]:
@@ -133,8 +169,10 @@ def _is_contrast_t1(text: str) -> bool:
     return bool(re.search(r"(^|[^a-z0-9])t1(w|wi)?(ce|c|gd|gad|gado|km|post)([^a-z]|$)", text))
 
 
-def _has_contrast(text: str) -> bool:
-    return bool(_CONTRAST.search(_NO_CONTRAST.sub(" ", text)))
+def _tells_of_contrast(text: str) -> bool:
+    text = _NO_CONTRAST.sub(" ", text)
+    short = any(_SHORT_WORD.fullmatch(word) for word in _words(text))
+    return short or bool(_SURE.search(text) or _T1_C.search(text))
 
 
 def _is_no_anatomy(header: Mapping[str, str]) -> bool:

@@ -31,7 +31,9 @@ from typing import Any
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "GliomaGrading")]
+
+from Testing.benchmarks.batch_kill import differences  # noqa: E402
 
 RESULTS = REPOSITORY / "Resources" / "Benchmarks"
 ENDINGS = {"T1": "t1", "T2": "t2", "FLAIR": "flair", "mask": "seg"}
@@ -205,11 +207,12 @@ def kills(options: argparse.Namespace) -> dict[str, Any]:
     """kill -9 at 20 random moments, resumed each time (``batch_kill.py``)."""
     folder, work = options.work / "in-kills", options.work / "kills"
     folder.mkdir(exist_ok=True)
+    work.mkdir(exist_ok=True)
     for number in range(min(KILLED_CASES, options.cases)):
         link = folder / case_name(number)
         if not link.exists():
             link.symlink_to((options.inputs / case_name(number)).resolve(), target_is_directory=True)
-    work.mkdir(exist_ok=True)
+    (work / "found.json").unlink(missing_ok=True)
     script = [sys.executable, Path(__file__).with_name("batch_kill.py"), folder, "--work", work]
     subprocess.run([*map(str, script), "--json", str(work / "found.json")], check=False)
     found: dict[str, Any] = json.loads((work / "found.json").read_text())
@@ -251,7 +254,7 @@ def tiny(key: str, task: Any) -> Any:
 
 
 def durable(options: argparse.Namespace) -> dict[str, Any]:
-    """What it costs to make a case durable: 500 cases of 12 kB kept in a store."""
+    """What it costs to make a case durable: 500 cases of 15 kB in two files kept in a store."""
     from GliomaGradingLib.cohort.store import Store
     from GliomaGradingLib.export.tables import failed_row
 
@@ -262,9 +265,51 @@ def durable(options: argparse.Namespace) -> dict[str, Any]:
         start = time.perf_counter()
         for number in range(500):
             row = failed_row(f"case-{number}", "none")
-            store.keep(f"case-{number}", f"case-{number}", "0", row, {"result.json": b"x" * 12_000})
+            files = {"result.json": b"x" * 12_000, "thumbnail.png": b"x" * 3_000}
+            store.keep(f"case-{number}", f"case-{number}", "0", row, files)
         took = time.perf_counter() - start
     return {**figures(500, took, memory), "milliseconds_per_case": 1000 * took / 500}
+
+
+def around(options: argparse.Namespace) -> dict[str, Any]:
+    """What the batch does beside grading: it lists the cases, looks up their files, reads its journal, writes
+    the page; on the output of ``batch``, with everything in the page cache."""
+    from GliomaGradingLib.cohort.finish import finish
+    from GliomaGradingLib.cohort.run import Job, list_cases
+    from GliomaGradingLib.cohort.store import BATCH, Store
+    from GliomaGradingLib.cohort.work import fingerprint
+
+    out = options.work / f"out-batch-{options.cases}"
+    earlier = json.loads((out / BATCH).read_text(encoding="utf-8"))
+    took: dict[str, float] = {}
+
+    @contextmanager
+    def timed(what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        took[what] = round(1000 * (time.perf_counter() - start) / options.cases, 4)
+
+    with timed("listing"):
+        cohort = list_cases(Job(options.inputs, out))
+    with timed("fingerprints"):
+        for entry in cohort.cases:
+            fingerprint(entry.files, entry.folder, entry.mask_labels)
+    with Store(out, resume=True) as store:
+        with timed("journal"):
+            store.open(earlier["model"], earlier["options"])
+        with timed("page"):
+            store.write_table(entry.case for entry in cohort.cases)
+            finish(store, cohort)
+    sizes = [path.stat().st_size for entry in cohort.cases for path in entry.files.values()]
+    return {
+        "cases": options.cases,
+        "milliseconds_per_case": took,
+        "input_mb_per_case": round(sum(sizes) / options.cases / 1e6, 3),
+        "journal_bytes_per_case": round((out / "journal.jsonl").stat().st_size / options.cases),
+        "result_bytes_per_case": round(
+            sum(path.stat().st_size for path in (out / "cases").rglob("*") if path.is_file()) / options.cases
+        ),
+    }
 
 
 STEPS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -280,6 +325,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
         kills,
         dask_overhead,
         durable,
+        around,
     )
 }
 
@@ -294,7 +340,8 @@ def a_batch(
     rows = table(out)
     found["failed"] = sum(row["status"] != "graded" for row in rows)
     first = options.work / f"out-batch-{options.cases}"
-    found["same_as_batch"] = without_seconds(rows) == without_seconds(table(first))
+    if first != out and (first / "cohort.html").is_file():
+        found["differs_from_batch"] = differences(first, out)
     return found
 
 
@@ -431,10 +478,6 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def without_seconds(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [{**row, "seconds": ""} for row in rows]
-
-
 def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.is_file() else 0
 
@@ -447,7 +490,7 @@ def report(options: argparse.Namespace, folder: Path) -> None:
     found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
     size = [int(options.cases), str(SPACING)]
     about = {
-        "command": f"python Testing/benchmarks/batch.py --cases {options.cases}",
+        "command": command_line(options),
         "machine": f"{options.cores} core(s) of {platform.processor() or platform.machine()}, {memory_gb()} GB",
         "cases": f"{size[0]} at {size[1]} mm, {shape_of(options.inputs)} voxels",
         "steps": found,
@@ -459,6 +502,15 @@ def report(options: argparse.Namespace, folder: Path) -> None:
     print(markdown(about))
 
 
+def command_line(options: argparse.Namespace) -> str:
+    """What made the figures; where the real cases lie is nobody's business."""
+    real = " --real FOLDER" if options.real else ""
+    return (
+        f"python Testing/benchmarks/batch.py --cases {options.cases} --naive {options.naive} "
+        f"--cores {options.cores}{real}"
+    )
+
+
 def markdown(about: dict[str, Any]) -> str:
     head = (
         "| | cases | cases a minute | times the shell loop | core seconds a case | highest memory, MB "
@@ -467,9 +519,9 @@ def markdown(about: dict[str, Any]) -> str:
     body = [head, "|---|---:|---:|---:|---:|---:|---:|---|"]
     base = about["steps"].get("naive_processes", {}).get("cases_per_minute", float("nan"))
     for name, found in about["steps"].items():
-        if name in ("dask_overhead", "durable", "kills"):
-            continue  # not cases a minute
-        what = "" if "same_as_batch" not in found else "the same" if found["same_as_batch"] else "DIFFERS"
+        if "cases_per_minute" not in found or name in ("dask_overhead", "durable"):
+            continue  # no batches
+        what = output_in_words(found)
         body.append(
             f"| {(STEPS[name].__doc__ or name).splitlines()[0]} | {found['cases']} "
             f"| {found['cases_per_minute']:.1f} | {found['cases_per_minute'] / base:.2f} "
@@ -494,22 +546,36 @@ def markdown(about: dict[str, Any]) -> str:
     return "\n".join(["# Batches", "", words, "", *body, "", *extra, "", "![memory](batch.png)"]) + "\n"
 
 
+def output_in_words(found: dict[str, Any]) -> str:
+    """Whether all files, but for seconds, are those of the first batch."""
+    if "differs_from_batch" not in found:
+        return ""
+    return f"{len(found['differs_from_batch'])} files DIFFER" if found["differs_from_batch"] else "the same"
+
+
 def killed_in_words(found: dict[str, Any]) -> str:
-    done = found["cases_done_at_kills"]
+    done = [kill["done"] for kill in found["at_kills"]]
     return (
         f"kill -9 of a batch of {found['cases']} cases and all its processes at {found['kills']} random "
-        f"moments ({done[0]} to {done[-1]} cases done), resumed each time: of {found['files']} files of the "
-        f"undisturbed output {len(found['differ'])} differ in more than seconds, and "
-        f"{len(found['done_twice'])} cases were done twice."
+        f"moments ({min(done)} to {max(done)} cases done; {found['kills_in_mid_work']} while it was grading, "
+        f"the others while it started or ended), resumed each time, in {found['rounds']} batches from first to "
+        f"last case: of {found['files']} files of the undisturbed output {len(found['differ'])} differ in more "
+        f"than seconds, and {len(found['done_twice'])} cases were done twice."
     )
 
 
 def on_paper(steps: dict[str, Any]) -> list[str]:
     """What 100,000 cases take, from what was measured."""
-    if not {"batch", "dask_overhead", "durable"} <= set(steps):
+    if not {"batch", "dask_overhead", "durable", "around"} <= set(steps):
         return []
-    cases = 100_000
-    batch_ms = steps["dask_overhead"]["milliseconds_per_task"] + steps["durable"]["milliseconds_per_case"]
+    cases, own = 100_000, steps["around"]["milliseconds_per_case"]
+    each = {
+        "Dask's share": steps["dask_overhead"]["milliseconds_per_task"],
+        "looking up the files": own["fingerprints"],
+        "making the case durable": steps["durable"]["milliseconds_per_case"],
+    }
+    once = {"listing": own["listing"], "reading the journal": own["journal"], "table and page": own["page"]}
+    batch_ms, once_ms = sum(each.values()), sum(once.values())
     sizes = {"cases like these": steps["batch"], "cases of 1 mm with skull": steps.get("full_size")}
     rows = [
         "## 100,000 cases on paper",
@@ -520,17 +586,28 @@ def on_paper(steps: dict[str, Any]) -> list[str]:
     for name, found in sizes.items():
         if found:
             hours = found["cpu_seconds_per_case"] * cases / 3600
-            rows.append(
-                f"| {name} | {hours:.0f} | {hours / 16:.1f} h | {max(hours / 320, batch_ms / 36):.1f} h |"
-            )
+            around_h = once_ms * cases / 3.6e6
+            busiest = [max(hours / cores, batch_ms * cases / 3.6e6) + around_h for cores in (16, 320)]
+            rows.append(f"| {name} | {hours:.0f} | {busiest[0]:.1f} h | {busiest[1]:.1f} h |")
     feeds = 1000 * steps["batch"]["cpu_seconds_per_case"] / batch_ms
+    megabytes = steps["around"]["input_mb_per_case"]
     return [
         *rows,
         "",
-        f"The batch itself takes {batch_ms:.1f} ms a case (Dask's share and making the case durable), "
-        f"{batch_ms * cases / 3.6e6:.1f} h for all: it can feed about {feeds:.0f} cores with cases like these. "
-        "Beyond that it is the limit, and the cohort is better cut into several batches.",
+        f"The batch itself takes {batch_ms:.1f} ms a case ({_parts(each)}), "
+        f"{batch_ms * cases / 3.6e6:.1f} h for all, while others grade, and {once_ms:.2f} ms a case before and "
+        f"after ({_parts(once)}). It can feed about {feeds:.0f} cores with cases like these. Beyond that it is "
+        "the limit, and the cohort is better cut into several batches.",
+        "",
+        f"Not in it: the disk that the images come from ({megabytes:.1f} MB a case here, so that 320 cores "
+        f"read {320 * megabytes / steps['batch']['cpu_seconds_per_case']:.0f} MB/s; a case of another size "
+        "reads its own), folders and files that are not in the page cache or lie on a network, evaluation "
+        "against known grades, and starting the workers.",
     ]
+
+
+def _parts(milliseconds: dict[str, float]) -> str:
+    return ", ".join(f"{what} {value:.2f}" for what, value in milliseconds.items())
 
 
 def plot(found: dict[str, Any], path: Path) -> None:

@@ -4,8 +4,10 @@
 
     python Testing/benchmarks/batch_kill.py INPUT --work FOLDER [--kills 20] [--workers N] [--seed 0]
 
-Each kill comes after a random number of seconds and takes the batch and all that it started, as a reboot does.
-Ends with status 1 where a file differs in more than its seconds, or a reported case was done again.
+Each kill takes the batch and all that it started, as a reboot does. Most come a random time after the run has
+made its first case durable, every fourth a random time after its start. A run that ends before its kill is no
+kill: its output is compared, and the next one begins anew. Ends with status 1 where a file differs in more than
+its seconds, or a reported case was done again; with a message where a run ends otherwise than the undisturbed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
@@ -35,28 +39,76 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write what was found into this file")
     options = parser.parse_args()
-    out, whole = options.work / "killed", options.work / "whole"
-    shutil.rmtree(out, ignore_errors=True)
-    if not (whole / "cohort.html").is_file():
-        shutil.rmtree(whole, ignore_errors=True)
-        seconds = finish(options, whole)
-        (options.work / "seconds.json").write_text(json.dumps(seconds))
-    seconds = json.loads((options.work / "seconds.json").read_text())
-    draw = random.Random(options.seed)
-    done = []
-    for kill in range(1, options.kills + 1):
-        # a start takes its time, so that a share of the whole run's seconds also hits starts and ends
-        wait = draw.uniform(0.2, max(2.2 * seconds / options.kills, 8.0))
-        done.append(disturb(options, out, wait))
-        print(f"kill {kill} after {wait:.1f} s: {done[-1]} cases done", flush=True)
-    finish(options, out)
-    wrong = differences(whole, out)
-    twice = reported_twice(out)
-    print(f"{len(wrong)} files differ: {wrong[:5]}; {len(twice)} cases done twice: {twice[:5]}")
+    options.work.mkdir(parents=True, exist_ok=True)
+    whole = undisturbed(options)
+    found = killed_again_and_again(options, whole)
+    print(json.dumps({key: value for key, value in found.items() if key != "at_kills"}))
     if options.json:
-        found = {"kills": options.kills, "cases_done_at_kills": done, "files": len(contents(whole))}
-        options.json.write_text(json.dumps({**found, "differ": wrong, "done_twice": twice}))
-    return 1 if wrong or twice else 0
+        options.json.write_text(json.dumps(found))
+    return 1 if found["differ"] or found["done_twice"] else 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its status, None where it was killed; cases that were done before it and at its end."""
+
+    status: int | None
+    before: int
+    done: int
+    seconds: float
+
+    def isMidWork(self, cases: int) -> bool:
+        """Whether it was killed after its own first case and before the last of all."""
+        return self.status is None and self.before < self.done < cases
+
+
+def undisturbed(options: argparse.Namespace) -> Ended:
+    """The run to compare with, and how it ended; it is done once."""
+    whole, kept = options.work / "whole", options.work / "whole.json"
+    if not (kept.is_file() and (whole / "cohort.html").is_file()):
+        shutil.rmtree(whole, ignore_errors=True)
+        kept.write_text(json.dumps(asdict(run(options, whole, None, False))))
+    return Ended(**json.loads(kept.read_text()))
+
+
+def killed_again_and_again(options: argparse.Namespace, whole: Ended) -> dict[str, Any]:
+    out, draw = options.work / "killed", random.Random(options.seed)
+    shutil.rmtree(out, ignore_errors=True)
+    kills: list[Ended] = []
+    wrong: set[str] = set()
+    twice: set[str] = set()
+    rounds = 1
+    while len(kills) < options.kills:
+        at_start = len(kills) % 4 == 3
+        share = whole.seconds / max(options.kills, 1)
+        ended = run(options, out, draw.uniform(0.2, 8.0) if at_start else draw.uniform(0.0, share), at_start)
+        if ended.status is None:
+            kills.append(ended)
+            print(f"kill {len(kills)} after {ended.seconds:.1f} s: {ended.done} cases done", flush=True)
+            continue
+        rounds += 1
+        note(options, out, ended, whole, wrong, twice)
+        shutil.rmtree(out)
+    note(options, out, run(options, out, None, False), whole, wrong, twice)
+    return {
+        "kills": len(kills),
+        "kills_in_mid_work": sum(kill.isMidWork(whole.done) for kill in kills),
+        "rounds": rounds,
+        "files": len(contents(options.work / "whole")),
+        "differ": sorted(wrong),
+        "done_twice": sorted(twice),
+        "at_kills": [asdict(kill) for kill in kills],
+    }
+
+
+def note(
+    options: argparse.Namespace, out: Path, ended: Ended, whole: Ended, wrong: set[str], twice: set[str]
+) -> None:
+    """What is wrong with the output of a batch that came to its end."""
+    if ended.status != whole.status:
+        raise SystemExit(f"a resumed batch ended with {ended.status}, the undisturbed one with {whole.status}")
+    wrong.update(differences(options.work / "whole", out))
+    twice.update(reported_twice(out))
 
 
 def command(options: argparse.Namespace, out: Path) -> list[str]:
@@ -68,22 +120,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading")}
 
 
-def finish(options: argparse.Namespace, out: Path) -> float:
-    start = time.monotonic()
-    done = subprocess.run(command(options, out), env=environment(), stdout=subprocess.DEVNULL, check=False)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"the batch ended with {done.returncode}")
-    return time.monotonic() - start
-
-
-def disturb(options: argparse.Namespace, out: Path, wait: float) -> int:
+def run(options: argparse.Namespace, out: Path, wait: float | None, at_start: bool) -> Ended:
+    """One run, killed ``wait`` seconds after its start or after its first case; None lets it end by itself."""
+    before, begun = cases_in(out), time.monotonic()
     process = subprocess.Popen(
         command(options, out), env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
     )
+    while wait is not None and not at_start and process.poll() is None and cases_in(out) == before:
+        time.sleep(0.01)
     try:
-        process.wait(wait)
+        status: int | None = process.wait(wait)
     except subprocess.TimeoutExpired:
         kill_tree(process)
+        status = None
+    if status not in (None, 0, 1):
+        raise SystemExit(f"the batch ended with {status}")
+    return Ended(status, before, cases_in(out), time.monotonic() - begun)
+
+
+def cases_in(out: Path) -> int:
+    """Cases that are done, by the journal's lines."""
     journal = out / "journal.jsonl"
     return journal.read_bytes().count(b"\n") if journal.is_file() else 0
 

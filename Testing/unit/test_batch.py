@@ -27,7 +27,7 @@ from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome
 from GliomaGradingLib.errors import GliomaGradingError, UsageError
 
 NAMES = [f"case_{number:02d}" for number in range(6)]
-MODEL = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA}
+MODEL = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA, "device": "cpu"}
 
 
 class Instant:
@@ -196,6 +196,7 @@ def test_what_is_not_ours_is_never_overwritten(source, tmp_path):
     ("runner", "settings", "words"),
     [
         (Instant(model={**MODEL, "sha256": "6" * 64}), Settings(), "bundle stub 1 .sha256 555"),
+        (Instant(model={**MODEL, "device": "cuda"}), Settings(), "made with device cpu, and now it is cuda"),
         (Instant(), Settings(vote="soft"), "--vote majority, and now it is soft"),
         (Instant(), Settings(maskLabels=(1, 4)), r"--mask-labels None, and now it is \[1, 4\]"),
         (Instant(), Settings(register="never"), "--register"),
@@ -239,6 +240,18 @@ def test_a_failed_case_is_tried_again_when_mended_or_asked_for(source, tmp_path)
     assert [row["status"] for row in table(tmp_path / "out")] == ["graded"] * 6
 
 
+def test_trying_failed_cases_again_is_not_starting_anew(source, tmp_path, capsys):
+    from GliomaGradingLib import cli
+
+    grade(source, tmp_path / "out")
+    before = without_seconds(tmp_path / "out")
+    words = ["batch", str(source), "--output", str(tmp_path / "out"), "--overwrite", "--retry-failed"]
+    assert cli.main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: --overwrite and --retry-failed are given: give --retry-failed alone to keep")
+    assert without_seconds(tmp_path / "out") == before
+
+
 def test_a_removed_result_is_graded_again(source, tmp_path):
     grade(source, tmp_path / "out")
     (tmp_path / "out" / "cases" / "case_03" / "result.json").unlink()
@@ -258,6 +271,62 @@ def test_the_fingerprint_sees_size_time_and_every_file_of_a_series(tmp_path):
     os.utime(series / "1.dcm", ns=(0, 1))
     assert len({before, more, fingerprint(files), fingerprint({"T2": series})}) == 4
     assert fingerprint({"T1": tmp_path / "absent"}) != fingerprint({})
+
+
+def test_other_labels_of_a_mask_are_another_input(source, tmp_path):
+    def manifest(labels):
+        files = ",".join(f"in/case_01/case_01_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg"))
+        (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask,mask_labels\na,{files},{labels}\n")
+
+    manifest("1 4")
+    grade(tmp_path / "list.csv", tmp_path / "out")
+    manifest("1")
+    with pytest.raises(UsageError, match="the input of a has changed since it was graded"):
+        grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
+    manifest("4 1")
+    assert grade(tmp_path / "list.csv", tmp_path / "out", resume=True)[0].earlier == 1
+
+
+def test_another_file_of_the_same_name_size_and_time_is_another_input(tmp_path):
+    names = ("t1", "t2", "flair", "seg")
+    for place in ("one", "two"):
+        for name in names:
+            path = tmp_path / place / f"{name}.nii"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"\7" if place == "one" else b"\1")
+            os.utime(path, ns=(5, 5))
+    header = "case,t1,t2,flair,mask\n"
+    (tmp_path / "list.csv").write_text(header + "a," + ",".join(f"one/{name}.nii" for name in names))
+    grade(tmp_path / "list.csv", tmp_path / "out")
+    (tmp_path / "list.csv").write_text(header + "a," + ",".join(f"two/{name}.nii" for name in names))
+    with pytest.raises(UsageError, match="the input of a has changed since it was graded"):
+        grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
+
+
+def test_a_cohort_that_was_moved_as_a_whole_is_the_same_input(source, tmp_path):
+    grade(source, tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    moved = source.rename(tmp_path / "elsewhere" / "moved")
+    assert grade(moved, tmp_path / "out", resume=True)[0].earlier == 6
+
+
+def test_a_study_that_is_for_every_sequence_is_looked_through_once(tmp_path, monkeypatch):
+    (tmp_path / "study" / "s1" / "deep").mkdir(parents=True)
+    for number in range(5):
+        (tmp_path / "study" / "s1" / "deep" / f"{number}.dcm").touch()
+    looked, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked.append(Path(path).name) or scandir(path))
+    all_four = fingerprint(dict.fromkeys(("T1", "T2", "FLAIR", "mask"), tmp_path / "study"))
+    assert looked == ["study", "s1", "deep"]
+    assert fingerprint(dict.fromkeys(("T1", "T2", "FLAIR"), tmp_path / "study")) != all_four
+
+
+def test_a_batch_of_an_earlier_form_is_refused_as_such(source, tmp_path):
+    grade(source, tmp_path / "out")
+    path = tmp_path / "out" / "batch.json"
+    path.write_text(path.read_text().replace("glioma-grading/batch/2", "glioma-grading/batch/1"))
+    with pytest.raises(UsageError, match=r"the earlier batch cannot be read .it is not of schema"):
+        grade(source, tmp_path / "out", resume=True)
 
 
 # The journal
@@ -372,11 +441,80 @@ def test_a_disk_too_full_for_a_result_leaves_no_part_of_it(source, tmp_path, mon
     assert list((tmp_path / "out" / "cases").iterdir()) == []
 
 
+@pytest.mark.parametrize("what", ["batch.json", "cases", "journal.jsonl"])
+def test_a_batch_that_ends_in_its_first_moments_is_in_nobodys_way(source, tmp_path, monkeypatch, what):
+    """As a kill or a full disk ends it, just before something of the folder is made."""
+    from GliomaGradingLib.cohort import store
+
+    def ends(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    mkdir = Path.mkdir
+    if what == "batch.json":
+        monkeypatch.setattr(store, "write_atomically", ends)
+    elif what == "cases":
+        monkeypatch.setattr(Path, "mkdir", lambda p, **o: ends() if p.name == "cases" else mkdir(p, **o))
+    else:
+        monkeypatch.setattr(store.journal, "Journal", ends)
+    with pytest.raises(UsageError, match="No space left"):
+        grade(source, tmp_path / "out")
+    monkeypatch.undo()
+    assert grade(source, tmp_path / "out", resume=True)[0].graded == 6
+
+
+def test_only_leftovers_of_this_program_are_swept(source, tmp_path):
+    grade(source, tmp_path / "out")
+    out = tmp_path / "out"
+    theirs = [out / ".download.part", out / "cases" / ".tree.part", out / ".x.0123456789AB.part"]
+    ours = [out / ".results.csv.0123456789ab.part", out / "cases" / ".case_01.fedcba987654.part"]
+    for path in (*theirs, *ours):
+        path.mkdir()
+        (path / "file").write_text("content")
+    grade(source, out, resume=True)
+    assert [path.exists() for path in theirs] == [True] * 3
+    assert [path.exists() for path in ours] == [False] * 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows opens no folders")
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EINVAL])
+def test_a_folder_that_cannot_be_flushed(source, tmp_path, monkeypatch, code):
+    """A broken or full disk ends the batch; a file system that does not know how is no reason to."""
+    fsync = os.fsync
+
+    def failing(descriptor):
+        if (tmp_path / "out" / "cases").is_dir() and Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    if code == errno.EINVAL:
+        assert grade(source, tmp_path / "out")[0].graded == 6
+        return
+    with pytest.raises(GliomaGradingError, match=os.strerror(code)):
+        grade(source, tmp_path / "out")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows opens no folders")
+def test_every_new_folder_above_the_results_is_flushed(source, tmp_path, monkeypatch):
+    from GliomaGradingLib.cohort import store
+
+    flushed = []
+    monkeypatch.setattr(store, "sync_folder", flushed.append)
+    Store(tmp_path / "new" / "out").close()
+    assert flushed == [tmp_path / "new", tmp_path]
+
+
 # The grading process
 
 
 def local(settings):
     return LocalRunner(settings, engine=ENGINE, environment=ENVIRONMENT)
+
+
+def test_the_device_that_the_models_came_to_is_kept(source, tmp_path):
+    runner = local(Settings())
+    assert runner.start() == MODEL
+    runner.close()
 
 
 def test_no_case_stops_the_batch(tmp_path):

@@ -14,7 +14,7 @@ from GliomaGradingLib.cohort import child
 from GliomaGradingLib.cohort.child import FileGrader
 from GliomaGradingLib.cohort.work import Settings, Task
 from GliomaGradingLib.export import dicom_outputs, folder
-from GliomaGradingLib.export.dicom_outputs import Written
+from GliomaGradingLib.export.dicom_outputs import DicomFiles
 from GliomaGradingLib.grading import Graded
 
 
@@ -24,11 +24,11 @@ def grader(monkeypatch):
     made = FileGrader()
     made._engine = SimpleNamespace(grader=SimpleNamespace(explain=lambda graded: "why", bundle="bundle"))
 
-    def report(place, graded, bundle, explanation):
+    def report(graded, bundle, explanation):
         told = [bundle, explanation, [warning.code for warning in graded.result.warnings]]
-        (place / "report.html").write_text(json.dumps(told))
+        return {"report.html": json.dumps(told).encode()}
 
-    monkeypatch.setattr(folder, "write_result_folder", report)
+    monkeypatch.setattr(folder, "result_files", report)
     return made
 
 
@@ -51,18 +51,15 @@ def test_nothing_is_explained_where_nobody_asked(grader):
 
 
 def test_dicom_files_have_the_explanation_and_no_report_comes_with_them(grader, monkeypatch):
-    def write(graded, place, explanation):
-        (place / "result.dcm").write_text(explanation)
-        return Written((place / "result.dcm",))
-
-    monkeypatch.setattr(dicom_outputs, "write_dicom_outputs", write)
+    made = lambda graded, explanation: DicomFiles({"result.dcm": explanation.encode()})  # noqa: E731
+    monkeypatch.setattr(dicom_outputs, "dicom_result_files", made)
     changed, files = grader._extras(graded(), message(dicom=True))
     assert files == {"result.dcm": b"why"} and changed.result.warnings == ()
 
 
 def test_why_there_is_no_dicom_output_is_a_warning_of_result_and_report(grader, monkeypatch):
-    problem = Written(problem="no DICOM output: the sequences are not of one patient")
-    monkeypatch.setattr(dicom_outputs, "write_dicom_outputs", lambda *_: problem)
+    problem = DicomFiles(problem="no DICOM output: the sequences are not of one patient")
+    monkeypatch.setattr(dicom_outputs, "dicom_result_files", lambda *_: problem)
     before = graded()
     changed, files = grader._extras(before, message(dicom=True, reports=True))
     (warning,) = changed.result.warnings

@@ -125,6 +125,7 @@ def idle(cluster, monkeypatch):
     """A runner that is connected, with tasks that need no grading process."""
     runner = DaskRunner(Settings(), scheduler=cluster[0])
     runner._connect()
+    runner._client.wait_for_workers(1, timeout=30)
     yield runner
     runner.close()
 
@@ -183,6 +184,63 @@ def test_a_task_that_raises_is_the_fault_of_its_case_or_worker(idle, monkeypatch
     idle.submit(tasks(1)[0])
     (outcome,) = collected(idle, 1)
     assert outcome.mayRetry and "ZeroDivisionError" in outcome.error
+
+
+def test_workers_lost_under_a_case_read_the_same_each_time(idle):
+    """The exception has a random key and a worker's address."""
+    from types import SimpleNamespace
+
+    error = distributed.KilledWorker("grade-0-5a1d", SimpleNamespace(address="tcp://10.0.0.7:4711"), 1)
+    future = SimpleNamespace(key="k", status="error", result=raising(error), cancelled=lambda: False)
+    idle._given["k"] = future, tasks(1)[0]
+    (outcome,) = idle._outcomes([future])
+    assert (outcome.error, outcome.mayRetry) == ("the Dask workers that graded it were lost", True)
+
+
+def raising(error):
+    def raises():
+        raise error
+
+    return raises
+
+
+@pytest.mark.parametrize(("status", "is_lost"), [("finished", True), ("error", False)])
+def test_a_connection_that_breaks_before_the_result_is_fetched_is_no_fault_of_the_case(idle, status, is_lost):
+    """It is one of the case where the task itself has raised it."""
+    from types import SimpleNamespace
+
+    error = distributed.comm.CommClosedError("in <TCP>: Stream is closed")
+    future = SimpleNamespace(key="k", status=status, result=raising(error), cancelled=lambda: False)
+    assert isinstance(idle._answer(future), BatchStopped) == is_lost
+
+
+def test_a_client_that_has_closed_meanwhile_is_a_scheduler_that_is_gone(idle):
+    idle._lookAgain = 0.0
+    idle._client.close()
+    with pytest.raises(BatchStopped, match="the Dask scheduler is gone"):
+        _ = idle.window
+
+
+def test_the_grading_processes_of_a_killed_batch_end_when_the_next_begins(cluster):
+    address, _processes = cluster
+    alive, killed, following = (on(address, Settings()) for _ in range(3))
+    alive.start()
+    killed.start()
+    killed._client.close()  # as the scheduler sees a client that was killed
+    following.start()
+    names = following._client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.worker_plugins])
+    plugins = sorted(name for name in names if name.startswith("glioma-grading-"))
+    assert plugins == sorted([alive._key, following._key])
+    known = following._client.run(gradings)
+    assert known and all(sorted(keys) == plugins for keys in known.values())
+    for runner in (alive, following):
+        runner.close()
+
+
+def gradings():
+    from GliomaGradingLib.cohort.dask_runner import _gradings
+
+    return list(_gradings)
 
 
 def test_a_worker_that_knows_nothing_of_the_batch_is_a_fault_of_the_machine(monkeypatch):

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from batch_stub import make_cohort
 from GliomaGradingLib import cli
+from GliomaGradingLib.cli.prepare import _one_scan_a_patient
 from GliomaGradingLib.cohort import duplicates
 from GliomaGradingLib.cohort.headers import with_headers_checked
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.cohort.run import Job, list_cases
 from GliomaGradingLib.cohort.work import fingerprint
+from GliomaGradingLib.dicom_series import find_series, only_series
+from GliomaGradingLib.dicom_study import pick_series, resolve
+from GliomaGradingLib.errors import CaseError
+from layout_trees import tree
 from test_batch import Instant, grade, table
 
 PATIENTS = "several cases of one patient, by its id: "
 COPIES = "the same images under several names, each of which is graded: "
 
 
-def notices(source: Path) -> list[str]:
-    return list(list_cases(Job(source, source / "out")).notices)
+def notices(source: Path, isDryRun: bool = True) -> list[str]:
+    return list(list_cases(Job(source), isDryRun).notices)
 
 
 # DICOM headers
@@ -125,17 +131,24 @@ def test_a_changed_file_below_a_study_folder_changes_its_fingerprint(studies, tm
 # Twice
 
 
-def test_a_copied_case_is_named_by_dry_run_and_batch_and_graded_under_both_names(tmp_path, capsys):
+def test_a_copied_case_is_named_by_the_dry_run_and_graded_under_both_names(tmp_path, capsys, monkeypatch):
     source = make_cohort(tmp_path / "in", ["anna", "bert", "carl"])
     shutil.copytree(source / "bert", source / "dora")
     for path in (source / "dora").iterdir():
         path.rename(path.with_name(path.name.replace("bert", "dora")))
-    assert notices(source) == [COPIES + "bert = dora"]
     assert cli.main(["batch", str(source), "--dry-run"]) == 0
     assert f"Note       {COPIES}bert = dora" in capsys.readouterr().out
+    monkeypatch.setattr(duplicates, "same_images", lambda cases: pytest.fail("a batch compared contents"))
     grade(source, tmp_path / "out", Instant())
     assert [row["case"] for row in table(tmp_path / "out")] == ["anna", "bert", "carl", "dora"]
     assert len(list((tmp_path / "out" / "cases").iterdir())) == 4
+
+
+def test_a_batch_tells_of_files_that_are_named_twice(tmp_path):
+    source = make_cohort(tmp_path / "in", ["anna", "bert", "carl"])
+    (source / "dora").symlink_to(source / "bert")
+    grade(source, tmp_path / "out", Instant())
+    assert notices(source, isDryRun=False) == [COPIES + "bert = dora"]
     assert COPIES + "bert = dora" in (tmp_path / "out" / "cohort.html").read_text(encoding="utf-8")
 
 
@@ -174,19 +187,88 @@ def test_several_cases_of_one_patient_are_told(tmp_path):
     assert notices(tmp_path / "list.csv") == [PATIENTS + "a, c"]
 
 
-def test_cases_of_one_name_in_two_folders_keep_two_names_and_are_told(tmp_path):
+def test_cases_of_one_name_in_two_folders_are_two_patients(tmp_path):
+    """Who counts his patients from one at each site has as many patients as folders."""
     for site in ("siteA", "siteB"):
         make_cohort(tmp_path / "in" / site, ["p1"])
     (tmp_path / "in" / "siteB" / "p1" / "p1_t1.nii.gz").write_bytes(b"\7")
-    assert notices(tmp_path / "in")[-1] == PATIENTS + "siteA_p1, siteB_p1"
+    assert notices(tmp_path / "in") == [
+        "2 cases shared their name with another and are called after their folders"
+    ]
+    cohort = find_cohort(tmp_path / "in")
+    assert [(e.case, e.patient) for e in cohort.cases] == [("siteA_p1", "siteA_p1"), ("siteB_p1", "siteB_p1")]
+    graded = replace(cohort, cases=tuple(replace(entry, grade="LGG") for entry in cohort.cases))
+    assert [entry.case for entry in _one_scan_a_patient(graded)] == ["siteA_p1", "siteB_p1"]
+
+
+def test_a_name_that_a_data_set_gives_is_one_patient_in_every_folder(tmp_path):
+    for site, scan in (("x", "BraTS-GLI-00008-000"), ("y", "BraTS-GLI-00008-001")):
+        tree(tmp_path, f"{site}/{scan}/{scan}-{{t1n,t2w,t2f,seg}}.nii.gz")
+    assert [e.patient for e in find_cohort(tmp_path).cases] == ["BraTS-GLI-00008"] * 2
 
 
 def test_dicom_studies_of_one_patient_are_told_without_saying_who_it_is(studies, tmp_path):
     for number in (1, 2):
         _rename_study(shutil.copytree(studies / "good", tmp_path / f"v{number}"), f"1.2.3.{number}", "PAT-77")
-    (told,) = notices(tmp_path)
-    assert told == PATIENTS + "v1, v2"
-    assert all("PAT-77" not in entry.patient for entry in find_cohort(tmp_path).cases)
+    _rename_study(shutil.copytree(studies / "good", tmp_path / "w"), "1.2.3.7", "PAT-78")
+    assert notices(tmp_path, isDryRun=False) == [PATIENTS + "v1, v2"]
+    patients = [entry.patient for entry in find_cohort(tmp_path).cases]
+    assert patients == ["patient 1", "patient 1", "patient 2"]  # no digest: ids may be guessed, one by one
+
+
+def test_errors_do_not_tell_what_a_series_is_called(studies, tmp_path):
+    """A description is free text, and an error lands in results.csv."""
+    import pydicom
+
+    study = shutil.copytree(studies / "maskless", tmp_path / "a")
+    for path in study.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesDescription += " Plantagenet"
+        dataset.save_as(path)
+    with pytest.raises(CaseError, match=r"no tumour mask .*series 4: T2, 80 files") as caught:
+        pick_series(study)
+    assert "Plantagenet" not in str(caught.value)
+    (study / "both").mkdir()
+    for path in (*(study / "s3").iterdir(), *(study / "s4").iterdir()):
+        path.rename(study / "both" / f"{path.parent.name}{path.name}")
+    with pytest.raises(
+        CaseError, match=r"no FLAIR, there are 2 DICOM series .series .: T., 80 files"
+    ) as caught:
+        resolve({**dict.fromkeys(("T1", "T2", "FLAIR"), study / "both"), "mask": study / "none"})
+    assert "Plantagenet" not in str(caught.value)
+    with pytest.raises(CaseError, match=r"there are 2 DICOM series .series .") as caught:
+        only_series(study, find_series(study / "both").series)
+    assert "Plantagenet" not in str(caught.value)
+
+
+# Results inside the input
+
+
+@pytest.mark.parametrize("place", ["in/out", "in"])
+def test_results_inside_the_input_take_no_part(studies, tmp_path, place):
+    """DICOM objects among results are none of its cases, and lend their names to none."""
+    source = tmp_path / "in"
+    for number, name in enumerate(("anna", "bert"), 1):
+        _rename_study(shutil.copytree(studies / "good", source / name), f"1.2.3.{number}", f"PAT-{number}")
+    results = tmp_path / place / "cases" / "anna"
+    shutil.copytree(studies / "good", results)
+    (tmp_path / place / "batch.json").write_text("{}")
+    cohort = list_cases(Job(source, tmp_path / place))
+    assert [entry.case for entry in cohort.cases] == ["anna", "bert"]
+    assert not [item for item in cohort.skipped if results.parent in (item.path, *item.path.parents)]
+    assert len(list_cases(Job(source)).cases) == 3  # nobody has said that these are results
+
+
+def test_a_folder_called_cases_is_input_where_there_is_no_batch(tmp_path):
+    make_cohort(tmp_path / "cases", ["anna", "bert"])
+    assert [entry.case for entry in list_cases(Job(tmp_path, tmp_path)).cases] == ["anna", "bert"]
+
+
+def test_a_dry_run_without_output_lists_the_folder_it_is_started_in(tmp_path, monkeypatch, capsys):
+    make_cohort(tmp_path / "in", ["anna", "bert"])
+    monkeypatch.chdir(tmp_path / "in" / "bert")
+    assert cli.main(["batch", "..", "--dry-run"]) == 0
+    assert "Cases      2: 2 complete" in capsys.readouterr().out
 
 
 def test_a_long_list_of_duplicates_is_cut(tmp_path):

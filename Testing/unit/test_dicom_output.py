@@ -16,13 +16,17 @@ import pytest
 from GliomaGradingLib import cli
 from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.explanation import Explanation
-from GliomaGradingLib.export import dicom_codes, tables
-from GliomaGradingLib.export.dicom_outputs import OVERLAY, REPORT, write_dicom_outputs
+from GliomaGradingLib.export import dicom_codes, dicom_report, drawing, folder, tables
+from GliomaGradingLib.export.dicom_outputs import OVERLAY, REPORT, DicomFiles, dicom_result_files
+from GliomaGradingLib.export.dicom_overlay import CELL, LEGEND, STRIP, pictures
+from GliomaGradingLib.export.folder import write_result_folder
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.result import GradeResult, Notice, Vote
 from GliomaGradingLib.slices import InputForm, prepare
 from GliomaGradingLib.words import DISCLAIMER, SEQUENCES
+from PIL import Image, ImageDraw
 from small_head import arrays, volumes
 
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install 'glioma-grading[dicom]')")
@@ -59,6 +63,13 @@ def graded(case: Case) -> Graded:
     return Graded(result, case, stack)
 
 
+def write_dicom(of: Graded, folder: Path, explanation: Explanation | None = None) -> DicomFiles:
+    """The DICOM outputs of a case in a folder, or why there are none."""
+    made = dicom_result_files(of, explanation)
+    write_result_folder(folder, made.contents)
+    return made
+
+
 def explanation(of: Graded) -> Explanation:
     maps = np.zeros((3, 20, 32, 32), np.float32)
     maps[0, :, 8:24, 8:16], maps[0, :, 8:24, 16:24] = 2, -2  # T1: for HGG on one side, for LGG on the other
@@ -80,8 +91,8 @@ def done(study: Path) -> Graded:
 @pytest.fixture(scope="module")
 def written(done: Graded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("written")
-    written = write_dicom_outputs(done, folder, explanation(done))
-    assert written.paths == (folder / REPORT, folder / OVERLAY) and written.problem == ""
+    written = write_dicom(done, folder, explanation(done))
+    assert list(written.contents) == [REPORT, OVERLAY] and written.problem == ""
     return folder
 
 
@@ -227,7 +238,7 @@ def test_private_codes_are_declared_and_all_others_are_not_private(report):
 
 def test_a_lgg_is_low_grade(done, tmp_path):
     result = replace(done.result, grade="LGG", decision="LGG")
-    write_dicom_outputs(replace(done, result=result), tmp_path)
+    write_dicom(replace(done, result=result), tmp_path)
     tumour = groups(pydicom.dcmread(tmp_path / REPORT))[0]
     for concept in (dicom_codes.PREDICTED_GRADE, dicom_codes.DECISION):
         assert value(named(tumour, concept)[0]) == ("1155708003", "SCT")
@@ -238,7 +249,7 @@ def test_a_mask_of_two_segments_is_referred_to_as_a_whole(study, tmp_path):
     halves["oedema"][:, :, :60], halves["core"][:, :, 60:] = 0, 0
     mask = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", halves)
     case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
-    assert write_dicom_outputs(graded(case), tmp_path).problem == ""
+    assert write_dicom(graded(case), tmp_path).problem == ""
     report = pydicom.dcmread(tmp_path / REPORT)
     uid = pydicom.dcmread(mask, stop_before_pixels=True).SOPInstanceUID
     images = [
@@ -252,7 +263,7 @@ def test_a_mask_of_two_segments_is_referred_to_as_a_whole(study, tmp_path):
 def test_an_enhanced_series_is_referred_to_by_frames(study, tmp_path):
     flair = maker.enhanced(tmp_path / "flair.dcm")
     case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=flair, mask=study / "seg")
-    assert write_dicom_outputs(graded(case), tmp_path).problem == ""
+    assert write_dicom(graded(case), tmp_path).problem == ""
     images = [i for _p, i in walk(groups(pydicom.dcmread(tmp_path / REPORT))[3]) if i.ValueType == "IMAGE"]
     (reference,) = (item.ReferencedSOPSequence[0] for item in images)
     frames = list(reference.ReferencedFrameNumber)
@@ -276,7 +287,7 @@ def test_the_slices_are_a_colour_capture_in_the_same_study(overlay, report, done
 
 def test_evidence_is_coloured_where_it_is(overlay):
     frame = overlay.pixel_array[10].astype(int)
-    heated = frame[frame.shape[0] // 2 : -30]
+    heated = frame[frame.shape[0] // 2 : -2 * STRIP - 4]
     warmth = heated[..., 0] - heated[..., 2]
     t1, flair = warmth[:, :256], warmth[:, 512:]
     # where its evidence is, T1 is orange on one side and blue on the other; the FLAIR has none
@@ -290,8 +301,22 @@ def test_research_use_only_is_in_every_frame(overlay):
     assert ((strips[..., 0] > 180) & (strips[..., 2] < 140)).sum(axis=(1, 2)).min() > 200
 
 
+def test_what_the_colours_mean_is_burned_in_below_them(done):
+    for word in ("orange towards HGG", "blue towards LGG", "not a localisation", "research use only"):
+        assert word in LEGEND
+    assert drawing.font(13).getlength(LEGEND) < 3 * CELL - 12
+    display = folder.display_of(done)
+    plain, coloured = (next(iter(pictures(done.result, display, e))) for e in (None, explanation(done)))
+    height = plain.height - 2 * STRIP
+    assert coloured.height == 2 * height + 3 * STRIP + coloured.height % 2
+    wanted = Image.new("RGB", (3 * CELL, STRIP), drawing.GROUND)
+    drawing.write_text(ImageDraw.Draw(wanted), (6, STRIP // 2), LEGEND, 13, drawing.TEXT)
+    strip = coloured.crop((0, STRIP + 2 * height, 3 * CELL, 2 * STRIP + 2 * height))
+    assert np.array_equal(np.asarray(strip), np.asarray(wanted))
+
+
 def test_without_an_explanation_there_is_one_row(done, tmp_path, overlay):
-    write_dicom_outputs(done, tmp_path)
+    write_dicom(done, tmp_path)
     assert pydicom.dcmread(tmp_path / OVERLAY).Rows < 0.6 * overlay.Rows
 
 
@@ -339,23 +364,43 @@ def test_dcmtk_reads_the_report(written):
 def test_nothing_is_written_where_the_case_is_not_from_dicom(tmp_path):
     given = volumes()
     case = Case.fromArrays(t1=given["T1"], t2=given["T2"], flair=given["FLAIR"], mask=given["mask"])
-    assert write_dicom_outputs(graded(case), tmp_path).paths == ()
+    assert write_dicom(graded(case), tmp_path) == DicomFiles()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_highdicom_it_is_said(done, tmp_path, monkeypatch):
     for name in ("highdicom", "highdicom.sr"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
-    written = write_dicom_outputs(done, tmp_path)
-    assert written.paths == () and "pip install 'glioma-grading[dicom]'" in written.problem
+    written = write_dicom(done, tmp_path)
+    assert written.contents == {} and "pip install 'glioma-grading[dicom]'" in written.problem
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sequences_of_two_patients_get_no_report(study, tmp_path):
     other = maker.scan(tmp_path / "t2", "T2", PatientID="another")
     case = Case.fromFiles(t1=study / "T1", t2=other, flair=study / "FLAIR", mask=study / "seg" / "a.dcm")
-    written = write_dicom_outputs(graded(case), tmp_path)
-    assert written.paths == () and "not of one patient" in written.problem
+    written = write_dicom(graded(case), tmp_path)
+    assert written.contents == {} and "not of one patient" in written.problem
+    assert str(tmp_path) not in written.problem and str(study) not in written.problem
+
+
+def test_an_earlier_results_dicom_does_not_stay_beside_a_new_one(study, tmp_path, fake_grader, monkeypatch):
+    arguments = ["grade", str(study), "--output", str(tmp_path)]
+    assert cli.main(arguments) == 0
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {REPORT, OVERLAY, "result.json"} <= set(first)
+    (tmp_path / "mine.dcm").write_text("another's")
+    monkeypatch.setattr("GliomaGradingLib.export.dicom_sources.is_from_dicom", lambda case: False)
+    assert cli.main(arguments) == 0
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*first, "mine.dcm"} - {REPORT, OVERLAY}
+
+
+def test_an_earlier_results_dicom_that_cannot_be_removed_is_named(tmp_path):
+    (tmp_path / REPORT).mkdir()
+    with pytest.raises(UsageError, match=r"of an earlier result cannot be removed .*result\.dcm: remove it"):
+        write_result_folder(tmp_path, {"result.json": b"{}"})
+    assert (tmp_path / "result.json").read_bytes() == b"{}"
 
 
 def test_headers_may_lack_what_may_be_empty(tmp_path):
@@ -368,7 +413,7 @@ def test_headers_may_lack_what_may_be_empty(tmp_path):
         maker.scan(tmp_path / name, name, bare)
     paths = {name.lower(): tmp_path / name for name in SEQUENCES}
     case = Case.fromFiles(**paths, mask=maker.segmentation_file(tmp_path / "mask.nii.gz"))
-    assert write_dicom_outputs(graded(case), tmp_path).problem == ""
+    assert write_dicom(graded(case), tmp_path).problem == ""
     report = pydicom.dcmread(tmp_path / REPORT)
     assert report.PatientName == "" and report.PatientID == maker.PATIENT
     assert any("no DICOM object" in item.TextValue for item in named(report, dicom_codes.COMMENT))
@@ -390,17 +435,32 @@ def fake_grader(done, monkeypatch):
 
 
 def test_nothing_but_dicom_carries_the_patient(study, tmp_path, fake_grader, capfd):
+    study = Path(shutil.copytree(study, tmp_path / "Plantagenet^Eleonore" / "case-7"))
+    for name in SEQUENCES:  # copies of an image are worth a warning
+        first = min((study / name).iterdir())
+        shutil.copy(first, first.with_name(f"copy of {first.name}"))
     assert cli.main(["grade", str(study), "--output", str(tmp_path / "out")]) == 0
     said = capfd.readouterr()
     files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert {"result.json", "report.html", "slices.png", REPORT, OVERLAY} <= set(files)
     table = tables.csv_text([tables.graded_row(graded(Case.read(study)).result)])
     plain = {name: data for name, data in files.items() if not name.endswith(".dcm")}
+    assert [one["code"] for one in json.loads(plain["result.json"])["warnings"]].count("dicom-copies") == 3
     plain |= {"stdout": said.out.encode(), "stderr": said.err.encode(), "results.csv": table.encode()}
     for name, data in plain.items():
         for secret in (*SECRETS, *STAFF, "ACC-77", "20190704"):
             for text in (secret, json.dumps(secret).strip('"')):
                 assert text.encode() not in data, (name, secret)
+
+
+def test_a_problem_of_the_headers_does_not_quote_them(done, monkeypatch):
+    def refuse(*_):
+        raise ValueError(f"invalid value for PN: {SECRETS[0]}")
+
+    monkeypatch.setattr(dicom_report, "report_bytes", refuse)
+    made = dicom_result_files(done)
+    assert made.contents == {}
+    assert made.problem == "no DICOM output: the headers of the series do not allow it (ValueError)"
 
 
 @pytest.mark.parametrize("name", [REPORT, OVERLAY])

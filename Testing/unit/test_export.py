@@ -19,11 +19,13 @@ from GliomaGradingLib.export.files import write_atomically
 from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.report import plot_svg, report_html
 from GliomaGradingLib.grid import Lattice
+from GliomaGradingLib.palette import SEQUENCE_COLORS
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import DISCLAIMER, GRADE_MEANING, SEQUENCES
 from PIL import Image
 
+RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
 INFO = SliceInfo(tuple(range(60, 80)), tuple(float(k - 40) for k in range(20)), 1.0, 70, 1843.25)
 
 
@@ -464,6 +466,26 @@ def test_card_and_registration_are_quoted(result: GradeResult) -> None:
     assert "hidden" not in text
     assert "T2 was moved onto T1 5.0 mm, 2.5 degrees" in text
     assert "FLAIR was moved" not in text
+
+
+def test_legend_says_what_its_numbers_are(result: GradeResult) -> None:
+    legend = re.findall(r'<text class="strong"[^>]*>([^<]*P\(HGG\)[^<]*)</text>', plot_svg(result))
+    assert legend == ["T1: HGG, P(HGG) 0.91", "T2: HGG, P(HGG) 0.75", "FLAIR: LGG, P(HGG) 0.25"]
+
+
+def test_a_sequence_has_one_colour_wherever_it_is_drawn(result: GradeResult) -> None:
+    from GliomaGradingLib.cohort import page
+    from GliomaGradingLib.training.plots import COLOURS
+
+    report = report_html(result, {})
+    chart = (RESOURCES / "HowItWorks.svg").read_text(encoding="utf-8")
+    grades = set(re.findall(r"--[hl]gg:(#\w{6})", report))
+    assert len(grades) == 6, "for light, dark and paper"
+    for k, name in enumerate(SEQUENCES):
+        colour = SEQUENCE_COLORS[name]
+        assert f".s{k}{{--tone:{colour}}}" in report and f".s{k}{{stroke:{colour}}}" in page._STYLE
+        assert COLOURS[name] == colour and chart.count(colour) > 20
+        assert colour not in grades
 
 
 def test_plot_has_every_slice_of_every_sequence_where_it_belongs(result: GradeResult) -> None:

@@ -109,10 +109,63 @@ def test_names_of_t1_without_contrast(name: str) -> None:
     assert not CONTRAST_T1.search(name)
 
 
-@pytest.mark.parametrize("name", ["c_post_t1", "c_ce_t1", "c-gd-t1", "c_contrast_t1"])
-def test_the_word_before_t1_tells_of_contrast_too(tmp_path: Path, name: str) -> None:
-    tree(tmp_path, f"c/{name}.nii", "c/c_{t2,flair,seg}.nii")
-    assert find_cohort(tmp_path).cases[0].missing == ("T1",)
+WITH_CONTRAST = [
+    "post_ax_t1",
+    "gd_sag_t1",
+    "ce_reg_t1",
+    "gadolinium_t1",
+    "postgd_t1",
+    "t1c_t1",
+    "t1ce_t1",
+    "enh_t1",
+    "kontrast_t1",
+    "dotarem_t1w",
+    "post_t1",
+    "ce_t1",
+    "gd-t1",
+    "contrast_t1",
+    "gadavist_3d_t1",
+    "post_pre_reg_t1",
+    "t1_gd_t1",
+]
+WITHOUT_CONTRAST = [
+    "pre_gd_t1",
+    "nongd_t1",
+    "without_contrast_t1",
+    "native_t1",
+    "posterior_t1",
+    "reg_ax_t1",
+    "precontrast_t1w",
+]
+
+
+@pytest.mark.parametrize("name", WITH_CONTRAST)
+@pytest.mark.parametrize("case", ["c", "post_001"])
+def test_any_word_of_a_name_tells_of_contrast(tmp_path: Path, name: str, case: str) -> None:
+    tree(tmp_path, f"{case}/{case}_{name}.nii", f"{case}/{case}_{{t2,flair,seg}}.nii")
+    entry = find_cohort(tmp_path).cases[0]
+    assert entry.missing == ("T1",)
+    assert f"{case}_{name}.nii is with contrast" in entry.problem
+
+
+@pytest.mark.parametrize("name", WITHOUT_CONTRAST)
+def test_words_that_deny_contrast_go_first(tmp_path: Path, name: str) -> None:
+    tree(tmp_path, f"c/c_{name}.nii", "c/c_{t2,flair,seg}.nii")
+    assert find_cohort(tmp_path).cases[0].files["T1"].name == f"c_{name}.nii"
+
+
+def test_a_case_called_like_contrast_is_none(tmp_path: Path) -> None:
+    """Unless it is called so and no more, as the folder of a time point is."""
+    tree(tmp_path, "a/{post_001,gd-7}/{t1,t2,flair,seg}.nii", "b/post_001/post_001_{t1,t2,flair,seg}.nii")
+    tree(tmp_path, "c/post/post_{t1,t2,flair,seg}.nii")
+    assert [entry.missing for entry in find_cohort(tmp_path).cases] == [(), (), (), ("T1",)]
+
+
+def test_cases_beside_each_other_are_called_up_to_their_number(tmp_path: Path) -> None:
+    tree(tmp_path, "{post_001,p2,p3_post}_{t1,t2,flair,seg}.nii")
+    assert {entry.case: entry.missing for entry in find_cohort(tmp_path).cases} == {
+        "p2": (), "p3_post": ("T1",), "post_001": ()
+    }  # fmt: skip
 
 
 def test_brats_2024_is_after_treatment_and_left_out_unless_asked_for(tmp_path: Path) -> None:
@@ -229,11 +282,37 @@ def test_bids_takes_sequences_in_the_space_of_the_mask(tmp_path: Path) -> None:
     assert whole.files["T1"].name == "sub-A_space-SRI24_T1w.nii.gz"
 
 
-@pytest.mark.parametrize("contrast", ["ce-gad_T1w", "acq-postGd_T1w", "acq-T1ce_T1w", "desc-contrast_T1w"])
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        "ce-gad",
+        "acq-postGd",
+        "acq-T1ce",
+        "desc-contrast",
+        "acq-gad",
+        "acq-withGad",
+        "acq-ceAxial",
+        "acq-axCE3D",
+        "acq-T1wC",
+        "acq-mprageKM",
+        "run-post",
+        "rec-gadavist",
+        "acq-axPostGd",
+        "acq-postgd",
+    ],
+)
 def test_bids_entities_that_tell_of_contrast(tmp_path: Path, contrast: str) -> None:
-    cohort = bids(tmp_path, f"sub-A/anat/sub-A_{{{contrast},T2w,FLAIR}}.nii.gz")
+    cohort = bids(tmp_path, f"sub-A/anat/sub-A_{{{contrast}_T1w,T2w,FLAIR}}.nii.gz")
     assert cohort.cases[0].missing == ("T1", "mask")
-    assert f"sub-A_{contrast}.nii.gz is with contrast" in cohort.cases[0].problem
+    assert f"sub-A_{contrast}_T1w.nii.gz is with contrast" in cohort.cases[0].problem
+
+
+@pytest.mark.parametrize(
+    "entity", ["acq-preGd", "ce-none", "acq-axPreContrast", "acq-space", "acq-nonCE", "run-1"]
+)
+def test_bids_entities_that_deny_contrast(tmp_path: Path, entity: str) -> None:
+    cohort = bids(tmp_path, f"sub-post/anat/sub-post_{{{entity}_T1w,T2w,FLAIR}}.nii.gz")
+    assert cohort.cases[0].missing == ("mask",)
 
 
 # names, links, sizes

@@ -88,3 +88,52 @@ def test_a_folder_scan_tells_files_apart(tmp_path: Path) -> None:
         ("b.csv",),
         ("IM0001",),
     )
+
+
+@pytest.fixture
+def enhanced(tmp_path: Path) -> Path:
+    """A case with a folder a sequence, whose T1 is one with contrast by its header alone."""
+    pytest.importorskip("pydicom")
+    import dicom_maker
+    from small_head import write_case
+
+    case = tmp_path / "in" / "anna"
+    for name in ("T1", "T2", "FLAIR"):
+        more = {"ContrastBolusAgent": "10 ml Gadovist"} if name == "T1" else {}
+        dicom_maker.scan(case / name, name, **more)
+    write_case(case, {"mask": "mask.nii.gz"})
+    return case
+
+
+REFUSED = r"the only T1 \(series 3\) is with contrast by its header, in .*T1: give a T1 before contrast"
+
+
+def test_a_folder_called_t1_whose_header_tells_of_contrast_is_refused(enhanced: Path) -> None:
+    """Wherever the folder was found by its name: dry run, batch, preparing, ``grade CASE_DIR``."""
+    from GliomaGradingLib.case import Case
+    from GliomaGradingLib.cohort.child import FileGrader
+    from GliomaGradingLib.cohort.headers import with_headers_checked
+    from GliomaGradingLib.cohort.work import Settings, Task
+
+    cohort = find_cohort(enhanced.parent)
+    (entry,) = cohort.cases
+    assert (entry.layout, entry.files["T1"]) == ("plain", enhanced / "T1")
+    assert with_headers_checked(cohort).cases[0].problem.startswith("the only T1 (series 3) is with contrast")
+    for read in (
+        entry.read,
+        lambda: Case.read(enhanced),
+        lambda: FileGrader().grade(Task.of(0, entry, Settings()).toMessage()),
+    ):
+        with pytest.raises(CaseError, match=REFUSED):
+            read()
+
+
+def test_a_t1_that_the_user_has_named_is_taken_with_a_notice(enhanced: Path) -> None:
+    from GliomaGradingLib.case import Case
+
+    rows = ["case,t1,t2,flair,mask", "anna,in/anna/T1,in/anna/T2,in/anna/FLAIR,in/anna/mask.nii.gz"]
+    (enhanced.parents[1] / "list.csv").write_text("\n".join(rows))
+    (entry,) = find_cohort(enhanced.parents[1] / "list.csv").cases
+    files = {name.lower(): enhanced / name for name in ("T1", "T2", "FLAIR")}
+    for case in (entry.read(), Case.fromFiles(**files, mask=enhanced / "mask.nii.gz")):
+        assert "dicom-t1-contrast" in {notice.code for notice in case.warnings}

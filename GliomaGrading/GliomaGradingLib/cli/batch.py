@@ -60,9 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.overwrite and options.retry_failed:
+        raise UsageError(
+            "--overwrite and --retry-failed are given",
+            remedy="give --retry-failed alone to keep what is graded, or --overwrite alone to start anew",
+        )
     job = Job(
         options.input,
-        options.output or Path(),
+        options.output,
         options.layout,
         options.grades,
         options.resume or options.retry_failed,
@@ -70,11 +75,9 @@ def run(options: argparse.Namespace) -> int:
         options.retry_failed,
     )
     if options.dry_run:
-        cohort = with_headers_checked(list_cases(job))
+        cohort = with_headers_checked(list_cases(job, isDryRun=True))
         print(json.dumps(to_dict(cohort), indent=2) if options.json else describe(cohort), end="")
         return 0
-    if options.output is None:
-        raise UsageError("there is no --output", remedy="name the folder for the results")
     settings = _settings(options)
     with _terminated_as_interrupted(), _Bar(options.quiet) as bar:
         done = run_batch(job, settings, lambda: _runner(options, settings), bar.watch())

@@ -15,8 +15,7 @@ from ..words import DISCLAIMER
 
 if TYPE_CHECKING:
     from ..case import Case
-    from ..explanation import Explanation
-    from ..grading import Graded
+    from ..grading import Graded, Grader
     from ..result import GradeResult
 
 FILE_OPTIONS = ("t1", "t2", "flair", "mask")
@@ -55,23 +54,21 @@ def run(options: argparse.Namespace) -> int:
     graded = grader.gradeInDetail(case, options.vote, options.register)
     result = graded.result.afterReading(read)
     if options.output:
-        from ..export.folder import write_result_folder
-
-        graded = replace(graded, result=result)
-        explanation = grader.explain(graded)
-        write_result_folder(options.output, graded, grader.bundle, explanation)
-        _write_dicom(options.output, graded, explanation)
+        _write(options.output, grader, replace(graded, result=result))
     evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
     print(result.toJson() if options.json else summary(result, options.output, evidence), end="")
     return 0
 
 
-def _write_dicom(folder: Path, graded: Graded, explanation: Explanation) -> None:
-    from ..export.dicom_outputs import write_dicom_outputs
+def _write(folder: Path, grader: Grader, graded: Graded) -> None:
+    from ..export.dicom_outputs import dicom_result_files
+    from ..export.folder import result_files, write_result_folder
 
-    problem = write_dicom_outputs(graded, folder, explanation).problem
-    if problem:
-        print(f"notice: {_printable(problem)}", file=sys.stderr)
+    explanation = grader.explain(graded)
+    dicom = dicom_result_files(graded, explanation)
+    write_result_folder(folder, {**result_files(graded, grader.bundle, explanation), **dicom.contents})
+    if dicom.problem:
+        print(f"notice: {_printable(dicom.problem)}", file=sys.stderr)
 
 
 def summary(result: GradeResult, output: Path | None = None, evidence: str = "") -> str:

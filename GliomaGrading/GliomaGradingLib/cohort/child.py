@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -28,7 +27,6 @@ from .thumbnail import thumbnail
 from .work import STRANGENESS
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
     from ..explanation import Explanation
     from ..grading import Graded
 
@@ -97,18 +95,11 @@ class FileGrader:
         return self._engine.load(bundle, device, progress)
 
     def grade(self, task: Mapping[str, Any]) -> tuple[dict[str, Any], Files]:
-        from ..case import Case
+        from ..case import read_paths
 
         started = time.perf_counter()
-        files = task["files"]
-        case = Case.fromFiles(
-            t1=files["T1"],
-            t2=files["T2"],
-            flair=files["FLAIR"],
-            mask=files["mask"],
-            maskLabels=task["maskLabels"],
-            caseId=task["case"],
-        )
+        paths = {role: Path(path) for role, path in task["files"].items()}
+        case = read_paths(paths, task["maskLabels"], task["case"], task["found"])
         read = time.perf_counter() - started
         graded = self._engine.grader.gradeInDetail(case, task["vote"], task["register"])
         graded = replace(graded, result=graded.result.afterReading(read))
@@ -125,7 +116,9 @@ class FileGrader:
         if task["dicom"]:
             graded, files = _dicom_files(graded, explanation)
         if task["reports"]:
-            files = {**files, **_report_files(graded, self._engine.grader.bundle, explanation)}
+            from ..export.folder import result_files
+
+            files = {**files, **result_files(graded, self._engine.grader.bundle, explanation)}
         return graded, files
 
 
@@ -152,27 +145,14 @@ def _one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callab
     return locked
 
 
-def _report_files(graded: Graded, bundle: Bundle, explanation: Explanation) -> Files:
-    from ..export.folder import write_result_folder
-
-    return _written(lambda folder: write_result_folder(folder, graded, bundle, explanation))
-
-
 def _dicom_files(graded: Graded, explanation: Explanation) -> tuple[Graded, Files]:
     """result.dcm and overlay.dcm of a case from DICOM; why there are none is a warning of its result."""
-    from ..export.dicom_outputs import write_dicom_outputs
+    from ..export.dicom_outputs import dicom_result_files
 
-    problems = []
-    files = _written(lambda folder: problems.append(write_dicom_outputs(graded, folder, explanation).problem))
-    notices = [Notice("no-dicom-output", problem) for problem in problems if problem]
+    made = dicom_result_files(graded, explanation)
+    notices = [Notice("no-dicom-output", made.problem)] if made.problem else []
     result = replace(graded.result, warnings=(*graded.result.warnings, *notices))
-    return replace(graded, result=result), files
-
-
-def _written(write: Callable[[Path], object]) -> Files:
-    with TemporaryDirectory(prefix="glioma-grading-report-") as folder:
-        write(Path(folder))
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return replace(graded, result=result), dict(made.contents)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -27,6 +27,8 @@ from .local import ENGINE, LocalRunner, grade_one
 from .work import BatchStopped, Outcome, Settings, Task
 
 REMEDY = "pip install 'glioma-grading[cohort]'"
+_PLUGIN = "glioma-grading-"
+"""Before the client's id in the name of a batch's plugin, so that others see whether the batch is alive."""
 _TURN = 0.2
 _AHEAD, _MOST_AHEAD = 2, 16
 """Tasks given away for each thread of a worker: one that it does and the next; more where they are quick."""
@@ -88,7 +90,9 @@ class DaskRunner:
 
         content = _bundle_files(self._settings.bundle) if self._engine == ENGINE else {}
         self._connect()
-        self._key = f"glioma-grading-{secrets.token_hex(6)}"
+        if self._cluster is None:
+            _quietly(self._end_what_dead_batches_left)
+        self._key = f"{_PLUGIN}{self._client.id}"
         plugin = GradingPlugin(self._key, self._settings, content, self._engine, self._environment)
         try:
             self._client.wait_for_workers(1, timeout=_WAIT_FOR_WORKERS)
@@ -106,6 +110,7 @@ class DaskRunner:
     def window(self) -> int:
         now = time.monotonic()
         if now >= self._lookAgain:  # workers come and go
+            self._check_scheduler()
             with suppress(OSError):  # no scheduler at the moment: whether it is gone is for ``collect`` to say
                 self._threads = sum(self._client.nthreads().values())
             self._lookAgain = now + _LOOK_SECONDS
@@ -171,6 +176,17 @@ class DaskRunner:
             silence_logs="CRITICAL",
         )
 
+    def _end_what_dead_batches_left(self) -> None:
+        """A batch that was killed could not take its plugin, and so its grading processes, off the workers."""
+        prefix = _PLUGIN
+
+        def dead(dask_scheduler: Any) -> list[str]:  # pickled whole: the scheduler may not have this program
+            ours = (name for name in dask_scheduler.worker_plugins if name.startswith(prefix))
+            return [name for name in ours if name[len(prefix) :] not in dask_scheduler.clients]
+
+        for name in self._client.run_on_scheduler(dead):
+            self._client.unregister_worker_plugin(name)
+
     def _send(self) -> None:
         tasks, self._unsent = self._unsent, []
         if not tasks:
@@ -210,7 +226,7 @@ class DaskRunner:
             elif isinstance(answer, GliomaGradingError):
                 again.append((task, answer))
             else:
-                yield Outcome(task, error=f"the Dask worker was lost ({_words(answer)})", mayRetry=True)
+                yield Outcome(task, error=self._lost_worker(answer), mayRetry=True)
         for task, _fault in again:
             self.submit(task)  # elsewhere, or here again
         for fault in {str(fault): fault for _task, fault in again}.values():
@@ -231,7 +247,14 @@ class DaskRunner:
             return future.result()
         except Exception as error:  # whatever was raised on a worker, or by the connection
             self._check_scheduler()
-            return self._lost_connection() if future.cancelled() else error
+            is_of_connection = isinstance(error, OSError) and future.status != "error"  # not raised by the task
+            return self._lost_connection() if future.cancelled() or is_of_connection else error
+
+    def _lost_worker(self, error: Any) -> str:
+        """What becomes of a case whose task failed: without keys and addresses, which are new each time."""
+        if isinstance(error, self._dask.KilledWorker):
+            return "the Dask workers that graded it were lost"
+        return f"the Dask worker failed ({_words(error)})"
 
     def _lost_connection(self) -> BatchStopped:
         problem = "the connection to the Dask scheduler was lost again and again"

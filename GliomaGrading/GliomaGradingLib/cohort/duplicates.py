@@ -1,7 +1,8 @@
 """Cases that are one: the same images under two names, or several scans of one patient.
 
 Each is graded all the same; figures over such a cohort count some patients twice, so that its reader has to
-know. Contents are compared where sizes agree, first samples of them and then all.
+know. A batch goes by which files they are, links included, and reads none; a dry run compares contents where
+sizes agree, first samples of them and then all.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ Group = tuple[CaseEntry, ...]
 Key = Callable[[CaseEntry], Hashable]
 
 
-def duplicate_notices(cases: Sequence[CaseEntry]) -> list[str]:
-    """What to tell of cases that have the same T1, T2 and FLAIR, or the same patient."""
-    copies = same_images(cases)
+def duplicate_notices(cases: Sequence[CaseEntry], reads: bool = False) -> list[str]:
+    """What to tell of cases that have the same T1, T2 and FLAIR, or the same patient.
+
+    Args:
+        reads: also find copies, by their contents.
+    """
+    copies = same_images(cases) if reads else _alike(cases, _places)
     known = {_names(group, ", ") for group in copies}
     patients = _alike(cases, lambda entry: entry.patient or None)
     patients = [group for group in patients if _names(group, ", ") not in known]
@@ -61,6 +66,17 @@ def _told(what: str, groups: Sequence[Group], between: str) -> Iterator[str]:
 def _names(group: Group, between: str) -> str:
     more = f" and {len(group) - _SHOWN_NAMES} more" if len(group) > _SHOWN_NAMES else ""
     return between.join(entry.case for entry in group[:_SHOWN_NAMES]) + more
+
+
+def _places(entry: CaseEntry) -> Hashable:
+    """Which files or folders the sequences are, whatever path leads there."""
+    if any(name not in entry.files for name in SEQUENCES):
+        return None
+    try:
+        found = [Path(entry.files[name]).stat() for name in SEQUENCES]
+    except OSError:
+        return None
+    return tuple((status.st_dev, status.st_ino) for status in found)
 
 
 def _sizes(entry: CaseEntry) -> Hashable:

@@ -97,7 +97,7 @@ class Batch:
     def _open(self) -> None:
         self.store.open(self.runner.start(), self.settings.identity())
         entries = {entry.case: entry for entry in self.cases}
-        check_inputs(self.store, list(entries), lambda case: fingerprint(entries[case].files))
+        check_inputs(self.store, list(entries), lambda case: self._fingerprint(entries[case]))
         self._isOpen = True
         self._forget()
         self._names = dict(zip(entries, folder_names(entries), strict=True))
@@ -129,13 +129,17 @@ class Batch:
             number = self._waiting.popleft()
             entry = self.cases[number]
             if entry.problem:
-                self._keep(entry.case, fingerprint(entry.files), failed_row(entry.case, _problem(entry)), {})
+                row = failed_row(entry.case, _problem(entry))
+                self._keep(entry.case, self._fingerprint(entry), row, {})
             else:
                 self._give(Task.of(number, entry, self.settings))
 
     def _give(self, task: Task) -> None:
-        self._given[task.number] = task, fingerprint(task.files)
+        self._given[task.number] = task, self._fingerprint(self.cases[task.number])
         self.runner.submit(task)
+
+    def _fingerprint(self, entry: CaseEntry) -> str:
+        return fingerprint(entry.files, entry.folder, self.settings.maskLabels or entry.mask_labels)
 
     def _take(self, outcome: Outcome) -> None:
         task, inputs = self._given.pop(outcome.task.number)

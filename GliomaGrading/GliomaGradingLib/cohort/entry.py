@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ..case import Case
 
 
+MANIFEST = "manifest"
+"""The layout of cases whose files a table names."""
+
+
 @dataclass(frozen=True)
 class CaseEntry:
     """A case to grade.
@@ -46,6 +50,11 @@ class CaseEntry:
         """The roles that have no file."""
         return tuple(role for role in ROLES if role not in self.files)
 
+    @property
+    def isFound(self) -> bool:
+        """Whether its files were found by their names, and not named in a table."""
+        return self.layout != MANIFEST
+
     def read(self, maskLabels: Sequence[int] | None = None) -> Case:
         """Read its files.
 
@@ -55,12 +64,11 @@ class CaseEntry:
         Raises:
             CaseError: it has a problem, or its files have.
         """
-        from ..case import Case
+        from ..case import read_paths
 
         if self.problem:
             raise CaseError(self.problem, self.folder, self.remedy)
-        paths = {role.lower(): self.files[role] for role in ROLES}
-        return Case.fromFiles(**paths, maskLabels=maskLabels or self.mask_labels, caseId=self.case)
+        return read_paths(self.files, maskLabels or self.mask_labels, self.case, self.isFound)
 
 
 def clean_name(name: str) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import CaseError, UsageError
 from ..words import HGG, LGG
-from .entry import CaseEntry, clean_name
+from .entry import MANIFEST, CaseEntry, clean_name
 from .grades import GradeTable, find_grades, parse_grade, read_grades
 from .layouts import AUTO, LAYOUTS, NAMES, ROLES, Folder, Found, Layout, chosen_layouts
-from .manifest import COLUMNS, MANIFEST, SUFFIXES, read_manifest
+from .manifest import COLUMNS, SUFFIXES, read_manifest
 from .walk import Skipped, Walk, cases_below
 
 __all__ = ["NAMES", "CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict"]
@@ -50,19 +50,25 @@ class Cohort:
         return tuple(entry for entry in self.complete if entry.grade)
 
 
-def find_cohort(source: str | Path, layout: str = AUTO, grades: str | Path | None = None) -> Cohort:
+def find_cohort(
+    source: str | Path,
+    layout: str = AUTO,
+    grades: str | Path | None = None,
+    left_out: Path | None = None,
+) -> Cohort:
     """List the cases of a folder in a known layout, or of a manifest. No volume is opened.
 
     Args:
         layout: ``auto``, ``manifest``, or one of ``NAMES``.
         grades: a table of grades; what it says goes before what the layout finds.
+        left_out: a folder in it that is not looked into, such as that of a batch's results.
 
     Raises:
         UsageError: there is no such folder or layout, no case, or a table that was named is unusable.
     """
     source = Path(source)
     given = read_grades(Path(grades)) if grades else None
-    cohort = _of_manifest(source) if _is_manifest(source, layout) else _of_folder(source, layout)
+    cohort = _of_manifest(source) if _is_manifest(source, layout) else _of_folder(source, layout, left_out)
     return _with_given_grades(cohort, given) if given else cohort
 
 
@@ -85,21 +91,22 @@ def _of_manifest(source: Path) -> Cohort:
     return Cohort(source, MANIFEST, f"a table of {len(cases)} cases", cases)
 
 
-def _of_folder(source: Path, layout: str) -> Cohort:
+def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
     try:
         layouts = chosen_layouts(layout)
     except CaseError as error:
         raise UsageError(error.problem, remedy=f"{error.remedy}, {MANIFEST}") from None
-    walk = cases_below(source, layouts)
+    walk = cases_below(source, layouts, left_out)
     if not walk.found:
         raise _no_case(source, walk, layout)
     wanted, skipped = _fit(_alike(walk.found), is_asked_for=layout != AUTO)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
-    entries = [_entry(found_by, found, source, tables) for found_by, found in wanted]
+    entries = [_entry(found_by, found, source, tables) for found_by, found in _numbered_patients(wanted)]
     entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
     main, why = _recognised(wanted or walk.found)
     notices = [*notices, *_notes(wanted), *_about_tables(tables, entries), *_mixed(wanted)]
     entries, renamed = _with_unique_names(source, entries)
+    entries = [replace(entry, patient=entry.patient or entry.case) for entry in entries]
     rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
     return Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
 
@@ -140,8 +147,21 @@ def _tables_above(source: Path) -> list[Path]:
         return []
 
 
+def _numbered_patients(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, Found]]:
+    """Patients that files tell, by number: an id, or a digest of one, would tell who it is."""
+    numbers: dict[str, int] = {}
+    for _layout, case in found:
+        if case.patient:
+            numbers.setdefault(case.patient, len(numbers) + 1)
+    return [
+        (layout, replace(case, patient=f"patient {numbers[case.patient]}") if case.patient else case)
+        for layout, case in found
+    ]
+
+
 def _entry(layout: Layout, found: Found, source: Path, tables: list[GradeTable]) -> CaseEntry:
-    patient = found.patient or layout.patient(found.case)
+    """A case; one whose name is its owner's own, and not a data set's, has no patient yet."""
+    patient = found.patient or (layout.patient(found.case) if layout.owns(found.case) else "")
     return CaseEntry(
         case=found.case,
         files=dict(found.paths),

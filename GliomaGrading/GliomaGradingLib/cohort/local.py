@@ -71,7 +71,7 @@ class LocalRunner:
         return self._client.pid
 
     def start(self) -> dict[str, str]:
-        """Starts the process and loads the models.
+        """Starts the process and loads the models; gives their description and the kind of device they are on.
 
         Raises:
             BundleError: there is no such bundle, or it is damaged.
@@ -82,7 +82,8 @@ class LocalRunner:
             if self._client.problem:
                 raise self._client.problem
             self._turn()
-        return dict(self._client.info.get("model", {}))
+        info = self._client.info
+        return {**info.get("model", {}), "device": str(info.get("device", "")).split(":")[0]}
 
     def submit(self, task: Task) -> None:
         self._queue.append(task)

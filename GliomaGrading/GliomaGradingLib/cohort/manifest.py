@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 from ..errors import UsageError
-from .entry import CaseEntry, clean_name
+from .entry import MANIFEST, CaseEntry, clean_name
 from .grades import parse_grade
 from .layouts import ROLES
 from .tables import Table, read_table
 
-MANIFEST = "manifest"
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 

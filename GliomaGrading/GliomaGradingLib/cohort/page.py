@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..export.tables import GRADED
+from ..palette import SEQUENCE_COLORS
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .charts import calibration_svg, roc_svg
 from .evaluation import COLUMNS, FIGURES, Known
@@ -28,9 +29,9 @@ Row = Mapping[str, str]
 
 _STYLE = """
 :root{color-scheme:light dark;--ground:#fff;--panel:#f4f6f8;--text:#14181d;--quiet:#56606c;--line:#d3d9e0;
---hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--link:#075a9c;--s0:#b3320b;--s1:#075a9c;--s2:#1d7a3c}
+--hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--link:#075a9c}
 @media (prefers-color-scheme:dark){:root{--ground:#101317;--panel:#191d23;--text:#e9edf1;--quiet:#a2adb9;
---line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--link:#8fcbff;--s0:#ff9d7d;--s1:#8fcbff;--s2:#86dba0}}
+--line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--link:#8fcbff}}
 *{box-sizing:border-box}body{margin:0 auto;padding:20px;max-width:1300px;background:var(--ground);
 color:var(--text);font:15px/1.45 system-ui,"Segoe UI",Roboto,Arial,sans-serif;overflow-wrap:anywhere}
 h1{font-size:20px;margin:0 0 6px}h2{font-size:17px;margin:28px 0 8px}h3{font-size:14px;margin:14px 0 6px}
@@ -57,7 +58,7 @@ img{display:block;height:64px;width:auto;border-radius:3px;background:#0d0f12}
 .looks img{height:96px}.charts{display:flex;flex-wrap:wrap;gap:16px 32px}figure{margin:10px 0;max-width:100%}
 figcaption{font-weight:600;font-size:14px;margin-bottom:4px}.charts svg{width:370px;max-width:100%}
 svg line,svg polyline{fill:none;stroke-width:1.8}svg text{fill:var(--quiet);font-size:12px}
-svg .grid{stroke:var(--line);stroke-width:1}.s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}
+svg .grid{stroke:var(--line);stroke-width:1}
 .s3{stroke:var(--text)}.dot{fill:var(--text)}input{font:inherit;padding:4px 8px;margin-bottom:6px;
 width:22em;max-width:100%}
 footer{margin-top:24px;padding-top:10px;border-top:1px solid var(--line);font-weight:600}
@@ -65,6 +66,8 @@ footer{margin-top:24px;padding-top:10px;border-top:1px solid var(--line);font-we
 @media(max-width:600px){body{padding:12px}td,th{padding:4px 6px}}
 @media print{.cases th button::after{content:""}input{display:none}body{max-width:none;font-size:11px}}
 """
+
+_STYLE += "".join(f".s{k}{{stroke:{SEQUENCE_COLORS[name]}}}" for k, name in enumerate(SEQUENCES)) + "\n"
 
 _SCRIPT = """
 'use strict';

@@ -14,7 +14,7 @@ from .duplicates import duplicate_notices
 from .engine import Batch, Counts, Watch
 from .finish import finish
 from .listing import Cohort, find_cohort
-from .store import Store
+from .store import BATCH, CASES, Store
 from .work import Runner, Settings, absolute
 
 Outcome = GradeResult | GliomaGradingError
@@ -25,14 +25,14 @@ class Job:
     """What to grade, and where to write it.
 
     Args:
-        source: a folder of cases, or a manifest.
+        source: a folder of cases, or a manifest. output: a dry run needs none.
         grades: a table of known grades.
         resume, overwrite: what to do where the folder holds an earlier batch; neither: refuse.
         retryFailed: with ``resume``, try cases again that were given up.
     """
 
     source: Path
-    output: Path
+    output: Path | None = None
     layout: str = "auto"
     grades: Path | None = None
     resume: bool = False
@@ -50,25 +50,28 @@ class Finished:
     remarks: list[str]
 
 
-def list_cases(job: Job) -> Cohort:
+def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
     """The cohort, without what an earlier batch wrote where the output lies inside the input.
 
     Its notices name the cases that are there twice.
 
+    Args:
+        isDryRun: find copies by their contents, which takes its time, and not only files that are named twice.
+
     Raises:
         UsageError: there is no case, or ``find_cohort`` says so.
     """
-    cohort = find_cohort(job.source, job.layout, job.grades)
-    inside, source = absolute(job.output), absolute(job.source)
-    if inside != source and inside.is_relative_to(source):
-        cohort = replace(
-            cohort,
-            cases=tuple(c for c in cohort.cases if not _is_below(c.folder, inside)),
-            skipped=tuple(s for s in cohort.skipped if not _is_below(s.path, inside)),
-        )
+    cohort = find_cohort(job.source, job.layout, job.grades, _ours(job))
     if not cohort.cases:
         raise UsageError("there is no case", job.source, "give a folder that has a folder for each case")
-    return replace(cohort, notices=(*cohort.notices, *duplicate_notices(cohort.cases)))
+    return replace(cohort, notices=(*cohort.notices, *duplicate_notices(cohort.cases, isDryRun)))
+
+
+def _ours(job: Job) -> Path | None:
+    """The folder in the input that holds a batch's results: the output, or its cases where it is the input."""
+    if job.output is None or absolute(job.output).resolve() != absolute(job.source).resolve():
+        return job.output
+    return job.output / CASES if (job.output / BATCH).is_file() else None
 
 
 def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None) -> Finished:
@@ -77,6 +80,8 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
     Raises:
         GliomaGradingError: as ``engine.Batch.run``, ``store.Store`` and ``list_cases``.
     """
+    if job.output is None:
+        raise UsageError("there is no --output", remedy="name the folder for the results")
     cohort = list_cases(job)
     with ExitStack() as stack:
         store = stack.enter_context(Store(job.output, job.resume, job.overwrite))
@@ -110,7 +115,3 @@ class Outcomes(Mapping[str, Outcome]):
         """Cases that failed, each with its reason."""
         done = self._store.done
         return [(case, done[case].error) for case in self._cases if done[case].status != GRADED]
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return absolute(path).is_relative_to(folder)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,12 +28,14 @@ from . import journal
 from .lock import FolderLock
 from .work import BatchStopped
 
-SCHEMA = "glioma-grading/batch/1"
+SCHEMA = "glioma-grading/batch/2"
 BATCH, JOURNAL, CASES, RESULTS = "batch.json", "journal.jsonl", "cases", "results.csv"
 PAGE, EVALUATION = "cohort.html", "evaluation.json"
 RESULT = "result.json"
 _OURS = (BATCH, JOURNAL, CASES, RESULTS, PAGE, EVALUATION)
 _PART = ".part"
+_LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
+"""Names of what is not written to its end, as ``_write_case`` and ``export.files`` make them."""
 
 
 class Done(NamedTuple):
@@ -69,7 +72,10 @@ class Store:
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
         try:
+            made = [place for place in (folder, *folder.parents) if not place.exists()]
             folder.mkdir(parents=True, exist_ok=True)
+            for place in made:
+                sync_folder(place.parent)
             self._lock = FolderLock(folder)
         except OSError as error:
             raise _unwritable(error, folder) from error
@@ -93,11 +99,11 @@ class Store:
             elif self._earlier:
                 _check_same(self._earlier, identity, self.folder)
                 self.done = {record["case"]: _done(record) for record in journal.read(self.folder / JOURNAL)}
-            (self.folder / CASES).mkdir(exist_ok=True)
-            self._sweep()
-            if not self._earlier or self._overwrite:
+            if not self._earlier or self._overwrite:  # first of all: without it nothing here is known as ours
                 text = json.dumps({"schema": SCHEMA, **identity}, indent=2, ensure_ascii=False)
                 write_atomically(self.folder / BATCH, text + "\n")
+            (self.folder / CASES).mkdir(exist_ok=True)
+            self._sweep()
             self._journal = journal.Journal(self.folder / JOURNAL)
         except OSError as error:
             raise _unwritable(error, self.folder) from error
@@ -204,7 +210,8 @@ class Store:
             part.rename(target)
             sync_folder(cases)
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)
+            for place in (part, target):  # the target where only its name did not get to the disk
+                shutil.rmtree(place, ignore_errors=True)
             raise
 
 
@@ -275,6 +282,8 @@ def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator
     before, after = earlier.get("model", {}), now["model"]
     if before.get("sha256") != after.get("sha256"):
         yield "bundle", _named(before), _named(after)
+    if before.get("device") != after.get("device"):  # which one ``--device auto`` came to
+        yield "device", before.get("device"), after.get("device")
     for key in sorted({*earlier.get("options", {}), *now["options"]}):
         old, new = earlier.get("options", {}).get(key), now["options"].get(key)
         if old != new:
@@ -294,7 +303,7 @@ def _done(record: Mapping[str, Any]) -> Done:
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(_PART)]
+    return [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
 
 
 def _remove(target: Path) -> None:

@@ -24,15 +24,20 @@ class Walk:
     """What going through a folder finds: cases with their layouts by path, tables, and the rest.
 
     Args:
+        left_out: a folder that is not looked into, whatever path leads there.
         tables: CSV, TSV and Excel files in folders above cases, nearest to the start first.
     """
 
     layouts: tuple[Layout, ...] = LAYOUTS
+    left_out: Path | None = None
     found: list[tuple[Layout, Found]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    _closed: tuple[int, int] | None = None
 
     def through(self, start: Path) -> Walk:
+        if self.left_out and self.left_out.is_dir():
+            self._closed = _identity(self.left_out)
         self._enter(start, ())
         return self
 
@@ -42,6 +47,8 @@ class Walk:
             identity = _identity(path)
             if identity in above:
                 self.skipped.append(Skipped(path, "a link back to a folder above it"))
+                return False
+            if identity == self._closed:
                 return False
             folder = Folder.read(path)
         except OSError as error:
@@ -66,9 +73,9 @@ class Walk:
         return any(found)
 
 
-def cases_below(start: Path, layouts: tuple[Layout, ...] = LAYOUTS) -> Walk:
-    """Every case in a folder and below it. A folder that is a case is not searched further."""
-    return Walk(layouts).through(start)
+def cases_below(start: Path, layouts: tuple[Layout, ...] = LAYOUTS, left_out: Path | None = None) -> Walk:
+    """Every case in a folder and below it, but what is left out. A case's folder is not searched further."""
+    return Walk(layouts, left_out).through(start)
 
 
 def _identity(path: Path) -> tuple[int, int]:

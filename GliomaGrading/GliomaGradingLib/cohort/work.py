@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,6 +73,7 @@ class Task:
     Args:
         number: its place in the cohort.
         files: path by T1, T2, FLAIR and mask.
+        isFound: they were found by their names, and not named by the user.
         tries: how often it was tried before; a second time it is graded alone.
     """
 
@@ -81,11 +83,13 @@ class Task:
     maskLabels: tuple[int, ...] | None
     settings: Settings
     tries: int = 0
+    isFound: bool = False
 
     @classmethod
     def of(cls, number: int, entry: CaseEntry, settings: Settings) -> Task:
         files = {role: str(absolute(path)) for role, path in entry.files.items()}
-        return cls(number, entry.case, files, settings.maskLabels or entry.mask_labels, settings)
+        labels = settings.maskLabels or entry.mask_labels
+        return cls(number, entry.case, files, labels, settings, isFound=entry.isFound)
 
     @property
     def isAlone(self) -> bool:
@@ -97,6 +101,7 @@ class Task:
         return {
             "case": self.case,
             "files": dict(self.files),
+            "found": self.isFound,
             "maskLabels": list(self.maskLabels) if self.maskLabels else None,
             "vote": settings.vote,
             "register": settings.register,
@@ -153,22 +158,55 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def fingerprint(files: Mapping[str, Path | str]) -> str:
-    """What tells a changed input: names, sizes and times of change (ns) of a case's files, hashed; no file is
-    read.
+def fingerprint(
+    files: Mapping[str, Path | str], folder: Path | None = None, labels: Sequence[int] | None = None
+) -> str:
+    """What tells a changed input: place, size and time of change (ns) of a case's files, and the labels of its
+    mask, hashed; no file is read.
 
-    A DICOM folder counts with every file in it and below it. A file that cannot be looked at counts as what
-    is wrong with it.
+    A DICOM folder counts with every file in it and below it, and is looked through once, whatever it is for. A
+    file that cannot be looked at counts as what is wrong with it.
+
+    Args:
+        folder: that places are relative to, so that a cohort may be moved as a whole.
     """
-    lines = [f"{role} {line}" for role in sorted(files) for line in _states(Path(files[role]))]
+    roles: dict[str, list[str]] = {}
+    for role in sorted(files):
+        roles.setdefault(str(absolute(Path(files[role]))), []).append(role)
+    lines = [f"labels {sorted(set(labels))}" if labels else "labels all"]
+    for path, names in roles.items():
+        lines.append(f"{' '.join(names)} {_place(path, folder)}")
+        lines += _states(path)
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _states(path: Path) -> list[str]:
+def _place(path: str, folder: Path | None) -> str:
     try:
-        if path.is_dir():
-            return [line for child in sorted(path.rglob("*")) if child.is_file() for line in _states(child)]
-        status = path.stat()
-        return [f"{path.name} {status.st_size} {status.st_mtime_ns}"]
+        return Path(os.path.relpath(path, absolute(folder))).as_posix() if folder else Path(path).name
+    except ValueError:  # on another drive of Windows
+        return path
+
+
+def _states(path: str) -> list[str]:
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISDIR(status.st_mode):
+            return [_state("", status)]
+        return sorted(_below(path, ""))
     except OSError as error:
-        return [f"{path.name} {error.errno}"]
+        return [f"error {error.errno}"]
+
+
+def _below(folder: str, above: str) -> Iterator[str]:
+    """The state of each file below a folder; links to folders are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{above}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(entry.path, name)
+            elif entry.is_file():
+                yield _state(name, entry.stat())
+
+
+def _state(name: str, status: os.stat_result) -> str:
+    return f"{name} {status.st_size} {status.st_mtime_ns}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import CaseError, UsageError
-from .files import all_or_nothing
+from ..errors import CaseError
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -17,25 +16,21 @@ REPORT, OVERLAY = "result.dcm", "overlay.dcm"
 
 
 @dataclass(frozen=True)
-class Written:
-    """The files that were written, and why others were not ('' where nothing is missing)."""
+class DicomFiles:
+    """Contents by name, and why there are none ('' where nothing is missing)."""
 
-    paths: tuple[Path, ...] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict)
     problem: str = ""
 
 
-def write_dicom_outputs(graded: Graded, folder: Path, explanation: Explanation | None = None) -> Written:
-    """Write the structured report and the slices beside the other results of a case.
+def dicom_result_files(graded: Graded, explanation: Explanation | None = None) -> DicomFiles:
+    """The structured report and the slices, to be written beside the other results of a case.
 
-    Nothing happens where a sequence did not come from DICOM. What hinders DICOM output (highdicom missing,
+    There are none where a sequence did not come from DICOM. What hinders DICOM output (highdicom missing,
     headers of two patients) is no error of the grading: it is said in ``problem``.
 
     Args:
-        folder: exists already.
         explanation: adds each network's evidence to the slices.
-
-    Raises:
-        UsageError: the files cannot be written.
     """
     from .dicom_overlay import overlay_bytes
     from .dicom_report import report_bytes
@@ -43,7 +38,7 @@ def write_dicom_outputs(graded: Graded, folder: Path, explanation: Explanation |
     from .display import display_planes
 
     if not is_from_dicom(graded.case):
-        return Written()
+        return DicomFiles()
     try:
         sources = sources_of(graded.case)
         display = display_planes(graded.case, graded.result.slices, graded.stack.region)
@@ -52,18 +47,15 @@ def write_dicom_outputs(graded: Graded, folder: Path, explanation: Explanation |
             OVERLAY: overlay_bytes(graded.result, sources, display, explanation),
         }
     except CaseError as error:
-        return Written(problem=f"no DICOM output: {error}")
+        # without where: this becomes a warning of the result, and folders may be named after patients
+        return DicomFiles(problem=f"no DICOM output: {error.problem}: {error.remedy}")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         # a source header that breaks the standard: highdicom and pydicom say so in these ways
-        return Written(problem=f"no DICOM output: the headers of the series do not allow it ({error})")
-    try:
-        with all_or_nothing(folder) as write:
-            for name, data in contents.items():
-                write(name, data)
-    except OSError as error:
-        raise UsageError(
-            f"the DICOM result cannot be written ({error.strerror})",
-            folder,
-            "choose a folder that you may write to",
-        ) from error
-    return Written(tuple(folder / name for name in contents))
+        problem = f"no DICOM output: the headers of the series do not allow it ({_reason(error)})"
+        return DicomFiles(problem=problem)
+    return DicomFiles(contents)
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, unless it may quote a header's value: those may be the patient's."""
+    return str(error) if isinstance(error, (AttributeError, KeyError)) else type(error).__name__

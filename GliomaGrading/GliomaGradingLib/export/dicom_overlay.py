@@ -1,8 +1,8 @@
 """overlay.dcm: the graded slices as a multi-frame colour secondary capture, in the study that was graded.
 
 A frame per slice, foot to head: T1, T2 and FLAIR side by side with the tumour's outline; below them, where
-there is an explanation, the same with each network's evidence in colour. "Research use only" is burned into
-every frame; nothing that identifies the patient is.
+there is an explanation, the same with each network's evidence in colour and what the colours mean. "Research
+use only" is burned into every frame; nothing that identifies the patient is.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 DESCRIPTION = "GliomaGrading slices, research use only"
 SERIES_NUMBER = 9902
 BURNED_IN = "RESEARCH USE ONLY - not for diagnosis"
+LEGEND = "Grad-CAM: orange towards HGG, blue towards LGG; not a localisation; research use only"
+"""Burned in below the evidence: a viewer may show the pixels alone."""
 CELL, STRIP = 256, 26
 """Width of a sequence's picture, and height of the lines above and below, in pixels."""
 
@@ -72,7 +74,7 @@ def pictures(
 
     height = round(CELL * display.images.shape[2] / display.images.shape[3])
     maps = explanation.maps / explanation.strength if explanation is not None and display.region else None
-    size = (CELL * len(SEQUENCES), 2 * STRIP + (1 if maps is None else 2) * height)
+    size = (CELL * len(SEQUENCES), 2 * STRIP + height + (0 if maps is None else height + STRIP))
     size = (size[0], size[1] + size[1] % 2)
     windows = [grey_window(planes) for planes in display.images]
     for plane in range(len(display.positions_mm)):
@@ -85,6 +87,8 @@ def pictures(
                 cell = slice_cell(display, row, plane, window, (CELL, height), heat)
                 picture.paste(cell, (row * CELL, STRIP + height))
         _write_lines(picture, result, display, plane)
+        if maps is not None:
+            _write_legend(picture, STRIP + 2 * height + STRIP // 2)
         yield picture
 
 
@@ -100,6 +104,12 @@ def _write_lines(picture: Image.Image, result: GradeResult, display: Display, pl
     write_text(pen, (6, bottom), BURNED_IN, 13, OUTLINE)
     place = f"{decision_text(result)}   S {display.positions_mm[plane]:.1f} mm"
     write_text(pen, (picture.width // 2, bottom), place, 13, TEXT)
+
+
+def _write_legend(picture: Image.Image, middle: int) -> None:
+    from PIL import ImageDraw
+
+    write_text(ImageDraw.Draw(picture), (6, middle), LEGEND, 13, TEXT)
 
 
 def _new_object(sources: Sources) -> Dataset:

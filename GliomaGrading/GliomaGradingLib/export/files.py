@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -25,9 +26,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     path = Path(path)
     part = _write_part(path, content)
     try:
-        with _errors_name(path):
-            part.replace(path)
-        sync_folder(path.parent)
+        _move_all([(part, path)])
     finally:
         part.unlink(missing_ok=True)
     return path
@@ -49,7 +48,6 @@ def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]
         folder.mkdir(parents=True, exist_ok=True)
         yield lambda name, content: moves.append((_write_part(folder / name, content), folder / name))
         _move_all(moves)
-        sync_folder(folder)
     except BaseException:
         for part, _path in moves:
             part.unlink(missing_ok=True)
@@ -86,18 +84,21 @@ def _errors_name(path: Path) -> Iterator[None]:
 
 
 def _move_all(moves: Sequence[Move]) -> None:
-    """Move files to their places; put back what stood there if one of them cannot be moved."""
+    """Move files to their places, for good; put back what stood there if one of them cannot be moved."""
     done: list[tuple[Path, Path | None]] = []
     spares: list[Path] = []
     try:
         for part, path in moves:
             spare = _part_of(path) if path.is_file() else None
-            if spare:
-                spares.append(spare)
-                _second_name(path, spare)
             with _errors_name(path):
+                if spare:
+                    spares.append(spare)
+                    _second_name(path, spare)
                 part.replace(path)
             done.append((path, spare))
+        for folder, path in {path.parent: path for _part, path in moves}.items():
+            with _errors_name(path):
+                sync_folder(folder)
     except BaseException:
         for path, spare in reversed(done):
             spare.replace(path) if spare else path.unlink(missing_ok=True)
@@ -122,13 +123,24 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES)
+"""What file systems that flush no folders answer (some network ones); a full or broken disk says otherwise."""
+
+
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can: after that a rename outlives a power cut."""
+    """Bring a folder's names to the disk, where the system can: after that a rename outlives a power cut.
+
+    Raises:
+        OSError: there is no room, or the disk fails.
+    """
     if os.name != "posix":
         return  # Windows opens no folders; NTFS journals its names
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems refuse, and have no more to offer
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise

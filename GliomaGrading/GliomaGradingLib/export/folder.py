@@ -1,11 +1,13 @@
-"""The folder that a graded case leaves behind: result.json, report.html, slices.png."""
+"""The folder that a graded case leaves behind: result.json, report.html, slices.png, DICOM outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .dicom_outputs import OVERLAY, REPORT
 from .display import Display, display_planes
 from .evidence_picture import evidence_png
 from .files import all_or_nothing
@@ -19,35 +21,19 @@ if TYPE_CHECKING:
     from ..grading import Graded
     from ..result import GradeResult
 
-PICTURE = "slices.png"
+RESULT, PAGE, PICTURE = "result.json", "report.html", "slices.png"
 
 
-def write_result_folder(
-    folder: Path, graded: Graded, bundle: Bundle, explanation: Explanation | None = None
-) -> None:
-    """Write a case's files; everything is made before the first file is written.
+def write_result_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write a case's files (by name), all of them or none.
 
-    Args:
-        explanation: adds each network's evidence to pictures and report.
+    Takes away the DICOM outputs of an earlier result, where there are no new ones: they would say another
+    grade than the files beside them.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: the folder cannot be made or written to, and what was in it is in it still; or everything
+            is written, and an earlier DICOM output cannot be removed.
     """
-    display = display_of(graded)
-    picture = slices_picture(display, graded.result, explanation)
-    report = report_html(
-        graded.result,
-        _report_pictures(graded.result, display, explanation),
-        bundle.metadata.get("figures"),
-        synthetic=display.synthetic,
-        rule=bundle.decisionRule(),
-        reliability=reliability_text(graded.result.probability_hgg, bundle.metadata),
-    )
-    contents: dict[str, str | bytes] = {
-        "result.json": graded.result.toJson(),
-        "report.html": report,
-        PICTURE: picture,
-    }
     try:
         with all_or_nothing(folder) as write:
             for name, content in contents.items():
@@ -56,6 +42,39 @@ def write_result_folder(
         raise UsageError(
             f"the result cannot be written ({error.strerror})", folder, "choose a folder that you may write to"
         ) from error
+    # last, as it needs no room on the disk: a result that could not be written has lost nothing
+    for name in {REPORT, OVERLAY} - set(contents):
+        _remove(folder / name)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        problem = f"the DICOM output of an earlier result cannot be removed ({error.strerror})"
+        raise UsageError(problem, path, "remove it: the new result beside it has none") from error
+
+
+def result_files(graded: Graded, bundle: Bundle, explanation: Explanation | None = None) -> dict[str, bytes]:
+    """The contents of result.json, report.html and slices.png.
+
+    Args:
+        explanation: adds each network's evidence to pictures and report.
+    """
+    display = display_of(graded)
+    report = report_html(
+        graded.result,
+        _report_pictures(graded.result, display, explanation),
+        bundle.metadata.get("figures"),
+        synthetic=display.synthetic,
+        rule=bundle.decisionRule(),
+        reliability=reliability_text(graded.result.probability_hgg, bundle.metadata),
+    )
+    return {
+        RESULT: graded.result.toJson().encode("utf-8"),
+        PAGE: report.encode("utf-8"),
+        PICTURE: slices_picture(display, graded.result, explanation),
+    }
 
 
 def _report_pictures(

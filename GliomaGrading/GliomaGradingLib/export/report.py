@@ -12,9 +12,10 @@ from html import escape
 from typing import Any
 
 from ..explanation import SALIENCY_NOTE
+from ..palette import SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
 from ..voting import DecisionRule
-from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG
+from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .display import representative
 
 LIMITS = (
@@ -37,10 +38,9 @@ CAPTIONS = {
 _SHAPES = ("circle", "square", "triangle")
 _STYLE = """
 :root{color-scheme:light dark;--ground:#fff;--panel:#f4f6f8;--text:#14181d;--quiet:#56606c;--line:#d3d9e0;
---hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--warn:#fff4d6;--s0:#b3320b;--s1:#075a9c;--s2:#1d7a3c}
+--hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--warn:#fff4d6}
 @media (prefers-color-scheme:dark){:root{--ground:#101317;--panel:#191d23;--text:#e9edf1;--quiet:#a2adb9;
---line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--warn:#3a2f10;--s0:#ff9d7d;--s1:#8fcbff;
---s2:#86dba0}}
+--line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--warn:#3a2f10}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:20px;max-width:1000px;background:var(--ground);color:var(--text);
 font:15px/1.45 system-ui,"Segoe UI",Roboto,Arial,sans-serif;overflow-wrap:anywhere}
@@ -70,7 +70,6 @@ background:#0d0f12}
 figcaption{color:var(--quiet);font-size:13px;margin-top:4px}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--quiet);font-size:12px}
 svg .strong{fill:var(--text)}
-.s0{--tone:var(--s0)}.s1{--tone:var(--s1)}.s2{--tone:var(--s2)}
 .curve{fill:none;stroke:var(--tone);stroke-width:2}.mark{fill:var(--ground);stroke:var(--tone);
 stroke-width:1.6}
 .band{fill:var(--panel);stroke:var(--line)}.together{fill:var(--text)}
@@ -79,7 +78,7 @@ footer{margin-top:22px;padding-top:10px;border-top:1px solid var(--line);font-we
 @media print{@page{size:A4;margin:11mm}
 :root{color-scheme:light;--ground:#fff;--panel:#f4f6f8;--text:#000;--quiet:#444;--line:#bbb;--hgg:#9a2a08;
 --lgg:#064d86;
---unsure:#6b4b00;--warn:#fff4d6;--s0:#9a2a08;--s1:#064d86;--s2:#17632f}
+--unsure:#6b4b00;--warn:#fff4d6}
 body{padding:0;font-size:11px;max-width:none}h2{font-size:13px;margin:10px 0 4px}.decision{font-size:24px}
 .facts b{font-size:15px}
 h1{font-size:15px;margin:0 0 4px}.banner{padding:7px 14px}th{font-size:10.5px}
@@ -92,6 +91,7 @@ figure img{width:auto;max-width:100%;margin:auto}.slices img,.saliency img{max-h
 .plot svg{max-height:52mm}ul{margin:4px 0}p{margin:3px 0}.decision small{font-size:11px}
 .facts span{font-size:10px}footer{margin-top:6px;padding-top:4px}.banner{flex-wrap:nowrap}}
 """
+_STYLE += "".join(f".s{k}{{--tone:{SEQUENCE_COLORS[name]}}}" for k, name in enumerate(SEQUENCES)) + "\n"
 
 
 def report_html(
@@ -367,12 +367,12 @@ def _mark(x: float, y: float, k: int) -> str:
 
 
 def _legend(vote: Vote, k: int) -> str:
-    x = _LEFT + k * 200
+    x = _LEFT + k * 195
     return (
         f'<g class="s{k % 3}"><line class="curve"{_dash(k)} x1="{x}" x2="{x + 34}" y1="14" y2="14"/>'
         f"{_mark(x + 17, 14, k)}"
-        f'<text class="strong" x="{x + 42}" y="18">{escape(vote.sequence)}: {escape(vote.grade)} '
-        f"{vote.probability_hgg:.2f}</text></g>"
+        f'<text class="strong" x="{x + 42}" y="18">{escape(vote.sequence)}: {escape(vote.grade)}, '
+        f"P(HGG) {vote.probability_hgg:.2f}</text></g>"
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...imaging import volume_suffix
+from ...sequence_names import has_contrast, is_contrast_t1
 from ...words import SEQUENCES
 from .folder import Candidate, Folder, stem
 
@@ -19,9 +20,8 @@ CONTRAST_T1 = re.compile(
     r"(^|[-_ ])t1w?[-_ ]?(ce|c|gd|gado|gad|post|contrast|\+c|km)([-_ ](bias|ants))?$"
     r"|(^|[-_ ])(ce|gd|post)[-_ ]?t1$"
 )
-"""Stems of T1 volumes with contrast medium, as the layouts have them."""
+"""Stems of T1 volumes with contrast medium, as the layouts have them: a folder with one is a case's."""
 
-_CONTRAST = {"ce", "gd", "gado", "gad", "post", "postcontrast", "contrast", "enhanced", "km"}
 _NO_TUMOUR = {"brain", "parenchyma", "skull", "bet", "head", "wm", "gm", "white", "grey", "gray", "csf"}
 
 
@@ -49,7 +49,7 @@ class Found:
         folder: where it lies.
         paths: file or DICOM folder by role; without what is missing.
         problem: why it cannot be graded, or ''. remedy: what to do about it.
-        patient: what scans of one patient share, where the files tell; else the layout says.
+        patient: what scans of one patient share, where the files tell; else the layout says. It is not shown.
     """
 
     case: str
@@ -127,7 +127,7 @@ class Layout:
         candidates = [*folder.files, *folder.places]
         case = self.identifier(folder.name)
         found = Found(case, folder.path, *self._matched(folder.path, case, candidates))
-        is_case = found.sequences or unclear(found) or _contrast(candidates)
+        is_case = found.sequences or unclear(found) or _contrast(candidates, case, is_sure=True)
         return [found] if is_case else []
 
     def _matched(
@@ -135,9 +135,9 @@ class Layout:
     ) -> tuple[dict[str, Path], str, str]:
         paths, doubt = {}, ""
         for role in ROLES:
-            chosen = best(candidates, role, self.endings[role])
+            chosen = best(candidates, role, self.endings[role], case)
             if not chosen and role == "mask":
-                chosen = best(self._elsewhere(folder, case), role, self.endings[role])
+                chosen = best(self._elsewhere(folder, case), role, self.endings[role], case)
             if len(chosen) == 1:
                 paths[role] = chosen[0]
             elif chosen:
@@ -145,7 +145,7 @@ class Layout:
                 doubt = doubt or f"{names} could both be the {role}"
         if doubt:
             return paths, doubt, "remove one, or name the files one by one"
-        return (paths, *missing(paths, candidates, self.endings))
+        return (paths, *missing(paths, candidates, self.endings, case))
 
     def _elsewhere(self, folder: Path, case: str) -> list[Candidate]:
         """Masks of the case in other folders of the data set."""
@@ -164,12 +164,16 @@ def anyhow(words: str) -> str:
     return " ".join(f"{word} _{word} -{word}" for word in words.split())
 
 
-def best(candidates: Iterable[Candidate], role: str, endings: tuple[str, ...]) -> list[Path]:
-    """The candidates for the most preferred ending that has any; a name counts for its longest ending only."""
+def best(candidates: Iterable[Candidate], role: str, endings: tuple[str, ...], case: str) -> list[Path]:
+    """The candidates for the most preferred ending that has any; a name counts for its longest ending only.
+
+    Args:
+        case: what names of the case's files may begin with; it says nothing about the sequence.
+    """
     by_ending: dict[str, list[Path]] = {}
     for candidate in candidates:
         ending = longest_ending(candidate.stem, endings)
-        if ending and may_be(candidate.stem, role, ending):
+        if ending and may_be(candidate.stem, role, ending, case):
             by_ending.setdefault(ending, []).append(candidate.path)
     return next((by_ending[ending] for ending in endings if ending in by_ending), [])
 
@@ -182,14 +186,21 @@ def longest_ending(name: str, endings: tuple[str, ...]) -> str:
     return max(fitting, key=len, default="")
 
 
-def may_be(name: str, role: str, ending: str) -> bool:
+def may_be(name: str, role: str, ending: str, case: str) -> bool:
     """False for what only looks like it: a T1 with contrast, a brain mask."""
-    before = re.split(r"[-_ .]+", name.removesuffix(ending))[-1]
     if role == "T1":
-        return before not in _CONTRAST
+        return not has_contrast(without_case(name, case))
+    before = re.split(r"[-_ .]+", name.removesuffix(ending))[-1]
     if role == "mask":
         return before not in _NO_TUMOUR
     return not (role == "T2" and before == "flair")
+
+
+def without_case(name: str, case: str) -> str:
+    """A file's name without its case's, which may be ``post_001``; a case called ``post`` alone is a time."""
+    rest = name.removeprefix(case.lower())
+    is_apart = rest[:1] in ("-", "_", " ", ".") and any(character.isdigit() for character in case)
+    return rest if is_apart or not has_contrast(case) else name
 
 
 def unclear(found: Found) -> bool:
@@ -198,13 +209,16 @@ def unclear(found: Found) -> bool:
 
 
 def missing(
-    paths: Mapping[str, Path], candidates: Iterable[Candidate], endings: Mapping[str, tuple[str, ...]]
+    paths: Mapping[str, Path],
+    candidates: Iterable[Candidate],
+    endings: Mapping[str, tuple[str, ...]],
+    case: str = "",
 ) -> tuple[str, str]:
     """(problem, remedy) of a case that lacks a role, ('', '') of a whole one."""
     lacking = [role for role in ROLES if role not in paths]
     if not lacking:
         return "", ""
-    contrast = _contrast(candidates)
+    contrast = _contrast(candidates, case)
     remark = f" ({contrast} is with contrast and is not taken for T1)" if "T1" in lacking and contrast else ""
     looked = "; ".join(f"{role}: {_names(endings[role])}" for role in lacking)
     return (
@@ -213,9 +227,13 @@ def missing(
     )
 
 
-def _contrast(candidates: Iterable[Candidate]) -> str:
-    """The name of the first T1 with contrast, or ''."""
-    return next((c.path.name for c in candidates if CONTRAST_T1.search(c.stem)), "")
+def _contrast(candidates: Iterable[Candidate], case: str, is_sure: bool = False) -> str:
+    """The name of the first T1 with contrast, or ''; ``is_sure`` leaves out those with words in between."""
+    for candidate in candidates:
+        stem = without_case(candidate.stem, case)
+        if CONTRAST_T1.search(candidate.stem) or (not is_sure and is_contrast_t1(stem)):
+            return candidate.path.name
+    return ""
 
 
 def _names(endings: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...imaging import volume_suffix
+from ...sequence_names import has_contrast, names_agent
 from ...words import SEQUENCES
 from .base import Found, GradeSource, Layout, by_role
 from .folder import Folder
@@ -16,7 +17,8 @@ _SUFFIXES = {"T1w": "T1", "T2w": "T2", "FLAIR": "FLAIR"}
 _MASKS = ("dseg", "mask", "roi")
 _TUMOUR = re.compile(r"tumou?r|lesion|glioma|gtv|wholetumou?r|\bwt\b|seg$", re.IGNORECASE)
 _OTHER_MASKS = re.compile(r"brain|aseg|aparc|tissue|skull|head|\b[cgw]m\b|csf|ribbon|deface", re.IGNORECASE)
-_CONTRAST = re.compile(r"gd|gado|ce$|post|contrast|t1c|enh", re.IGNORECASE)
+_NO_WORDS = ("sub", "ses", "space")
+"""Entities whose values are names."""
 _TISSUE_PIPELINES = re.compile(r"fmriprep|smriprep|freesurfer|mriqc|fastsurfer|synthseg", re.IGNORECASE)
 _OWN_SPACES = {"", "t1w", "t2w", "flair", "orig", "individual", "scanner", "native"}
 
@@ -38,8 +40,9 @@ class BidsFile:
 
     @property
     def has_contrast(self) -> bool:
-        told = (self.entities.get(key, "") for key in ("acq", "desc", "rec"))
-        return "ce" in self.entities or any(_CONTRAST.search(text) for text in told)
+        """By its entities: ``ce-gad``, ``acq-postGd``, ``run-post``; not ``ce-none``, ``acq-preGd``."""
+        told = (text for key, text in self.entities.items() if key not in (*_NO_WORDS, "ce"))
+        return names_agent(self.entities.get("ce", "")) or any(map(has_contrast, told))
 
     @property
     def role(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -81,12 +80,10 @@ def _first(places: list[Path]) -> Path:
 
 
 def _patient(folder: Folder) -> str:
-    """What scans of the patient share: a digest, because a listing must not show who it is; '' for no id."""
+    """What scans of the patient share: the id, which stays in memory; '' for none."""
     for name in folder.others[:_LOOKED_AT]:
         if is_dicom(folder.path / name):
-            patient = _value(folder.path / name, _PATIENT) or ""
-            digest = hashlib.sha256(patient.encode("utf-8", "surrogatepass")).hexdigest()
-            return f"patient-{digest[:12]}" if patient else ""
+            return _value(folder.path / name, _PATIENT) or ""
     return ""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from ...sequence_names import has_contrast
 from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing
 from .folder import Folder
 from .plain import Plain
@@ -14,6 +16,16 @@ _MASKS = "_glistrboost_manuallycorrected _glistrboost _automated_approx_segm"
 
 def _after_a_separator(role: str) -> str:
     return " ".join(ending for ending in Plain.endings[role] if ending[0] in "_-")
+
+
+def _number(case: str) -> str:
+    """What of the beginning of its files' names is surely the case's own name: up to its first number.
+
+    All before the sequence counts as the case, and may say ``p1_post``.
+    """
+    parts = re.split(r"(?<=[-_ .])", case)
+    numbered = (n for n, part in enumerate(parts) if re.search(r"(?<!t)\d", part) and not has_contrast(part))
+    return "".join(parts[: next(numbered, -1) + 1]).rstrip("-_ .")
 
 
 class Flat(Layout):
@@ -43,14 +55,14 @@ class Flat(Layout):
 
     def _cases(self, folder: Folder) -> Iterator[Found]:
         for case, candidates in self._groups(folder).items():
-            chosen = {role: best(candidates, role, self.endings[role]) for role in ROLES}
+            chosen = {role: best(candidates, role, self.endings[role], _number(case)) for role in ROLES}
             paths = {role: files[0] for role, files in chosen.items() if len(files) == 1}
             doubtful = [role for role, files in chosen.items() if len(files) > 1]
             if doubtful:
                 names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
                 yield Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
             else:
-                yield Found(case, folder.path, paths, *missing(paths, candidates, self.endings))
+                yield Found(case, folder.path, paths, *missing(paths, candidates, self.endings, _number(case)))
 
     def _groups(self, folder: Folder) -> dict[str, list[Candidate]]:
         """Files by the name of their case; a T1 with contrast belongs to its case too."""

@@ -35,11 +35,17 @@ _NAMES = {
 """All that a weight file may name. torch's list of what is safe has names that take any amount of memory."""
 
 _OPCODES = {
-    *("PROTO", "MARK", "STOP", "FRAME", "GLOBAL", "REDUCE", "BINPERSID", "NEWTRUE", "NEWFALSE", "NONE"),
-    *("BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("PROTO", "MARK", "STOP", "GLOBAL", "REDUCE", "BINPERSID", "NEWTRUE", "NEWFALSE", "NONE"),
+    *("BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT", "BINUNICODE", "SETITEM", "SETITEMS", "BUILD"),
     *("BININT", "BININT1", "BININT2", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT"),
-    *("SETITEM", "SETITEMS", "BUILD"),
 }
+
+_SHARED = {"GLOBAL", "BINUNICODE"}
+"""What may be kept and fetched again. ``hash`` of a pair of the same pair, of the same pair, has no end after
+a hundred of them, which are 500 bytes."""
+
+_DEEPEST = 16
+"""Values within values; torch writes 6. ``hash`` of a tuple within 100,000 tuples ends the process."""
 
 _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("region", "pixels"): (2, 1024),
@@ -155,10 +161,43 @@ def check_archive(data: bytes) -> None:
 
 
 def check_pickle(pickled: bytes) -> None:
-    """Raises ValueError where a pickle does or names anything that a dictionary of tensors does not need."""
+    """Raises ValueError where a pickle does or nests what a dictionary of tensors does not need."""
+    depths: list[int | None] = []  # of the values on the stack; None is a mark
+    kept: dict[Any, bool] = {}  # by place: is it a text or a name?
+    before = ""
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _NAMES):
             raise ValueError(f"the weights hold {opcode.name} {str(argument)[:60]}")
+        if opcode.name.endswith("BINPUT"):
+            kept[argument] = before in _SHARED
+        elif opcode.name.endswith("BINGET") and not kept.get(argument, False):
+            raise ValueError("the weights use one value in two places")
+        _follow(opcode, depths)
+        before = opcode.name
+
+
+def _follow(opcode: pickletools.OpcodeInfo, depths: list[int | None]) -> None:
+    """An instruction takes values from the stack, and leaves one that is deeper than all of them."""
+    taken = _taken(opcode, depths)
+    for left in opcode.stack_after:
+        depths.append(None if left is pickletools.markobject else 1 + max(taken, default=0))
+    if depths and depths[-1] is not None and depths[-1] > _DEEPEST:
+        raise ValueError(f"the weights nest values more than {_DEEPEST} deep")
+
+
+def _taken(opcode: pickletools.OpcodeInfo, depths: list[int | None]) -> list[int]:
+    """The depths that an instruction takes from the stack: all above the last mark, where it wants them."""
+    wanted = list(opcode.stack_before)
+    taken: list[int] = []
+    if pickletools.markobject in wanted:
+        while depths and (depth := depths.pop()) is not None:
+            taken.append(depth)
+        wanted = wanted[: wanted.index(pickletools.markobject)]
+    for _value in wanted:
+        if not depths or (depth := depths.pop()) is None:
+            raise ValueError(f"the weights lack a value for {opcode.name}")
+        taken.append(depth)
+    return taken
 
 
 def _check_tensors(tensors: Any, size: int) -> None:

@@ -271,7 +271,7 @@ def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndar
         raise CaseError(
             "the mask has values between its labels", layer.source, "give integer labels, not resampled"
         )
-    text = f"the mask {layer.source} has values between 0 and 1; voxels above 0.5 were taken for tumour"
+    text = "the mask has values between 0 and 1; voxels above 0.5 were taken for tumour"
     notices.append(Notice("mask-thresholded", text))
     return (array > 0.5).astype(np.uint8)
 

@@ -134,7 +134,7 @@ def finite(volume: Volume) -> Volume:
             "set them to 0 (where they are the background), or export the volume again",
         )
     notice = Notice(
-        "non-finite-voxels", f"{bad} NaN or infinite voxels in {volume.source} were set to its minimum"
+        "non-finite-voxels", f"{bad} NaN or infinite voxels in {_shown(volume)} were set to its minimum"
     )
     array = np.where(good, volume.array, volume.array[good].min())
     return _of_usual_size(replace(volume, array=array, warnings=(*volume.warnings, notice)))
@@ -162,9 +162,14 @@ def rectified(volume: Volume) -> Volume:
         return volume
     u, _, vt = np.linalg.svd(volume.direction)
     notice = Notice(
-        "sheared-axes", f"the axes of {volume.source} are not at right angles; the nearest rotation is used"
+        "sheared-axes", f"the axes of {_shown(volume)} are not at right angles; the nearest rotation is used"
     )
     return replace(volume, direction=u @ vt, warnings=(*volume.warnings, notice))
+
+
+def _shown(volume: Volume) -> str:
+    """What a warning calls a volume: results are passed on, and folders may be named after patients."""
+    return "a DICOM volume" if volume.files else Path(volume.source).name or "a volume"
 
 
 def _read_layers(path: Path) -> tuple[Volume, ...]:
@@ -251,11 +256,12 @@ def _read_nifti(path: Path) -> tuple[Volume, ...]:
 def _nifti_notices(path: Path, header: nifti_check.NiftiHeader) -> Iterator[Notice]:
     if header.sform_code <= 0 and header.qform_code <= 0:
         yield Notice(
-            "orientation-unknown", f"{path} has no orientation (no sform, no qform): it was taken for axial"
+            "orientation-unknown",
+            f"{path.name} has no orientation (no sform, no qform): it was taken for axial",
         )
     elif header.sform_code > 0 and header.shear > _SILENT_SHEAR:
         used = "its qform is used instead" if header.qform_code > 0 else "the nearest rotation is used"
-        yield Notice("sheared-axes", f"the affine of {path} is sheared; {used}")
+        yield Notice("sheared-axes", f"the affine of {path.name} is sheared; {used}")
 
 
 @contextlib.contextmanager
@@ -296,7 +302,9 @@ def _nrrd_notices(path: Path, reader: sitk.ImageFileReader, image_io: str) -> tu
     if image_io != "NrrdImageIO" or reader.HasMetaDataKey("NRRD_space"):
         return ()
     return (
-        Notice("orientation-unknown", f"{path} has no orientation (no space field): it was taken for axial"),
+        Notice(
+            "orientation-unknown", f"{path.name} has no orientation (no space field): it was taken for axial"
+        ),
     )
 
 

@@ -103,6 +103,21 @@ def archive(pickled: bytes, packed: bool = False, extra: dict[str, bytes] | None
     return buffer.getvalue()
 
 
+def doubled(times: int) -> bytes:
+    """A key that is a pair of the same pair, of the same pair, ...: its hash takes 2 to the ``times`` steps."""
+    return b"\x80\x02})q\x00" + b"h\x00\x86q\x00" * times + b"Ns."
+
+
+def doubled_behind_a_step(times: int) -> bytes:
+    """The same, with an instruction that does nothing between each pair and its place in the memo."""
+    return b"\x80\x02})q\x00" + b"h\x00\x86\x80\x02q\x00" * times + b"Ns."
+
+
+def nested(times: int) -> bytes:
+    """A key that is a tuple in a tuple, in a tuple, ...: its hash needs a stack that nobody has."""
+    return b"\x80\x02})" + b"\x85" * times + b"Ns."
+
+
 def saved(state: Any) -> bytes:
     import torch
 
@@ -214,6 +229,11 @@ BUNDLES: dict[str, Callable[[Path], Path]] = {
     "weights are packed a thousandfold": lambda b: vouched(
         b, archive(pickle.dumps(OrderedDict(), 2), packed=True, extra={"data/0": bytes(80 << 20)})
     ),
+    "weights have a key that takes for ever to hash": lambda b: vouched(b, archive(doubled(60))),
+    "weights have a key that takes for ever, in disguise": lambda b: vouched(
+        b, archive(doubled_behind_a_step(60))
+    ),
+    "weights have a key nested 900,000 deep": lambda b: vouched(b, archive(nested(900_000))),
     "weights hold a tensor of a terabyte in four bytes": _expanded,
     "weights lack a tensor": _without_a_tensor,
     "weights lack a scale": _without_a_scale,

@@ -16,12 +16,15 @@ from GliomaGradingLib.bundle import (
     unpack_state,
     write_bundle,
 )
+from GliomaGradingLib.bundle_files import check_archive, check_pickle
 from GliomaGradingLib.errors import BundleError
 from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.network import TransferModel
 from GliomaGradingLib.slices import InputForm
 from GliomaGradingLib.voting import Calibration, DecisionRule, Platt
 from GliomaGradingLib.words import SEQUENCES
+
+from Testing.robustness.bad_bundles import doubled, doubled_behind_a_step, nested, saved
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +198,22 @@ def test_shipped_bundles_are_whole_and_small():
         bundle.verify()
         assert sum(weights.bytes for weights in bundle.weights.values()) <= 20_000_000
         assert (folder / "LICENSE").is_file()
+
+
+@pytest.mark.parametrize(
+    "pickled", [doubled(60), doubled_behind_a_step(60), nested(900_000), b"\x80\x02}q\x00(K\x01h\x00uq\x01."]
+)
+def test_a_pickle_builds_nothing_twice_and_nothing_deep(pickled: bytes) -> None:
+    """Such keys took 2^60 steps to hash, or ended the process: neither can be stopped from Python."""
+    with pytest.raises(ValueError, match=r"use one value in two places|more than 16 deep"):
+        check_pickle(pickled)
+
+
+def test_what_torch_writes_is_no_such_pickle() -> None:
+
+    tensor = torch.arange(6.0).reshape(2, 3)
+    check_archive(saved({"a": tensor, "b": tensor[0], "c": tensor.half()}))
+    with pytest.raises(ValueError, match="lack a value for TUPLE2"):
+        check_pickle(b"\x80\x02K\x01\x86.")
+    with pytest.raises(ValueError, match="lack a value for SETITEM"):
+        check_pickle(b"\x80\x02}(K\x01s.")

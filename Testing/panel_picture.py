@@ -9,6 +9,7 @@ indeterminate, error.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from GliomaGradingLib.case import Case
     from GliomaGradingLib.imaging import Volume
+    from GliomaGradingLib.result import GradeResult, Vote
 
     from .host.runner import Host
 
@@ -69,9 +71,9 @@ def bring_to(state: str, host: Host, module: Any, nodes: list[Any]) -> str:
         return ""
     if state == "error":
         _rub_out(nodes[3])
-    problem = grade_by_click(host, module)
     if state == "indeterminate":
         _hold_back(module)
+    problem = grade_by_click(host, module)
     if state in ("sides", "maps"):
         module.ui.layoutButton.click()
     if state == "maps":
@@ -91,28 +93,67 @@ def _rub_out(segmentation: Any) -> None:
 
 
 def _hold_back(module: Any) -> None:
-    """The result with votes on both sides: what the panel shows of it is the module's own doing."""
+    """From now on results come with votes on both sides; what the module shows of them is its own doing."""
+    publish = module.logic.publish
+    module.logic.publish = lambda result, *others: publish(held_back(result), *others)
+
+
+def held_back(result: GradeResult) -> GradeResult:
+    """A result of which no grade is stood for; its numbers go together as those of a real one do."""
     from dataclasses import replace
 
     from GliomaGradingLib.result import Notice
+    from GliomaGradingLib.voting import majority
 
-    result = module.logic.result
-    lgg = replace(result.votes[0], grade="LGG", probability_hgg=0.38, slices_hgg=4)
-    flair = replace(result.votes[2], grade="HGG", probability_hgg=0.58)
-    t2 = replace(result.votes[1], grade="HGG", probability_hgg=0.61)
+    wanted = {"T1": 0.38, "T2": 0.61, "FLAIR": 0.58}
+    together = 0.53
+    votes = tuple(_moved(vote, wanted[vote.sequence]) for vote in result.votes)
+    grade = majority(votes)
     doubt = Notice(
-        "near-boundary", "Indeterminate: the probability of HGG (0.53) lies between 0.40 and 0.60 (example)."
+        "near-boundary",
+        f"Indeterminate: the probability of HGG ({together}) lies between 0.40 and 0.60 (example).",
     )
-    shown = replace(
+    return replace(
         result,
-        grade="HGG",
+        grade=grade,
         decision="indeterminate",
-        probability_hgg=0.53,
-        votes=(lgg, t2, flair),
+        probability_hgg=together,
+        votes=votes,
         warnings=(doubt, *(one for one in result.warnings if one.code != doubt.code)),
     )
-    module.logic.node("result").SetText(shown.toJson())
-    module.widget.controller.refresh()
+
+
+def _moved(vote: Vote, probability: float) -> Vote:
+    """A vote whose slices vary as they did, about another probability."""
+    from dataclasses import replace
+
+    from GliomaGradingLib.voting import grade_of, sigmoid
+
+    logits = [_logit(p) for p in vote.slice_probabilities]
+    middle, spread = sum(logits) / len(logits), max(logits) - min(logits)
+    scale = min(1.0, 2.0 / spread) if spread else 1.0
+    slices = tuple(sigmoid(scale * (logit - middle) + _logit(probability)) for logit in logits)
+    return replace(
+        vote,
+        grade=grade_of(probability),
+        probability_hgg=probability,
+        slice_probabilities=slices,
+        slices_hgg=sum(p >= 0.5 for p in slices),
+    )
+
+
+def _logit(probability: float) -> float:
+    """Of a probability that may have been rounded to 0 or 1."""
+    held = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(held / (1 - held))
+
+
+def _outline(segmentation: Any) -> None:
+    """The tumour's outline alone: filled, the segment hides what is in it."""
+    display = segmentation.GetDisplayNode()
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetSliceIntersectionThickness(2)
 
 
 def take_picture(
@@ -129,6 +170,7 @@ def take_picture(
     module = host.load(MODULE_FILE)
     window = host.window(module, width=width, colors=colors)
     nodes = load_case(Case.read(case_folder))
+    _outline(nodes[3])
     slicer.util.setSliceViewerLayers(background=nodes[2], fit=True)
     problem = bring_to(state, host, module, nodes)
     slicer.util.resetThreeDViews()

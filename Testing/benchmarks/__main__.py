@@ -28,8 +28,9 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
         "preparation": [*some, "--rounds", "5"],
         "peers": [*some, "--rounds", "3"],
         "startup": ["--rounds", "3"],
-        "memory": ["--gradings", "1000"],
+        "memory": [*some, "--gradings", "1000"],
         "click_to_grade": [*some, "--clicks", "10"],
+        "event_loop": [*some, "--runs", "3"],
     }
     pretrained = options.shared / "bvlc_googlenet.pt"
     if options.data.is_file() and pretrained.is_file():

@@ -1,4 +1,6 @@
-"""From the click on Grade to the grade on the panel, in the embedded Slicer with the grading process running.
+"""From the click on Grade to the grade on the panel, and from the next one to the evidence maps in the views.
+
+In the embedded Slicer with the grading process running.
 
 python -m Testing.benchmarks.click_to_grade [CASE_DIR ...] [--clicks N] [--output DIR]
 
@@ -15,9 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .measure import described, machine, parser, percentile, table, use_repository, write
+from .measure import described, machine, parser, percentile, sample, table, use_repository, write
 
 TARGET_SECONDS = 1.0
+MAP_TARGET_SECONDS = 1.0
+HEAD = ("case", "clicks", "grade: median s", "longest s", "maps: median s", "longest s")
 
 
 def measure(options: Any) -> dict[str, Any]:
@@ -28,36 +32,53 @@ def measure(options: Any) -> dict[str, Any]:
     from ..panel_picture import MODULE_FILE, grade_by_click, load_case
 
     host = start()
-    first, warm = 0.0, {}
+    first, warm, maps = 0.0, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for path in options.cases or [_sample(Path(folder))]:
+        for path in options.cases or [sample(Path(folder))]:
             host.reset()
             module = host.load(MODULE_FILE, enter=True)
             load_case(Case.read(path))
             host.pump(0.5)
-            seconds = []
+            seconds, mapped = [], []
             for _ in range(options.clicks + 1):
                 began = time.perf_counter()
                 problem = grade_by_click(host, module)
                 if problem:
                     raise SystemExit(problem)
                 seconds.append(time.perf_counter() - began)
+                mapped.append(maps_by_click(host, module))
             first = first or seconds[0]
-            warm[path.name] = seconds[1:]
+            warm[path.name], maps[path.name] = seconds[1:], mapped[1:]
     together = [value for values in warm.values() for value in values]
+    all_maps = [value for values in maps.values() for value in values]
     return {
         "machine": machine(options.threads, "wall"),
         "clicks": len(together),
         "first_seconds": round(first, 2),
         "median_seconds": round(statistics.median(together), 3),
         "p95_seconds": round(percentile(together, 0.95), 3),
+        "maps_median_seconds": round(statistics.median(all_maps), 3),
+        "maps_p95_seconds": round(percentile(all_maps, 0.95), 3),
         "cases": {name: [round(value, 3) for value in values] for name, values in warm.items()},
+        "maps": {name: [round(value, 3) for value in values] for name, values in maps.items()},
     }
+
+
+def maps_by_click(host: Any, module: Any) -> float:
+    """Seconds from ticking the box to the maps of the grade in the views; the box is as before afterwards."""
+    began = time.perf_counter()
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: module.widget.controller.viewer.run is None, 120)
+    seconds = time.perf_counter() - began
+    if not module.logic.published.hasMaps:
+        raise SystemExit(f"no maps: {module.ui.mapLabel.text}")
+    module.ui.mapCheckBox.click()
+    return seconds
 
 
 def report(found: dict[str, Any]) -> str:
     rows = [
-        (name, len(values), f"{statistics.median(values):.2f}", f"{max(values):.2f}")
+        (name, len(values), *_said(values), *_said(found["maps"][name]))
         for name, values in found["cases"].items()
     ]
     return "\n".join(
@@ -65,12 +86,18 @@ def report(found: dict[str, Any]) -> str:
             f"Click to grade, warm: median {found['median_seconds']:.2f} s, 95 % within "
             f"{found['p95_seconds']:.2f} s of {found['clicks']} clicks (target: {TARGET_SECONDS:.1f} s). The "
             f"first click, half a second after entering the module: {found['first_seconds']:.1f} s. "
+            f"Evidence maps (Grad-CAM) after the grade: median {found['maps_median_seconds']:.2f} s, 95 % "
+            f"within {found['maps_p95_seconds']:.2f} s (target: {MAP_TARGET_SECONDS:.1f} s more). "
             f"{described(found['machine'])}",
             "Command: `python -m Testing.benchmarks.click_to_grade CASE_DIR ...`.",
             "",
-            table(("case", "clicks", "median s", "longest s"), rows),
+            table(HEAD, rows),
         ]
     )
+
+
+def _said(values: list[float]) -> tuple[str, str]:
+    return f"{statistics.median(values):.2f}", f"{max(values):.2f}"
 
 
 def main() -> None:
@@ -81,12 +108,6 @@ def main() -> None:
     content = measure(options)
     write(options.output, "click_to_grade", content, report(content))
     os._exit(0)  # nothing is left to do, and the host's end can take seconds
-
-
-def _sample(folder: Path) -> Path:
-    from .preparation import sample
-
-    return sample(folder)
 
 
 if __name__ == "__main__":

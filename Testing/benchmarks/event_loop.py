@@ -1,25 +1,24 @@
 """How long the module keeps the main thread: the gaps of a 10 ms timer that runs while the panel grades.
 
-python -m Testing.benchmarks.event_loop [CASE_DIR ...] [--output FILE.json]
+python -m Testing.benchmarks.event_loop [CASE_DIR ...] [--runs N] [--output DIR]
 
 Without a case it is the synthetic sample. The first grading starts the grading process and loads the models.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import sys
+import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from ..panel_picture import MODULE_FILE, grade_by_click, load_case
+from .measure import described, machine, parser, sample, table, use_repository, write
 
 TARGET_MS = 100
 INTERVAL_MS = 10
+HEAD = ("case", "run", "longest ms", "second ms", "median ms", "over 50 ms", "ticks")
 
 
 class Gaps:
@@ -77,39 +76,44 @@ def measure(host: Any, folder: Path, runs: int) -> list[dict[str, float]]:
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", type=Path)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args()
-    sys.path.insert(0, str(MODULE_FILE.parent))
+def report(found: dict[str, Any]) -> str:
+    rows = [
+        (case, number, run["longest_ms"], run["second_ms"], run["median_ms"], run["over_50_ms"], run["ticks"])
+        for case, runs in found["cases"].items()
+        for number, run in enumerate(runs, 1)
+    ]
+    return "\n".join(
+        [
+            f"The longest that the main thread was kept while a case was graded and shown: "
+            f"{found['longest_ms']:.0f} ms (target: under {TARGET_MS} ms), by the gaps of a timer of "
+            f"{INTERVAL_MS} ms. {described(found['machine'])}",
+            "Command: `python -m Testing.benchmarks.event_loop CASE_DIR ...`.",
+            "",
+            table(HEAD, rows),
+        ]
+    )
+
+
+def main() -> None:
+    found = parser(__doc__)
+    found.add_argument("cases", nargs="*", type=Path)
+    found.add_argument("--runs", type=int, default=3, help="gradings of every case")
+    options = found.parse_args()
+    use_repository()
     from ..host import start
 
     host = start()
     with tempfile.TemporaryDirectory() as folder:
-        results = {
-            case.name: measure(host, case, options.runs) for case in options.cases or [_sample(Path(folder))]
-        }
-    for case, runs in results.items():
-        for number, run in enumerate(runs, 1):
-            print(f"{case} run {number}: {run}")
-    longest = max(run["longest_ms"] for runs in results.values() for run in runs)
-    print(f"longest gap {longest} ms (target under {TARGET_MS} ms)")
-    if options.output:
-        processor = platform.processor() or platform.machine()
-        machine = f"{processor}, {platform.system()}, Python {platform.python_version()}"
-        options.output.write_text(
-            json.dumps({"machine": machine, "cases": results}, indent=2) + "\n", encoding="utf-8"
-        )
-    return 0
-
-
-def _sample(folder: Path) -> Path:
-    from GliomaGradingLib.sample import write_sample_case
-
-    return write_sample_case(folder / "synthetic-hgg")
+        cases = options.cases or [sample(Path(folder))]
+        results = {case.name: measure(host, case, options.runs) for case in cases}
+    content = {
+        "machine": machine(options.threads, "wall"),
+        "longest_ms": max(run["longest_ms"] for runs in results.values() for run in runs),
+        "cases": results,
+    }
+    write(options.output, "event_loop", content, report(content))
+    os._exit(0)  # nothing is left to do, and the host's end can take seconds
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -29,6 +29,7 @@ from torchvision.models import googlenet  # noqa: E402
 
 PRODUCTS = (256, 512, 768, 1024, 1536)
 USUAL_PIXELS = 224
+CASES = (1, 2, 4, 8)
 
 
 def convolutions(model: nn.Module, *inputs: Tensor) -> list[dict[str, int]]:
@@ -135,6 +136,24 @@ def scaling(models: dict[str, FusedModel], pixels: int, rounds: int, clock: str,
             rows[-1]["ms_per_slice"] = round(1000 * median / (3 * count), 2)
     torch.set_num_threads(most)
     return rows
+
+
+def cases_in_a_row(
+    models: dict[str, FusedModel], pixels: int, rounds: int, clock: str
+) -> list[dict[str, float]]:
+    """Seconds of the three networks for several cases, one after another, as a batch grades them."""
+    run = fused(models, *inputs(pixels))
+
+    def several(count: int) -> Callable[[], None]:
+        def repeat() -> None:
+            for _ in range(count):
+                run()
+
+        return repeat
+
+    seconds = in_turn({str(n): several(n) for n in CASES}, max(3, rounds // 3), clock)
+    medians = {int(name): 1000 * statistics.median(values) for name, values in seconds.items()}
+    return [{"cases": n, "ms": round(ms, 1), "ms_per_case": round(ms / n, 1)} for n, ms in medians.items()]
 
 
 def layers(
@@ -258,6 +277,7 @@ def measure(options: Any) -> dict[str, Any]:
         "faster_than_torchvision_224": round(ratio(large["torchvision"], large["fused"]), 1),
         "largest_difference_of_probabilities": largest_difference(plain, quick, *given),
         "scaling": scaling(quick, pixels, options.rounds, options.clock, options.threads),
+        "scaling_cases": cases_in_a_row(quick, pixels, options.rounds, options.clock),
     }
 
 
@@ -302,6 +322,7 @@ def report(found: dict[str, Any]) -> str:
             "at most 1e-4",
         ),
     ]
+    case_rows = [(r["cases"], r["ms"], r["ms_per_case"]) for r in found["scaling_cases"]]
     scaling_rows = [(r["threads"], r["slices"], r["ms"], r["ms_per_slice"]) for r in found["scaling"]]
     return "\n".join(
         [
@@ -312,6 +333,7 @@ def report(found: dict[str, Any]) -> str:
             "",
             table(("networks", "measured", "target"), rows),
             table(("threads", "slices (three sequences)", "ms", "ms per slice"), scaling_rows),
+            table(("cases, one after another", "ms", "ms per case"), case_rows),
         ]
     )
 

@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,7 @@ def milliseconds(seconds: Sequence[float]) -> str:
 
 
 def machine(threads: int, clock: str) -> dict[str, Any]:
-    """What the figures were taken on."""
-    import numpy
-    import torch
-
+    """What the figures were taken on. Imports nothing: torch is not for the process with Qt in it."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -72,8 +70,8 @@ def machine(threads: int, clock: str) -> dict[str, Any]:
         "clock": clock,
         "system": platform.system(),
         "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": numpy.__version__,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
     }
 
 
@@ -112,3 +110,10 @@ def use_repository() -> None:
     path = str(REPOSITORY / "GliomaGrading")
     if path not in sys.path:
         sys.path.insert(0, path)
+
+
+def sample(folder: Path) -> Path:
+    """The synthetic sample, for want of a case; imports no torch, as that is not for the process with Qt."""
+    from GliomaGradingLib.sample import write_sample_case
+
+    return write_sample_case(folder / "synthetic-hgg")

@@ -33,11 +33,11 @@ from .measure import (
     milliseconds,
     parser,
     ratio,
+    sample,
     table,
     use_repository,
     write,
 )
-from .preparation import sample
 
 use_repository()
 

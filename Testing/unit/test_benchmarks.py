@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from Testing.benchmarks.inference import convolutions
-from Testing.benchmarks.measure import in_turn, percentile, ratio, table
+from Testing.benchmarks.measure import REPOSITORY, in_turn, percentile, ratio, table
+from Testing.benchmarks.training_speed import WINDOW, differences, smoothed
 
 
 def test_the_multiply_adds_of_a_convolution():
@@ -42,3 +46,39 @@ def test_a_ratio_is_the_median_of_the_rounds():
 
 def test_a_table():
     assert table(("a", "b"), [(1, "x")]) == "| a | b |\n|---|---|\n| 1 | x |\n"
+
+
+def test_naming_the_machine_imports_no_torch():
+    """Imported into the process that has Qt, it ended it."""
+    code = "import sys; from Testing.benchmarks.measure import machine; m = machine(2, 'wall'); "
+    code += "print(m['torch'], m['threads'], 'torch' in sys.modules)"
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=REPOSITORY, text=True).split()
+    assert said[0].split("+")[0] == torch.__version__.split("+")[0] and said[1:] == ["2", "False"]
+
+
+def test_losses_are_compared_as_running_means():
+    losses = [float(n) for n in range(10)]
+    assert smoothed(losses) == [n + (WINDOW - 1) / 2 for n in range(11 - WINDOW)]
+    assert smoothed([2.0, 4.0]) == [3.0]
+    assert differences([1.0, 2.0], [0.5, 4.0]) == [0.5, 2.0]
+
+
+def test_every_case_of_the_table_is_a_whole_run(monkeypatch):
+    from Testing.benchmarks import inference
+
+    runs = []
+    monkeypatch.setattr(inference, "fused", lambda *_: lambda: runs.append(1))
+    monkeypatch.setattr(inference, "inputs", lambda pixels: (None, None))
+    rows = inference.cases_in_a_row({}, 8, rounds=3, clock="wall")
+    assert [row["cases"] for row in rows] == [1, 2, 4, 8] and len(runs) == 4 * (1 + 2 + 4 + 8)
+
+
+def test_all_benchmarks_of_speed_are_run(tmp_path):
+    from argparse import Namespace
+
+    from Testing.benchmarks.__main__ import commands
+    from Testing.evidence import SPEED
+
+    options = Namespace(shared=tmp_path, data=tmp_path / "none.npz")
+    elsewhere = {"batch", "training_speed"}  # its own command; needs data that is not there
+    assert set(SPEED) - elsewhere <= set(commands(options))

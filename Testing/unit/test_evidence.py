@@ -25,6 +25,7 @@ from GliomaGradingLib.training.protocols import protocol_figures
 from GliomaGradingLib.training.subgroups import read_groups, subgroup_figures
 from GliomaGradingLib.voting import DecisionRule
 
+from Testing import evidence
 from Testing.evidence import DOCUMENTS, EVALUATION, QUOTE, figures_of, with_quotes
 
 PROTOCOLS = ("patient", "image")
@@ -180,3 +181,12 @@ def test_the_ablation_table_is_that_of_its_probabilities():
     again = ablation_figures(table, stored["ideas"], stored["command"], draws=FEW)
     assert values(stored) == values(again)
     assert (EVALUATION / "ablation.md").read_text(encoding="utf-8") == ablation_table(stored)
+
+
+def test_a_figure_that_a_benchmark_has_not_taken_yet_has_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"p95_seconds": 0.8, "first_seconds": 4.0}
+    monkeypatch.setattr(evidence, "measured", lambda name: found if name == "click_to_grade" else {})
+    assert "Grad-CAM" not in evidence.speed_table()
+    found["maps_p95_seconds"] = 0.71
+    (row,) = [line for line in evidence.speed_table().splitlines() if "Grad-CAM" in line]
+    assert row.endswith("(Resources/Benchmarks/click_to_grade.md) | 0.71 s | 1.0 s |")

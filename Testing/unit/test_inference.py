@@ -44,7 +44,7 @@ def random_model(backbone: str) -> TransferModel:
 
 
 def size_of_terms(model: TransferModel, images: torch.Tensor, tumour: torch.Tensor) -> float:
-    """What the terms of a logit add up to without their signs: float32 rounds those, not what is left of them."""
+    """What the terms of a logit add up to without their signs: float32 rounds those, not their small rest."""
     with torch.no_grad():
         terms = model.output.standardised(model.pooled(images, tumour)) * model.output.linear.weight
     return float(terms.abs().sum(dim=1).max())

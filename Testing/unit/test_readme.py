@@ -13,7 +13,12 @@ from Testing.messages import GAP, all_messages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "Resources/Troubleshooting.md", "Resources/ExtensionCatalogue.md")
+PAGES = ("README.md", *sorted(f"Resources/{path.name}" for path in (REPOSITORY / "Resources").glob("*.md")))
+LINKING = ("README.md", "Resources/Troubleshooting.md", "Resources/ExtensionCatalogue.md")
+"""Pages that cannot do without links: none found there means that they are looked for in the wrong way."""
+
+PLACEHOLDER = re.compile(r"@[A-Z]+@|^[A-Z]{2,}$", re.MULTILINE)
+"""What stands for a text that is still to come: @WORD@, or a word of capitals alone in its line."""
 COMMANDS = re.findall(r"^\.venv/bin/glioma-grading +(.*)$", README, re.MULTILINE)
 
 
@@ -27,13 +32,26 @@ def anchors(text: str) -> set[str]:
 def test_links_lead_somewhere(name):
     text = (REPOSITORY / name).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("http")]
-    assert targets
+    assert targets or name not in LINKING
     for target in targets:
         path, _hash, anchor = target.partition("#")
         page = (REPOSITORY / name).parent / path if path else REPOSITORY / name
         assert page.exists(), target
         if anchor:
             assert anchor in anchors(page.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_left_to_be_filled_in(name):
+    assert PLACEHOLDER.findall((REPOSITORY / name).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("a\n@CLICKS@\n", ["@CLICKS@"]), ("a\n\nMINIMUM\n", ["MINIMUM"]), ("PATH is set\n`HGG`\nA\n", [])],
+)
+def test_a_placeholder_is_known_when_it_is_seen(text, found):
+    assert PLACEHOLDER.findall(text) == found
 
 
 def test_there_are_commands():

@@ -1,6 +1,6 @@
 """Plots of a study, in one look: accuracy and loss curves, ROC, reliability, risk against coverage.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart; lines differ in style as well.
+Colours are the product's (``palette``), which colour-blind readers tell apart; lines differ in style as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..export.files import write_atomically
-from ..words import SEQUENCES
+from ..palette import GRADE_COLORS, SEQUENCE_COLORS
+from ..words import HGG, LGG, SEQUENCES
 from .evidence import Evidence, read_curves
 from .metrics import auc, bootstrap_rows, risk_coverage, wilson
 from .selective import majority_hgg, withheld
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
     from ..voting import DecisionRule
 
 COLOURS = {
-    "T1": "#0072b2",
-    "T2": "#d55e00",
-    "FLAIR": "#009e73",
+    **SEQUENCE_COLORS,
     "soft": "#000000",
-    "together": "#cc79a7",
+    "together": "#a6761d",
     "grey": "#6b6b6b",
 }
 STYLES = {"T1": "-", "T2": "--", "FLAIR": "-.", "soft": "-", "together": (0, (4, 1, 1, 1))}
@@ -141,8 +140,9 @@ def reliability_plot(units: Predictions, probabilities: np.ndarray, figures: dic
     bins = np.linspace(0, 1, 21)
     parts = [scores[units.grade == 0], scores[units.grade == 1]]
     weights = [np.full(len(part), 1 / repeats) for part in parts]
-    colours = [COLOURS["T1"], COLOURS["T2"]]  # a tuple of two is a colour and its opacity to matplotlib 3.8
-    below.hist(parts, bins, weights=weights, stacked=True, color=colours, label=("LGG", "HGG"))
+    # a list, for a tuple of two is a colour and its opacity to matplotlib 3.8
+    colours = [GRADE_COLORS[LGG], GRADE_COLORS[HGG]]
+    below.hist(parts, bins, weights=weights, stacked=True, color=colours, label=(LGG, HGG))
     below.set(xlabel="Probability of HGG, the three together", ylabel=f"{figures['unit'].capitalize()}s")
     below.legend(loc="upper left")
     return figure
@@ -232,7 +232,7 @@ def _draw_group(axis: Axes, mean: float, grades: np.ndarray, repeats: int) -> No
     share = wilson(round(float(grades.mean()) * count), count)
     middle = float(grades.mean())
     error = [[max(0.0, middle - share["low"])], [max(0.0, share["high"] - middle)]]
-    axis.errorbar(mean, middle, yerr=error, fmt="o", color=COLOURS["T1"], capsize=3, ms=6)
+    axis.errorbar(mean, middle, yerr=error, fmt="o", color=COLOURS["together"], capsize=3, ms=6)
     axis.annotate(str(count), (mean, middle), xytext=(6, -12), textcoords="offset points", fontsize=8.5)
 
 

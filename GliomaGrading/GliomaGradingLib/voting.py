@@ -14,6 +14,8 @@ from .result import Notice, Vote
 from .words import HGG, INDETERMINATE, LGG, SEQUENCES
 
 VOTING_RULES = ("majority", "soft")
+_FARTHEST = 700.0
+"""The probability of a logit farther from 0 is nothing that a float can hold."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Platt:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration of each sequence's mean logit, and of the mean of the three calibrated logits."""
+    """Calibration of each sequence's mean logit, and of the logit of the mean of the three probabilities.
+
+    The mean of probabilities, not of logits: one sequence that is surer than it should be then cannot outvote
+    the two others.
+    """
 
     sequences: Mapping[str, Platt]
     together: Platt
@@ -44,7 +50,7 @@ class Calibration:
 
     def combine(self, calibrated_logits: Sequence[float]) -> float:
         """The calibrated probability of HGG of the three sequences together."""
-        return self.together.probability(sum(calibrated_logits) / len(calibrated_logits))
+        return self.together.probability(mean_logit(calibrated_logits))
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,14 @@ def sigmoid(logit: float) -> float:
     if logit >= 0:
         return 1.0 / (1.0 + math.exp(-logit))
     return math.exp(logit) / (1.0 + math.exp(logit))
+
+
+def mean_logit(logits: Sequence[float]) -> float:
+    """The logit of the mean of these logits' probabilities; finite for any finite logits."""
+    bounded = [min(max(logit, -_FARTHEST), _FARTHEST) for logit in logits]
+    for_hgg = math.fsum(map(sigmoid, bounded))
+    for_lgg = math.fsum(sigmoid(-logit) for logit in bounded)
+    return math.log(for_hgg) - math.log(for_lgg)
 
 
 def grade_of(probability: float) -> str:

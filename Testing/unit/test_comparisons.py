@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
-from GliomaGradingLib.training import ablation, external, protocols
+from GliomaGradingLib.training import ablation, baselines, external, protocols
 from GliomaGradingLib.training.ablation import (
     Idea,
     Probe,
@@ -114,6 +114,17 @@ def test_scores_come_back_from_csv(tmp_path):
     for name in ("a", "b"):
         np.testing.assert_array_equal(again.columns[name], table.columns[name])
     assert again.patient.tolist() == table.patient.tolist() and again.grade.tolist() == table.grade.tolist()
+
+
+def test_scores_of_untrained_beginnings_stay_where_the_folds_are_the_same(tmp_path):
+    units, fewer = units_of(repeats=2), units_of(repeats=1)
+    table = ScoreTable.of_units(units).added("ours", units, units.logits[:, 0])
+    (tmp_path / "probabilities.csv").write_text(table.added("scratch", units, units.logits[:, 1]).csv())
+    kept = baselines._earlier_scratch(tmp_path, ScoreTable.of_units(units))
+    assert list(kept) == ["scratch"]
+    np.testing.assert_allclose(kept["scratch"], table.added("s", units, units.logits[:, 1]).columns["s"])
+    assert baselines._earlier_scratch(tmp_path, ScoreTable.of_units(fewer)) == {}
+    assert baselines._earlier_scratch(tmp_path / "none", table) == {}
 
 
 # protocols
@@ -362,8 +373,27 @@ def test_a_study_joins_the_ablation_and_stays_when_it_is_made_anew(ablated, tmp_
     assert abs(entry["difference"]["value"]) < 1e-3  # it is the same probe
     again = run_ablation(data, Path("x"), folder, "command", 2, IDEAS, small_features)
     assert [idea["name"] for idea in again["ideas"]] == ["probe", "noise", "highest", "fine-tuned"]
+    assert again["ideas"] == figures["ideas"]
     with pytest.raises(UsageError, match="no idea 'x' to compare with"):
         add_idea(folder, "y", "x", study, True, "")
+
+
+def test_an_idea_that_the_table_has_is_not_tried_again_and_a_new_one_joins_it(ablated):
+    data, folder, figures = ablated
+    seen = []
+
+    def features(data, pretrained, every, form, mirrored=False):
+        seen.append(mirrored)
+        return small_features(data, pretrained, every, form)
+
+    new = Idea("turned", Probe(levels=("5b",), test=("mirrored",)), False, "a view", against="probe")
+    again = run_ablation(data, Path("x"), folder, "command", 2, (*IDEAS, new), features)
+    assert sorted(seen) == [False, True]  # the forms of the new idea alone
+    assert again["ideas"][:3] == figures["ideas"]
+    assert again["ideas"][3]["auc"]["value"] > 0.97
+    seen.clear()
+    run_ablation(data, Path("x"), folder, "command", 2, (*IDEAS, new), features)
+    assert seen == []
 
 
 def test_choosing_inside_folds_is_not_hopeful_about_noise():

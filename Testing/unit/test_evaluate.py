@@ -355,7 +355,8 @@ def test_majority_has_the_auc_of_its_votes():
 def test_withheld_is_what_the_product_withholds():
     rng = np.random.default_rng(8)
     logits = rng.normal(0, 1.2, (200, 3))
-    probabilities = 1 / (1 + np.exp(-np.column_stack([logits, logits.mean(axis=1)])))
+    single = 1 / (1 + np.exp(-logits))
+    probabilities = np.column_stack([single, single.mean(axis=1)])
     rule = DecisionRule(0.35, 0.6)
     by_sequence = [{s: [x] for s, x in zip(("T1", "T2", "FLAIR"), row, strict=True)} for row in logits]
     verdicts = [decide(slices, Calibration.identity(), decision=rule) for slices in by_sequence]

@@ -12,7 +12,7 @@ from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.training.augment import augment, redrawn
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.fit import Fit
-from GliomaGradingLib.training.probe import ridge
+from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
 from GliomaGradingLib.training.recipe import Augmentation, Recipe, recipe_from_dict
 from GliomaGradingLib.training.source import SliceSource, part_logits
 from GliomaGradingLib.training.splits import (
@@ -165,6 +165,28 @@ def test_the_probe_separates_what_can_be_seen(data):
     logits = part_logits(fit.run(), fit.source, split.test)
     grades = data.grades[split.test.patient]
     assert logits[grades == 1].min() > logits[grades == 0].max()
+
+
+def test_folds_share_what_the_pretrained_network_sees_of_a_patient(data):
+    source = SliceSource(data, 1, QUICK)
+    model = Fit(data, 1, patient_split(data.grades, 20, 0, 3, 0.0, seed=1), replace(QUICK, probe=False)).model
+    shared = FrozenFeatures(source, seed=5)
+    some, more = thinned(Part.of_patients([2, 4], 20)), thinned(Part.of_patients([4], 20))
+    found = shared.of(model, some, 3).reshape(3, 2, 10, -1)
+    assert torch.equal(found[:, 1], shared.of(model, more, 3).reshape(3, 10, -1))
+    with torch.no_grad():
+        plain = model.pooled(*source.plain(next(source.batches(more, 10))))
+    torch.testing.assert_close(found[0, 1], plain, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(found[1], found[0]) and not torch.equal(found[2], found[1])
+    assert torch.equal(FrozenFeatures(source, seed=5).of(model, some, 2), found[:2].flatten(0, 2))
+
+
+def test_a_study_learns_the_same_with_shared_features(data, tmp_path):
+    recipe = replace(QUICK, epochs=0, probe_passes=2)
+    split = patient_split(data.grades, 20, 0, 3, 0.0, seed=1)
+    alone = Fit(data, 1, split, recipe)
+    shared = Fit(data, 1, split, recipe, features=FrozenFeatures(SliceSource(data, 1, recipe), recipe.seed))
+    assert torch.equal(alone.model.output.linear.weight, shared.model.output.linear.weight)
 
 
 def test_the_probe_learns_nothing_from_shuffled_noise():

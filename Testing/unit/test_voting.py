@@ -13,6 +13,7 @@ from GliomaGradingLib.voting import (
     decide,
     grade_of,
     majority,
+    mean_logit,
     sigmoid,
     soft,
     vote_of_sequence,
@@ -74,13 +75,21 @@ def test_majority_and_soft_vote(probabilities, by_majority, by_soft):
     assert soft(votes(*probabilities)) == by_soft
 
 
-def test_the_three_together_is_the_calibrated_mean_of_calibrated_logits():
+def test_the_three_together_is_the_calibrated_mean_of_calibrated_probabilities():
     calibration = Calibration(
         {"T1": Platt(1, 0), "T2": Platt(2, 0), "FLAIR": Platt(1, 1)}, Platt(slope=1.5, intercept=0.25)
     )
     verdict = decide({"T1": [1.0] * 20, "T2": [-0.5] * 20, "FLAIR": [2.0] * 20}, calibration)
-    mean = (1.0 + -1.0 + 3.0) / 3
-    assert verdict.probability_hgg == pytest.approx(sigmoid(1.5 * mean + 0.25))
+    mean = (0.7310586 + 0.2689414 + 0.9525741) / 3  # of the logits 1, -1 and 3
+    logit = math.log(mean / (1 - mean))
+    assert verdict.probability_hgg == pytest.approx(sigmoid(1.5 * logit + 0.25), abs=1e-6)
+
+
+def test_the_logit_of_a_mean_of_probabilities_is_finite_where_they_are_as_good_as_0_and_1():
+    assert mean_logit([800.0, 800.0, 800.0]) > 30
+    assert mean_logit([-800.0, -800.0, 3.0]) == pytest.approx(math.log(0.9525741 / (3 - 0.9525741)), abs=1e-5)
+    assert mean_logit([0.5, 0.5, 0.5]) == pytest.approx(0.5)
+    assert mean_logit([700.0, 0.0, -700.0]) == pytest.approx(0.0)
 
 
 def test_near_the_boundary_the_decision_is_indeterminate_and_says_why():

@@ -6,6 +6,7 @@ standardised there too, so that nothing of a test fold is looked at.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from .study import Predictions
 STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 """Inverse ridge penalties to choose from."""
 INNER_FOLDS = 5
-OURS = "ours"
+OURS, SCRATCH = "ours", "scratch"
 WHAT = {
     OURS: "the three transfer models, mean of their calibrated probabilities",
-    "scratch": "networks of the same shape from random weights, same vote",
+    SCRATCH: "networks of the same shape from random weights, same vote",
     "frozen": "last block of the ImageNet network, mean of 20 slices, logistic regression; mean of the three",
     "radiomics": "first-order statistics of the sequences in the mask and its shape, logistic regression",
     "volume": "logarithm of the tumour's volume, logistic regression",
@@ -48,12 +49,15 @@ def run_baselines(
 
     Args:
         study: the models' study by patient, or its evidence; ``scratch``: that of untrained beginnings.
+            Without it the scores stay that a table of the same folds in ``output`` has of one.
     """
     settings, units = units_of(study)
     table = ScoreTable.of_units(units).added(OURS, units, _soft(unit_probabilities(settings, units)))
     if scratch is not None:
         other, theirs = units_of(scratch)
-        table = table.added("scratch", theirs, _soft(unit_probabilities(other, theirs)))
+        table = table.added(SCRATCH, theirs, _soft(unit_probabilities(other, theirs)))
+    else:
+        table = replace(table, columns={**table.columns, **_earlier_scratch(output, table)})
     rows = _rows_of(data, units)
     for name, scores in _scores(data, units, rows, pretrained, settings.recipe.image).items():
         table = table.added(name, units, scores)
@@ -132,6 +136,17 @@ def _fold_probabilities(train: np.ndarray, grades: np.ndarray, test: np.ndarray,
     fits = [cross_val_score(model, rows, grades, cv=inner, scoring="neg_log_loss").mean() for model in models]
     best = models[int(np.argmax(fits))].fit(rows, grades)
     return best.predict_proba(scaler.transform(test) @ axes.T)[:, 1]
+
+
+def _earlier_scratch(output: Path, table: ScoreTable) -> dict[str, np.ndarray]:
+    if not (output / PROBABILITIES).is_file():
+        return {}
+    earlier = ScoreTable.read(output / PROBABILITIES)
+    same = [
+        np.array_equal(getattr(earlier, key), getattr(table, key))
+        for key in ("repeat", "fold", "patient", "grade")
+    ]
+    return {name: earlier.columns[name] for name in (SCRATCH,) if all(same) and name in earlier.columns}
 
 
 def _scores(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..export.files import write_atomically
-from ..voting import Calibration, DecisionRule, sigmoid
+from ..voting import Calibration, DecisionRule, mean_logit, sigmoid
 from ..words import SEQUENCES
 from .delong import delong_test
 from .evidence import (
@@ -125,11 +125,11 @@ def unit_probabilities(study: Study, units: Predictions) -> np.ndarray:
 
 
 def calibrate(units: Predictions, rows: np.ndarray | None = None) -> Calibration:
-    """Platt calibration of each sequence, and of the mean of the three calibrated logits."""
+    """Platt calibration of each sequence, and of the three together: of the logit of their mean probability."""
     rows = np.arange(len(units.patient)) if rows is None else rows
     logits, grades = units.logits[rows], units.grade[rows]
     platts = [fit_platt(logits[:, column], grades) for column in range(len(SEQUENCES))]
-    mean = np.mean([[p.logit(x) for p, x in zip(platts, row, strict=True)] for row in logits], axis=1)
+    mean = np.array([mean_logit([p.logit(x) for p, x in zip(platts, row, strict=True)]) for row in logits])
     return Calibration(dict(zip(SEQUENCES, platts, strict=True)), fit_platt(mean, grades))
 
 

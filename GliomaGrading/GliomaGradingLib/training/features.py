@@ -12,7 +12,7 @@ from ..image_form import ImageForm
 from ..network import LEVELS, TransferModel, load_imagenet_2014, tumour_weights
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
-from .recipe import Recipe
+from .recipe import Augmentation, Recipe
 from .source import SliceSource, evaluated
 from .splits import Part
 from .team import Draw
@@ -27,6 +27,7 @@ def frozen_features(
     augmented: int | None = None,
     mirrored: bool = False,
     every: int = 1,
+    augmentation: Augmentation | None = None,
 ) -> dict[str, np.ndarray]:
     """Pooled ImageNet features of every patient's slices, by level; nothing is learned.
 
@@ -34,12 +35,13 @@ def frozen_features(
         augmented: seed of one random change of every slice; None leaves them as they are.
         mirrored: turn every slice left to right.
         every: look at every second, third, ... of the 20 slices only.
+        augmentation: how slices are changed; by default as a recipe does.
 
     Returns:
         (3, patients, slices, channels) float32 by name: ``3b`` to ``5b`` are means over the slice,
         ``3b tumour`` to ``5b tumour`` over the tumour.
     """
-    recipe = Recipe(image=form)
+    recipe = Recipe(image=form, augmentation=augmentation or Augmentation())
     model = TransferModel(recipe.backbone)
     load_imagenet_2014(model, pretrained)
     model = model.eval().to(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from ..errors import UsageError
 from ..export.files import write_atomically
 from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
 from .dataset import TrainingSet
-from .probe import fit_probe
+from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
 from .source import SliceBatch, SliceSource, autocast, part_logits
 from .splits import Split
@@ -50,6 +50,7 @@ class Fit:
             Only the team's first process reads and writes it.
         pretrained: the 2014 network's tensors, where the recipe's backbone needs them.
         team: the processes that train this model together.
+        features: of the pretrained network, where other folds have them already.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Fit:
         pretrained: Path | None = None,
         device: str = "cpu",
         team: Team = ALONE,
+        features: FrozenFeatures | None = None,
     ) -> None:
         if team.size > recipe.batch // 2:
             raise UsageError(
@@ -77,7 +79,8 @@ class Fit:
         model.output.dropout = self._dropout = BatchDropout(recipe.dropout)
         self.model = team.ready(model)
         if recipe.probe and not team.first(self._has_checkpoint):
-            fit_probe(self.model, self.source, split.train, team)
+            own = FrozenFeatures(self.source, recipe.seed, team)
+            fit_probe(self.model, features or own, split.train)
         self._shared = team.wrapped(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
         self.optimizer = self._new_optimizer()

@@ -13,26 +13,50 @@ import torch
 from torch import Tensor
 
 from ..network import TransferModel
+from ..words import SLICE_COUNT
 from .source import INFERENCE_BATCH, SliceSource, evaluated
 from .splits import Part
 from .team import ALONE, Draw, Team
 
 EVERY = 2
 """Every second slice is looked at; its neighbours are in its channels."""
+_KEPT = len(range(0, SLICE_COUNT, EVERY))
 
 
-def fit_probe(model: TransferModel, source: SliceSource, train: Part, team: Team = ALONE) -> None:
-    """Set the output module from the training slices, in place; a team shares the slices out."""
-    recipe = source.recipe
-    part = _thinned(train)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    passes = [_features(model, source, part, None, team)]
-    passes += [_features(model, source, part, generator, team) for _ in range(recipe.probe_passes - 1)]
-    features = torch.cat(passes).double()
-    grades = torch.from_numpy(source.data.grades[part.patient]).double().repeat(len(passes))
-    mean, deviation = features.mean(dim=0), features.std(dim=0)
+class FrozenFeatures:
+    """Pooled features of a network that has learned nothing yet, of every second slice of every patient.
+
+    The first pass sees the slices as they are, each further one changes them at random. What a pass gives
+    does not depend on who is trained on, so that the folds of a study share one of these.
+    """
+
+    def __init__(self, source: SliceSource, seed: int, team: Team = ALONE) -> None:
+        self.source = source
+        self._seed, self._team = seed, team
+        self._passes: list[Tensor] = []
+
+    def of(self, model: TransferModel, part: Part, passes: int) -> Tensor:
+        """(passes x slices, features) of a part's slices, of which only even ones are known."""
+        while len(self._passes) < passes:
+            self._passes.append(self._pass(model, len(self._passes)))
+        rows = torch.from_numpy(part.patient * _KEPT + part.slice // EVERY)
+        return torch.cat([found[rows] for found in self._passes[:passes]])
+
+    def _pass(self, model: TransferModel, number: int) -> Tensor:
+        everyone = thinned(Part.of_patients(np.arange(len(self.source.data)), SLICE_COUNT))
+        generator = torch.Generator().manual_seed(self._seed + number) if number else None
+        return _features(model, self.source, everyone, generator, self._team)
+
+
+def fit_probe(model: TransferModel, features: FrozenFeatures, train: Part) -> None:
+    """Set the output module from the training slices, in place."""
+    data, recipe = features.source.data, features.source.recipe
+    part = thinned(train)
+    rows = features.of(model, part, recipe.probe_passes).double()
+    grades = torch.from_numpy(data.grades[part.patient]).double().repeat(recipe.probe_passes)
+    mean, deviation = rows.mean(dim=0), rows.std(dim=0)
     deviation = deviation + 1e-3 * deviation.mean()
-    weights = ridge((features - mean) / deviation, 2 * grades - 1, recipe.ridge)
+    weights = ridge((rows - mean) / deviation, 2 * grades - 1, recipe.ridge)
     with torch.no_grad():
         model.output.mean.copy_(mean)
         model.output.deviation.copy_(deviation)
@@ -73,6 +97,7 @@ def _features(
     return team.joined(found, [len(batch) for batch in batches])
 
 
-def _thinned(part: Part) -> Part:
+def thinned(part: Part) -> Part:
+    """Every second slice of a part."""
     rows = np.flatnonzero(part.slice % EVERY == 0)
     return Part(part.patient[rows], part.slice[rows])

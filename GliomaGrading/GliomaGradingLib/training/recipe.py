@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ class Augmentation:
             masks that are grown, of those shrunk, of those smeared, and of those replaced by their box.
     """
 
-    rotation: float = 0.4
-    zoom: float = 0.18
-    aspect: float = 0.08
-    shift: float = 0.15
-    contrast: float = 0.25
-    brightness: float = 0.3
+    rotation: float = math.pi
+    zoom: float = 0.25
+    aspect: float = 0.12
+    shift: float = 0.2
+    contrast: float = 0.35
+    brightness: float = 0.4
     noise: float = 0.0
     mirror: bool = True
     redraw: float = 0.2
@@ -62,9 +63,9 @@ class Recipe:
     batch: int = 32
     epochs: int = 2
     probe: bool = True
-    ridge: float = 3.0
+    ridge: float = 0.3
     probe_gain: float = 3.0
-    probe_passes: int = 2
+    probe_passes: int = 9
     learning_rate: float = 1e-5
     head_factor: float = 1.0
     weight_decay: float = 0.02
@@ -122,6 +123,8 @@ def _known(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 PAPER_RECIPE = Recipe(
     sampling="images",
+    ridge=3.0,
+    probe_passes=2,
     epochs=12,
     learning_rate=3e-4,
     label_smoothing=0.0,

@@ -18,6 +18,7 @@ from ..network import TransferModel
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, curves_csv
+from .probe import FrozenFeatures
 from .recipe import Recipe, recipe_from_dict
 from .source import SliceSource, part_logits
 from .splits import PROTOCOLS, Part, Split, image_split, patient_split, whole_patient_split
@@ -124,12 +125,16 @@ def run_study(
     parts = []
     splits = list(study.splits(graded))
     team.first(lambda: _write_splits(folder, graded, splits))
+    shared = _shared_features(graded, study, team)
     for repeat, fold, split in splits:
         columns = []
         for sequence in range(len(SEQUENCES)):
             run = folder / "runs" / f"repeat{repeat}-fold{fold}-{SEQUENCES[sequence]}"
             recipe = replace(study.recipe, seed=study.recipe.seed + 100 * repeat + fold)
-            columns.append(_run(graded, sequence, split, recipe, run, pretrained, device, epoch_done, team))
+            features = shared[sequence]
+            columns.append(
+                _run(graded, sequence, split, recipe, run, pretrained, device, epoch_done, team, features)
+            )
         rows = len(split.test)
         parts.append(
             Predictions(
@@ -145,6 +150,14 @@ def run_study(
     text = predictions_csv(predictions).encode()
     team.first(lambda: write_atomically(folder / PREDICTIONS, text))
     return predictions
+
+
+def _shared_features(data: TrainingSet, study: Study, team: Team) -> list[FrozenFeatures | None]:
+    """By sequence; None where a network begins anew in every fold, or nothing is probed."""
+    if not (study.recipe.probe and study.recipe.pretrained):
+        return [None] * len(SEQUENCES)
+    sources = [SliceSource(data, column, study.recipe) for column in range(len(SEQUENCES))]
+    return [FrozenFeatures(source, study.recipe.seed, team) for source in sources]
 
 
 def read_study(folder: Path) -> tuple[Study, Predictions]:
@@ -210,12 +223,13 @@ def _run(
     device: str,
     epoch_done: Callable[[str, EpochFigures], None] | None,
     team: Team,
+    features: FrozenFeatures | None,
 ) -> np.ndarray:
     """Logits of the test part's slices, from an earlier run or a new one."""
     found = team.first(lambda: _stored_logits(folder))
     if found is not None:
         return found
-    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device, team)
+    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device, team, features)
 
     def done(figures: EpochFigures) -> None:
         write_atomically(folder / "curves.csv", curves_csv(fit.curves).encode())

@@ -206,4 +206,4 @@ def test_models_at_odds_says_how_many_vote_for_the_grade() -> None:
     raw = {"T1": [0.2] * 20, "T2": [0.2] * 20, "FLAIR": [-6.0] * 20}
     verdict = decide(raw, Calibration.identity())
     (doubt,) = verdict.doubts
-    assert "2 of 3 sequences vote HGG" in doubt.message and "0.13" in doubt.message
+    assert "2 of 3 sequences vote HGG" in doubt.message and "0.37" in doubt.message

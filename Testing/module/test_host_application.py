@@ -122,7 +122,11 @@ def test_layouts(host):
     import slicer
 
     manager, layouts = slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
-    assert manager.sliceViewNames() == ("Red", "Green", "Yellow")
+    assert manager.sliceViewNames()[:3] == (
+        "Red",
+        "Green",
+        "Yellow",
+    )  # a module's own layout may have added some
     got = []
     manager.connect("layoutChanged(int)", got.append)
     manager.setLayout(layouts.SlicerLayoutOneUpRedSliceView)

@@ -63,6 +63,16 @@ def test_an_earlier_report_is_replaced_only_after_asking(host, module, graded, s
     assert names(tmp_path) == FILES
 
 
+def test_dicom_outputs_of_an_earlier_result_go(tmp_path, host):
+    from GliomaGradingLib.scene.report import present_in, write_report
+
+    for name in ("result.dcm", "overlay.dcm", "scan.dcm"):
+        (tmp_path / name).write_bytes(b"old")
+    assert present_in(tmp_path) == ["result.dcm", "overlay.dcm"]
+    write_report(tmp_path, dict.fromkeys(("report.html", "slices.png", "result.json"), b"new"))
+    assert names(tmp_path) == sorted([*FILES, "scan.dcm"])
+
+
 def test_cancel_leaves_no_file(host, module, scene, grade, tmp_path):
     scene.case("pause")
     grade()

@@ -12,10 +12,13 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..errors import UsageError
+from ..export.dicom_outputs import OVERLAY, REPORT
 from ..export.files import all_or_nothing
 from ..result import GradeResult
 
 FILES = ("report.html", "slices.png", "result.json")
+LEFT_OVER = (REPORT, OVERLAY)
+"""Of an earlier case from the command line: beside another result they would say another grade."""
 
 
 def report_options(result: GradeResult) -> dict[str, Any]:
@@ -37,12 +40,12 @@ def files_of(answer: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def present_in(folder: Path) -> list[str]:
-    """Names of the report's files that are in a folder already."""
-    return [name for name in FILES if (folder / name).exists()]
+    """Names of what a folder has already and would lose: a report, the DICOM outputs of another result."""
+    return [name for name in (*FILES, *LEFT_OVER) if (folder / name).exists()]
 
 
 def write_report(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Writes the files, all of them or none, in place of those of an earlier report.
+    """Writes the files, all of them or none, in place of those of an earlier report and its DICOM outputs.
 
     Raises:
         UsageError: the folder cannot be made or written to.
@@ -51,6 +54,8 @@ def write_report(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
         with all_or_nothing(folder) as write:
             for name, content in files.items():
                 write(name, content)
+        for name in LEFT_OVER:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             _("the report cannot be written ({why})").format(why=error.strerror or error),

@@ -391,6 +391,11 @@ def test_an_idea_that_the_table_has_is_not_tried_again_and_a_new_one_joins_it(ab
     assert sorted(seen) == [False, True]  # the forms of the new idea alone
     assert again["ideas"][:3] == figures["ideas"]
     assert again["ideas"][3]["auc"]["value"] > 0.97
+    first = Idea("turned first", Probe(levels=("5b",), test=("mirrored",)), False, "a view", against="probe")
+    ordered = run_ablation(data, Path("x"), folder, "command", 2, (IDEAS[0], first, *IDEAS[1:], new), features)
+    names = ["probe", "turned first", "noise", "highest", "turned"]
+    assert [idea["name"] for idea in ordered["ideas"]] == names
+    assert list(ScoreTable.read(folder / "ablation.csv").columns) == names
     seen.clear()
     run_ablation(data, Path("x"), folder, "command", 2, (*IDEAS, new), features)
     assert seen == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -358,6 +358,7 @@ def _earlier(output: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _write(output: Path, table: ScoreTable, entries: list[dict[str, Any]], command: str) -> dict[str, Any]:
+    table = replace(table, columns={entry["name"]: table.columns[entry["name"]] for entry in entries})
     figures = ablation_figures(table, entries, command)
     write_atomically(output / CSV, table.csv())
     write_atomically(output / TABLE, ablation_table(figures))

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ import SimpleITK as sitk
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Testing" / "unit"))
 
+from product import run  # noqa: E402
 from small_head import arrays, volume, write_case  # noqa: E402
 
 BUNDLE = REPOSITORY / "GliomaGrading" / "Resources" / "Models" / "glioma-tcga"
@@ -25,22 +25,8 @@ ENDINGS = {"T1": "t1", "T2": "t2", "FLAIR": "flair", "mask": "seg"}
 needs_dask = pytest.mark.skipif(find_spec("distributed") is None, reason="needs Dask (the extra 'cohort')")
 
 
-def product(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The product's command with one thread, as a batch's grading process has."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading"), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(
-        [sys.executable, "-m", "GliomaGradingLib", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        timeout=240,
-        check=False,
-    )
-
-
 def done(*arguments: object) -> str:
-    ran = product(*arguments)
+    ran = run(*arguments, threads=1)  # as a batch's grading process has it
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -161,7 +147,7 @@ def test_resume_refuses_what_would_mix_results(source, earlier, tmp_path, change
     if change == "input":
         given = shutil.copytree(source, tmp_path / "changed")  # which keeps the times
         os.utime(given / "a" / "a_flair.nii.gz", ns=(1, 1))
-    ran = product("batch", given, "--output", earlier, "--resume", "--quiet", *options)
+    ran = run("batch", given, "--output", earlier, "--resume", "--quiet", *options, threads=1)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: ") and words in ran.stderr and ran.stderr.count("\n") == 1
     assert left(earlier) == before

@@ -12,23 +12,9 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from product import REPOSITORY, run
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SCHEMA = json.loads((REPOSITORY / "Resources" / "Schemas" / "result.schema.json").read_text(encoding="utf-8"))
-
-
-def run(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading"), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(
-        [sys.executable, "-m", "GliomaGradingLib", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=folder,
-        env=environment,
-        timeout=240,
-        check=False,
-    )
 
 
 def files_of(folder: Path, suffix: str = ".nii.gz") -> dict[str, Path]:

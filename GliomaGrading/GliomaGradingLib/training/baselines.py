@@ -139,14 +139,13 @@ def _fold_probabilities(train: np.ndarray, grades: np.ndarray, test: np.ndarray,
 
 
 def _earlier_scratch(output: Path, table: ScoreTable) -> dict[str, np.ndarray]:
+    """The column of untrained beginnings that a table in ``output`` has; empty where its rows are others."""
     if not (output / PROBABILITIES).is_file():
         return {}
     earlier = ScoreTable.read(output / PROBABILITIES)
-    same = [
-        np.array_equal(getattr(earlier, key), getattr(table, key))
-        for key in ("repeat", "fold", "patient", "grade")
-    ]
-    return {name: earlier.columns[name] for name in (SCRATCH,) if all(same) and name in earlier.columns}
+    rows = ("repeat", "fold", "patient", "grade")
+    is_same = all(np.array_equal(getattr(earlier, key), getattr(table, key)) for key in rows)
+    return {SCRATCH: earlier.columns[SCRATCH]} if is_same and SCRATCH in earlier.columns else {}
 
 
 def _scores(

@@ -79,8 +79,7 @@ class Fit:
         model.output.dropout = self._dropout = BatchDropout(recipe.dropout)
         self.model = team.ready(model)
         if recipe.probe and not team.first(self._has_checkpoint):
-            own = FrozenFeatures(self.source, recipe.seed, team)
-            fit_probe(self.model, features or own, split.train)
+            fit_probe(self.model, features or FrozenFeatures(self.source, recipe.seed, team), split.train)
         self._shared = team.wrapped(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
         self.optimizer = self._new_optimizer()

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from GliomaGradingLib.export.files import write_atomically
+from GliomaGradingLib.files import write_atomically
 from PIL import Image
 
 COLOURS = 256

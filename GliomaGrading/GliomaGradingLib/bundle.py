@@ -26,7 +26,7 @@ from .bundle_files import (
     unfit,
 )
 from .errors import BundleError
-from .export.files import all_or_nothing
+from .files import all_or_nothing
 from .voting import Calibration, DecisionRule, Platt
 from .words import SEQUENCES
 

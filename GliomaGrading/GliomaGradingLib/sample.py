@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import UsageError
-from .export.files import all_or_nothing
+from .files import all_or_nothing
 from .phantom import FIRST, SIZE, Lesion, build, ramp
 from .volume import Volume
 from .words import SEQUENCES

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY / "Testing" / "unit")]
 
 from GliomaGradingLib.case import Case  # noqa: E402
-from GliomaGradingLib.export.files import write_atomically  # noqa: E402
+from GliomaGradingLib.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
 from GliomaGradingLib.volume import Volume  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES  # noqa: E402

@@ -97,7 +97,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def write(output: Path, name: str, content: Mapping[str, Any], text: str) -> None:
     """``name.json`` and ``name.md``; the text is printed too."""
-    from GliomaGradingLib.export.files import write_atomically
+    from GliomaGradingLib.files import write_atomically
 
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / f"{name}.json", json.dumps(content, indent=2) + "\n")

@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(REPOSITORY / "GliomaGrading")]
 
 from GliomaGradingLib.case import Case  # noqa: E402
-from GliomaGradingLib.export.files import write_atomically  # noqa: E402
+from GliomaGradingLib.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
 from GliomaGradingLib.images import stack_input, without_gaps  # noqa: E402
 from GliomaGradingLib.network import TransferModel  # noqa: E402

@@ -22,7 +22,7 @@ sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
 
 from GliomaGradingLib.case import Case  # noqa: E402
 from GliomaGradingLib.errors import GliomaGradingError  # noqa: E402
-from GliomaGradingLib.export.files import write_atomically  # noqa: E402
+from GliomaGradingLib.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import DOUBTFUL, Grader  # noqa: E402
 from GliomaGradingLib.words import INDETERMINATE, SEQUENCES  # noqa: E402
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.export import files as export_files
-from GliomaGradingLib.export.files import all_or_nothing, write_atomically
+from GliomaGradingLib import files as whole_files
+from GliomaGradingLib.files import all_or_nothing, write_atomically
 from GliomaGradingLib.volume import Volume
 
 LIBRARY = Path(__file__).resolve().parents[2] / "GliomaGrading" / "GliomaGradingLib"
@@ -55,7 +55,7 @@ def test_a_full_disk_at_any_step_keeps_the_old_file(
             Path, "open", lambda self, mode="r", **o: _Full(real(self, mode, **o)) if "x" in mode else None
         )
     elif at == "fsync":
-        monkeypatch.setattr(export_files.os, "fsync", full)
+        monkeypatch.setattr(whole_files.os, "fsync", full)
     else:
         monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..export.tables import GRADED
 from .evaluation import Known, evaluate, known_cases
 from .listing import Cohort

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..export.files import sync_folder
+from ..files import sync_folder
 
 Record = dict[str, Any]
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import GliomaGradingError, UsageError
-from ..export.files import sync_folder, write_atomically, write_durably
+from ..files import sync_folder, write_atomically, write_durably
 from ..export.tables import COLUMNS, GRADED, Row, csv_line
 from . import journal
 from .lock import FolderLock
@@ -35,7 +35,7 @@ RESULT = "result.json"
 _OURS = (BATCH, JOURNAL, CASES, RESULTS, PAGE, EVALUATION)
 _PART = ".part"
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
-"""Names of what is not written to its end, as ``_write_case`` and ``export.files`` make them."""
+"""Names of what is not written to its end, as ``_write_case`` and ``files`` make them."""
 
 
 class Done(NamedTuple):

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from .dicom_outputs import OVERLAY, REPORT
 from .display import Display, display_planes
 from .evidence_picture import evidence_png
-from .files import all_or_nothing
+from ..files import all_or_nothing
 from .pictures import slices_picture
 from .reliability import reliability_text
 from .report import SALIENCY, SLICES, report_html

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..result import GradeResult
 from ..words import SEQUENCES
-from .files import write_atomically
+from ..files import write_atomically
 
 GRADED, FAILED = "graded", "failed"
 

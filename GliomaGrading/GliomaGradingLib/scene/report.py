@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from ..errors import UsageError
 from ..export.dicom_outputs import OVERLAY, REPORT
-from ..export.files import all_or_nothing
+from ..files import all_or_nothing
 from ..result import GradeResult
 
 FILES = ("report.html", "slices.png", "result.json")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import UsageError
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..image_form import ImageForm
 from ..words import SEQUENCES
 from .dataset import TrainingSet

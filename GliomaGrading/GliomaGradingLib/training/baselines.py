@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..image_form import ImageForm
 from ..words import SEQUENCES
 from .dataset import TrainingSet

@@ -56,7 +56,7 @@ class TrainingSet:
         return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
     def write(self, path: Path) -> None:
-        from ..export.files import write_atomically
+        from ..files import write_atomically
 
         buffer = io.BytesIO()
         meta = {"schema": DATASET_SCHEMA, "plane_mm": self.plane_mm, "form": asdict(self.form)}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..voting import Calibration, DecisionRule, mean_logit, sigmoid
 from ..words import SEQUENCES
 from .delong import delong_test

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, Predictions, Study, read_study, study_from_dict
 

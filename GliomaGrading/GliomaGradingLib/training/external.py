@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..slices import stack_from_crop
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .dataset import TrainingSet

@@ -11,7 +11,7 @@ import torch
 
 from .. import __version__
 from ..bundle import Bundle, write_bundle
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT

@@ -15,13 +15,14 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 from ..errors import UsageError
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
 from .dataset import TrainingSet
 from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
 from .source import SliceBatch, SliceSource, autocast, part_logits
 from .splits import Split
+from .targets import SliceTargets
 from .team import ALONE, BatchDropout, Draw, Team
 
 EpochDone = Callable[["EpochFigures"], None]

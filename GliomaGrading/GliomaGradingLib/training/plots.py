@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..palette import GRADE_COLORS, SEQUENCE_COLORS
 from ..words import HGG, LGG, SEQUENCES
 from .evidence import Evidence, read_curves

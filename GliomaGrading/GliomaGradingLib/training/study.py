@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..network import TransferModel
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet

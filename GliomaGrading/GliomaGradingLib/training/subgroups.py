@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..export.files import write_atomically
+from ..files import write_atomically
 from ..slices import InputForm
 from .evaluate import cell, unit_probabilities
 from .evidence import FIGURES, units_of, write_json

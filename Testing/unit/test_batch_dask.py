@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from asyncio import all_tasks
 
@@ -19,7 +20,7 @@ from test_batch import environment, table, without_seconds
 
 distributed = pytest.importorskip("distributed", reason="needs dask.distributed (the extra 'cohort')")
 
-from GliomaGradingLib.cohort import dask_runner  # noqa: E402
+from GliomaGradingLib.cohort import dask_runner, dask_worker  # noqa: E402
 from GliomaGradingLib.cohort.dask_runner import DaskRunner  # noqa: E402
 
 NAMES = [f"case_{number:02d}" for number in range(12)]
@@ -238,14 +239,28 @@ def test_the_grading_processes_of_a_killed_batch_end_when_the_next_begins(cluste
 
 
 def gradings():
-    from GliomaGradingLib.cohort.dask_runner import _gradings
+    from GliomaGradingLib.cohort.dask_worker import _gradings
 
     return list(_gradings)
 
 
+def test_what_never_answers_is_given_up(monkeypatch):
+    never = threading.Event()
+    start = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"no answer in 0 s"):
+        dask_runner._within(0.05, never.wait)
+    monkeypatch.setattr(dask_runner, "_ANSWER_SECONDS", 0.05)
+    dask_runner._quietly(never.wait)
+    assert time.monotonic() - start < 5
+    never.set()
+    assert dask_runner._within(5, lambda: "an answer") == "an answer"
+    with pytest.raises(ZeroDivisionError):
+        dask_runner._within(5, lambda: 1 // 0)
+
+
 def test_a_worker_that_knows_nothing_of_the_batch_is_a_fault_of_the_machine(monkeypatch):
-    monkeypatch.setattr(dask_runner, "_PAUSE_AFTER_FAULT", 0)
-    assert isinstance(dask_runner.grade_on_worker("none", tasks(1)[0]), BatchStopped)
+    monkeypatch.setattr(dask_worker, "PAUSE_AFTER_FAULT", 0)
+    assert isinstance(dask_worker.grade_on_worker("none", tasks(1)[0]), BatchStopped)
 
 
 def test_a_batch_whose_scheduler_dies_ends_and_can_be_resumed(tmp_path, monkeypatch):

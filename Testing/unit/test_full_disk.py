@@ -396,12 +396,12 @@ def test_maps_on_their_way_back(tmp_path: Path) -> None:
 
 
 def test_every_file_is_written_whole_or_not_at_all() -> None:
-    """Files of results come from ``export.files``, but for those that have another way to be whole."""
+    """Files of results come from ``files``, but for those that have another way to be whole."""
     known = {
-        "export/files.py": "what the others use",
+        "files.py": "what the others use",
         "cohort/journal.py": "a record that is not whole is cut off when the journal is opened again",
         "cohort/lock.py": "holds no results",
-        "cohort/dask_runner.py": "a private folder of a worker, checked by its hashes",
+        "cohort/dask_worker.py": "a private folder of a worker, checked by its hashes",
         "sample.py": "ITK's, in a private folder that goes at once",
     }
     found = {

@@ -10,7 +10,7 @@ from distributed import WorkerPlugin
 
 from .. import __version__
 from ..errors import UsageError
-from . import dask_runner
+from .dask_worker import Grading, set_up, tear_down, write_bundle_files
 from .work import Settings
 
 
@@ -38,9 +38,9 @@ class GradingPlugin(WorkerPlugin):
         settings = self.settings
         if self.content:
             folder = Path(worker.local_directory) / self.key
-            dask_runner.write_bundle_files(folder, self.content)
+            write_bundle_files(folder, self.content)
             settings = replace(settings, bundle=str(folder))
-        dask_runner.set_up(self.key, dask_runner.Grading(settings, self.engine, self.environment))
+        set_up(self.key, Grading(settings, self.engine, self.environment))
 
     def teardown(self, worker: Any) -> None:
-        dask_runner.tear_down(self.key)
+        tear_down(self.key)

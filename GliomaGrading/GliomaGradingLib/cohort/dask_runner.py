@@ -14,7 +14,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,8 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import GliomaGradingError, UsageError
-from .local import ENGINE, LocalRunner, grade_one
+from .dask_worker import grade_on_worker, load_on_worker
+from .local import ENGINE
 from .work import BatchStopped, Outcome, Settings, Task
 
 REMEDY = "pip install 'glioma-grading[cohort]'"
@@ -37,9 +40,10 @@ _AHEAD_SECONDS = 0.5
 _NEW = 0.1
 """Weight of the newest task in the typical time of a task."""
 _CONNECT_SECONDS = 30
-_WAIT_FOR_WORKERS = 300.0
+_WAIT_FOR_WORKERS = _LOAD_SECONDS = 300.0
+_ANSWER_SECONDS = 60.0
+"""For what Dask answers at once, as long as no machine is frozen; its own waits for that have no end."""
 _LOOK_SECONDS = 5.0
-_PAUSE_AFTER_FAULT = 5.0
 _MOST_FAULTS = 5
 """Faults of machines in a row, beyond one for each thread, after which the batch ends."""
 _LOST_WORKERS = 1
@@ -96,8 +100,9 @@ class DaskRunner:
         plugin = GradingPlugin(self._key, self._settings, content, self._engine, self._environment)
         try:
             self._client.wait_for_workers(1, timeout=_WAIT_FOR_WORKERS)
-            self._client.register_plugin(plugin, name=self._key)
-            model: dict[str, str] = self._client.submit(load_on_worker, self._key, pure=False).result()
+            _within(_LOAD_SECONDS, lambda: self._client.register_plugin(plugin, name=self._key))
+            loading = self._client.submit(load_on_worker, self._key, pure=False)
+            model: dict[str, str] = loading.result(timeout=_LOAD_SECONDS)
         except GliomaGradingError:
             raise
         except Exception as error:  # of many kinds: unpickled from the worker, timeouts, connections
@@ -112,7 +117,7 @@ class DaskRunner:
         if now >= self._lookAgain:  # workers come and go
             self._check_scheduler()
             with suppress(OSError):  # no scheduler at the moment: whether it is gone is for ``collect`` to say
-                self._threads = sum(self._client.nthreads().values())
+                self._threads = sum(_within(_ANSWER_SECONDS, self._client.nthreads).values())
             self._lookAgain = now + _LOOK_SECONDS
         ahead = round(_AHEAD_SECONDS / max(self._taskSeconds, 1e-3))
         return min(max(ahead, _AHEAD), _MOST_AHEAD) * max(self._threads, 1)
@@ -236,7 +241,7 @@ class DaskRunner:
         """Futures, each with an outcome, a fault of machines, or the exception that it has instead."""
         whole = [future for future in ended if future.status not in ("error", "cancelled")]
         try:
-            results = self._client.gather(whole) if whole else []
+            results = _within(_ANSWER_SECONDS, lambda: self._client.gather(whole)) if whole else []
         except Exception:  # a worker went with its results: look at each by itself
             results = []
         known = dict(zip((future.key for future in whole), results, strict=False))
@@ -244,7 +249,7 @@ class DaskRunner:
 
     def _answer(self, future: Any) -> Any:
         try:
-            return future.result()
+            return future.result(timeout=_ANSWER_SECONDS)
         except Exception as error:  # whatever was raised on a worker, or by the connection
             self._check_scheduler()
             is_of_connection = isinstance(error, OSError) and future.status != "error"  # not raised by the task
@@ -265,85 +270,6 @@ class DaskRunner:
         self._faults += 1
         if self._faults > _MOST_FAULTS + self._threads:
             raise fault
-
-
-# What runs on a Dask worker
-
-
-class Grading:
-    """The grading processes of one Dask worker, one for each thread at work, with the models loaded."""
-
-    def __init__(self, settings: Settings, engine: str, environment: Mapping[str, str | None]) -> None:
-        self._settings, self._engine, self._environment = settings, engine, environment
-        self._lock = threading.Lock()
-        self._free: list[LocalRunner] = []
-        self._all: list[LocalRunner] = []
-
-    def load(self) -> dict[str, str]:
-        runner = self._take()
-        try:
-            return runner.start()
-        finally:
-            self._give_back(runner)
-
-    def grade(self, task: Task) -> Outcome:
-        runner = self._take()
-        try:
-            return grade_one(runner, task)
-        finally:
-            self._give_back(runner)
-
-    def close(self) -> None:
-        with self._lock:
-            runners, self._all, self._free = self._all, [], []
-        for runner in runners:
-            runner.close()
-
-    def _take(self) -> LocalRunner:
-        with self._lock:
-            if self._free:
-                return self._free.pop()
-            runner = LocalRunner(self._settings, engine=self._engine, environment=self._environment)
-            self._all.append(runner)
-            return runner
-
-    def _give_back(self, runner: LocalRunner) -> None:
-        with self._lock:
-            self._free.append(runner)
-
-
-_gradings: dict[str, Grading] = {}
-"""By the key of the plugin that made it; in the worker's process."""
-
-
-def set_up(key: str, grading: Grading) -> None:
-    _gradings[key] = grading
-
-
-def tear_down(key: str) -> None:
-    grading = _gradings.pop(key, None)
-    if grading is not None:
-        grading.close()
-
-
-def load_on_worker(key: str) -> dict[str, str]:
-    """The description of the bundle, loaded."""
-    return _grading(key).load()
-
-
-def _grading(key: str) -> Grading:
-    if key not in _gradings:  # a scheduler that was started anew does not know the plugin
-        raise BatchStopped("a Dask worker was not told what to do", remedy="run again with --resume")
-    return _gradings[key]
-
-
-def grade_on_worker(key: str, task: Task) -> Outcome | GliomaGradingError:
-    """The outcome of a task, or the error for which no case can be graded here."""
-    try:
-        return _grading(key).grade(task)
-    except GliomaGradingError as error:
-        time.sleep(_PAUSE_AFTER_FAULT)  # so that a broken machine does not draw all cases to it
-        return error
 
 
 # Small things
@@ -368,13 +294,6 @@ def _bundle_files(bundle: str | None) -> dict[str, bytes]:
     return {name: (opened.folder / name).read_bytes() for name in names}
 
 
-def write_bundle_files(folder: Path, content: Mapping[str, bytes]) -> None:
-    """The bundle on a worker's own disk; its hashes are checked when it is loaded."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in content.items():
-        (folder / Path(name).name).write_bytes(data)
-
-
 def _words(error: Any) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
@@ -385,8 +304,27 @@ def _silence() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _quietly(action: Any) -> None:
+def _within(seconds: float, action: Callable[[], Any]) -> Any:
+    """What ``action`` answers.
+
+    Raises:
+        TimeoutError: it does not in that time; it is left waiting in a thread that keeps no process alive.
+    """
+    answer: Future[Any] = Future()
+
+    def act() -> None:
+        try:
+            answer.set_result(action())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=act, daemon=True).start()
     try:
-        action()
-    except Exception:
-        return
+        return answer.result(timeout=seconds)
+    except FutureTimeout as error:  # another class before Python 3.11
+        raise TimeoutError(f"no answer in {seconds:.0f} s") from error
+
+
+def _quietly(action: Callable[[], Any]) -> None:
+    with suppress(Exception):
+        _within(_ANSWER_SECONDS, action)

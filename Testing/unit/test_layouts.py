@@ -251,6 +251,16 @@ def test_bids_sessions_are_cases_of_one_patient(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_subject_of_two_bids_data_sets_is_two_patients(tmp_path: Path) -> None:
+    for data_set in ("one", "two"):
+        cohort = bids(
+            tmp_path,
+            f"{data_set}/sub-01/ses-{{1,2}}/anat/sub-01_{{T1w,T2w,FLAIR}}.nii.gz",
+            f"{data_set}/derivatives/x/sub-01/ses-{{1,2}}/anat/sub-01_dseg.nii.gz",
+        )
+    assert [e.patient for e in cohort.cases] == ["sub-01 of data set 1"] * 2 + ["sub-01 of data set 2"] * 2
+
+
 def test_bids_takes_no_mask_of_brain_or_tissue(tmp_path: Path) -> None:
     cohort = bids(
         tmp_path,

@@ -109,11 +109,14 @@ class FileGrader:
 
     def _extras(self, graded: Graded, task: Mapping[str, Any]) -> tuple[Graded, Files]:
         """What ``grade --output`` writes beside result.json, as far as it was asked for."""
-        if not (task["reports"] or task["dicom"]):
+        from ..export.dicom_sources import is_from_dicom
+
+        as_dicom = task["dicom"] and is_from_dicom(graded.case)
+        if not (task["reports"] or as_dicom):
             return graded, {}
         explanation = self._engine.grader.explain(graded)
         files: Files = {}
-        if task["dicom"]:
+        if as_dicom:
             graded, files = _dicom_files(graded, explanation)
         if task["reports"]:
             from ..export.folder import result_files

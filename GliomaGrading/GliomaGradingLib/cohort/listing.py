@@ -106,7 +106,7 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
     main, why = _recognised(wanted or walk.found)
     notices = [*notices, *_notes(wanted), *_about_tables(tables, entries), *_mixed(wanted)]
     entries, renamed = _with_unique_names(source, entries)
-    entries = [replace(entry, patient=entry.patient or entry.case) for entry in entries]
+    entries = _with_patients([layout.data_set(found) for layout, found in wanted], entries)
     rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
     return Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
 
@@ -156,6 +156,20 @@ def _numbered_patients(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, 
     return [
         (layout, replace(case, patient=f"patient {numbers[case.patient]}") if case.patient else case)
         for layout, case in found
+    ]
+
+
+def _with_patients(data_sets: list[str], entries: list[CaseEntry]) -> list[CaseEntry]:
+    """A patient for each case; one id in several data sets that count their own (BIDS) is several patients."""
+    where: dict[str, set[str]] = {}
+    for data_set, entry in zip(data_sets, entries, strict=True):
+        where.setdefault(entry.patient, set()).add(data_set)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(data_sets), 1)}
+    return [
+        replace(entry, patient=f"{entry.patient} of data set {numbers[data_set]}")
+        if entry.patient and len(where[entry.patient]) > 1
+        else replace(entry, patient=entry.patient or entry.case)
+        for data_set, entry in zip(data_sets, entries, strict=True)
     ]
 
 

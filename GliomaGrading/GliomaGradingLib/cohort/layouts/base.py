@@ -110,6 +110,10 @@ class Layout:
         """What scans of one patient share."""
         return case
 
+    def data_set(self, found: Found) -> str:
+        """What tells a patient's data set where ids are its own; '' for those that are the layout's."""
+        return ""
+
     def unfit(self, case: str) -> str:
         """Why a case of this name is not to be graded (a follow-up scan), or ''."""
         return ""

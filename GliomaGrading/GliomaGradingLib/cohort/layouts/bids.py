@@ -90,19 +90,28 @@ class Bids(Layout):
     def patient(self, case: str) -> str:
         return case.split("_ses-")[0]
 
+    def data_set(self, found: Found) -> str:
+        """``sub-01`` of another data set is another patient."""
+        subject = _subject_folder(found.folder)
+        return str(subject.parent) if subject else ""
+
     def is_support(self, folder: str) -> bool:
         return folder in ("derivatives", "sourcedata", "code", "stimuli")
 
     def find(self, folder: Folder) -> list[Found]:
         """The case of an ``anat`` folder, or of a subject's folder without one."""
         place = folder.path
-        subject = next((p for p in (place, *place.parents[:2]) if p.name.startswith("sub-")), None)
+        subject = _subject_folder(place)
         images = [BidsFile.of(place / name) for name in folder.volumes if name.startswith("sub-")]
         if subject is None or not any(item.suffix in _SUFFIXES for item in images):
             return []
         session = next((p.name for p in (place, place.parent) if p.name.startswith("ses-")), "")
         case = "_".join(filter(None, (subject.name, session)))
         return [_case(case, place, images, list(_masks(subject, session, images)))]
+
+
+def _subject_folder(place: Path) -> Path | None:
+    return next((p for p in (place, *place.parents[:2]) if p.name.startswith("sub-")), None)
 
 
 def _case(case: str, place: Path, images: list[BidsFile], masks: list[BidsFile]) -> Found:

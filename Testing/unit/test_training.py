@@ -13,7 +13,7 @@ from GliomaGradingLib.training.augment import augment, redrawn
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
-from GliomaGradingLib.training.recipe import Augmentation, Recipe, recipe_from_dict
+from GliomaGradingLib.training.recipe import PAPER_RECIPE, Augmentation, Recipe, recipe_from_dict
 from GliomaGradingLib.training.source import SliceSource, part_logits
 from GliomaGradingLib.training.splits import (
     Part,
@@ -24,6 +24,7 @@ from GliomaGradingLib.training.splits import (
     whole_patient_split,
 )
 from GliomaGradingLib.training.study import Study, read_study, run_study
+from GliomaGradingLib.training.targets import SliceTargets, enhancing_shares
 from GliomaGradingLib.training.team import Draw
 from small_training import small_training_set
 
@@ -113,18 +114,72 @@ def test_ridge_solves_the_same_system_in_both_forms():
     generator = torch.Generator().manual_seed(0)
     wide = torch.randn(20, 50, generator=generator, dtype=torch.float64)
     targets = torch.sign(wide[:, 0] + 0.1)
-    weights = ridge(wide, targets, 0.5)
+    weights = ridge(wide, targets, targets > 0, 0.5)
     share = (targets > 0).double().mean()
     balance = torch.where(targets > 0, 0.5 / share, 0.5 / (1 - share))
     gradient = wide.T @ (balance * (wide @ weights - targets)) + 0.5 * 20 * weights
     assert gradient.abs().max() < 1e-9
     tall = torch.randn(50, 8, generator=generator, dtype=torch.float64)
-    signs = torch.sign(tall[:, 0] - 0.2)
-    solved = ridge(tall, signs, 0.5)
-    share = (signs > 0).double().mean()
-    balance = torch.where(signs > 0, 0.5 / share, 0.5 / (1 - share))
-    gradient = tall.T @ (balance * (tall @ solved - signs)) + 0.5 * 50 * solved
+    is_hgg = tall[:, 0] > 0.2
+    between = 0.5 * torch.sign(tall[:, 0] - 0.2) + 0.5 * tall[:, 1]  # some on the other side of 0 than their grade
+    assert ((between > 0) != is_hgg).any()
+    solved = ridge(tall, between, is_hgg, 0.5)
+    share = is_hgg.double().mean()
+    balance = torch.where(is_hgg, 0.5 / share, 0.5 / (1 - share))
+    gradient = tall.T @ (balance * (tall @ solved - between)) + 0.5 * 50 * solved
     assert gradient.abs().max() < 1e-9
+
+
+def with_enhancement(data: TrainingSet) -> TrainingSet:
+    """Of patient n the planes from 10 on have n of their tumour's twelve rows enhancing, the others none."""
+    labels = data.labels.copy()
+    for patient in range(len(data)):
+        labels[patient, 10:28, 10 : 10 + patient, 10:22] = 4
+    return replace(data, labels=labels)
+
+
+def test_enhancing_shares_are_of_each_planes_tumour(data):
+    shares = enhancing_shares(with_enhancement(data), label=4)
+    assert shares[3, 20] == 3 / 12 and shares[3, 9] == 0 and shares[3, 30] == 0
+    assert not enhancing_shares(with_enhancement(data), label=3).any()
+
+
+def test_a_slice_is_taught_its_grade_and_by_a_share_its_enhancement(data):
+    known = with_enhancement(data)
+    train = Part.of_patients(np.arange(8), 20)
+    targets = SliceTargets.of(known, train, replace(QUICK, enhancement=0.25))
+    taught = targets.at(known, train.patient, known.positions(train.patient, train.slice))
+    planes = np.rint(known.positions(train.patient, train.slice)).astype(int)
+    roots = np.sqrt(np.where(planes >= 10, train.patient / 12, 0))
+    scores = (roots - roots.mean()) / roots.std()
+    assert scores.max() < 2  # none is cut here
+    np.testing.assert_allclose(taught, 0.75 * (2.0 * known.grades[train.patient] - 1) + 0.25 * scores)
+    beyond = targets.at(known, np.array([11]), np.array([20.2]))  # of one who is not trained on: cut at 2
+    assert (np.sqrt(11 / 12) - roots.mean()) / roots.std() > 2 and beyond == 0.75 + 0.25 * 2
+
+
+@pytest.mark.parametrize("recipe", [replace(QUICK, enhancement=0.0), replace(QUICK, enhancing_label=3)])
+def test_without_the_label_or_its_share_the_grade_alone_is_taught(data, recipe):
+    train = Part.of_patients(np.arange(8), 20)
+    known = with_enhancement(data)
+    taught = SliceTargets.of(known, train, recipe).at(known, train.patient, np.full(len(train), 20.0))
+    assert np.array_equal(taught, 2.0 * known.grades[train.patient] - 1)
+
+
+def test_the_papers_recipe_teaches_the_grade_alone():
+    assert PAPER_RECIPE.enhancement == 0 and Recipe().enhancement == 0.3
+
+
+def test_what_is_taught_of_enhancement_changes_probe_and_fit(data):
+    known = with_enhancement(data)
+    split = Split(Part.of_patients(np.arange(8), 20), Part.of_patients([], 20), Part.of_patients([8, 9], 20))
+    for probe in (True, False):
+        settings = replace(QUICK, probe=probe, epochs=1, ridge=0.3)
+        plain, taught = (
+            Fit(known, 0, split, replace(settings, enhancement=share)).run().output.linear.weight
+            for share in (0.0, 0.5)
+        )
+        assert not torch.allclose(plain, taught, rtol=1e-4)
 
 
 def test_without_any_range_augmentation_is_the_grading_input(data):

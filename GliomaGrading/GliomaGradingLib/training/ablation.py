@@ -19,16 +19,18 @@ import torch
 from ..errors import UsageError
 from ..files import write_atomically
 from ..image_form import ImageForm
-from ..words import SEQUENCES
+from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities
 from .evidence import units_of, write_json
 from .features import frozen_features
 from .metrics import Figures, auc
 from .paired import ScoreTable
-from .probe import EVERY, ridge
-from .recipe import Augmentation
+from .probe import EVERY, ridge, thinned
+from .recipe import Augmentation, Recipe
+from .splits import Part
 from .study import Predictions, Study
+from .targets import SliceTargets
 
 JSON, CSV, TABLE = "ablation.json", "ablation.csv", "ablation.md"
 LEVELS = ("3b", "4c", "4e", "5b", "3b tumour")
@@ -48,7 +50,7 @@ class Probe:
 
     Args:
         train: forms that the training slices are looked at in. test: forms whose logits are averaged in
-            testing. pool: how slices become a patient.
+            testing. pool: how slices become a patient. enhancement: its share of what a slice is taught.
     """
 
     levels: tuple[str, ...] = LEVELS
@@ -56,6 +58,7 @@ class Probe:
     test: tuple[str, ...] = ("plain",)
     penalty: float = 3.0
     pool: str = "mean"
+    enhancement: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,35 @@ IDEAS = (
         True,
         "the largest gain: turned all round, a tumour shows what is its own, and a weaker ridge can "
         "be afforded",
+    ),
+    Idea(
+        "eight turned looks, ridge 0.03",
+        Probe(train=TURNED, penalty=0.03),
+        False,
+        "a little more; the enhancement is needed for more than that",
+        "eight turned looks, ridge 0.3",
+    ),
+    Idea(
+        "enhancement taught, ridge 0.3",
+        Probe(train=TURNED, penalty=0.3, enhancement=0.3),
+        False,
+        "each slice is taught how much of its tumour enhances, too: such a target bears a weaker ridge",
+        "eight turned looks, ridge 0.3",
+    ),
+    Idea(
+        "enhancement taught, ridge 0.03",
+        Probe(train=TURNED, penalty=0.03, enhancement=0.3),
+        True,
+        "what the masks know of contrast enhancement is a figure for each slice, where the grade is one "
+        "for a patient",
+        "eight turned looks, ridge 0.3",
+    ),
+    Idea(
+        "enhancement alone, ridge 0.03",
+        Probe(train=TURNED, penalty=0.03, enhancement=1.0),
+        False,
+        "no grade is taught at all, as a control: the grade is still needed",
+        "enhancement taught, ridge 0.03",
     ),
     Idea(
         "mirrored view averaged",
@@ -304,8 +336,9 @@ def probe_units(
     parts = []
     for repeat, fold, split in study.splits(data):
         train, test = split.train.patients(), split.test.patients()
+        taught = _taught(data, train, probe)
         columns = [
-            _patient_logits(forms, probe, column, train, test, data.grades) for column in range(len(SEQUENCES))
+            _patient_logits(forms, probe, column, train, test, taught) for column in range(len(SEQUENCES))
         ]
         parts.append((repeat, fold, test, np.stack(columns, axis=1)))
     rows = np.concatenate([test for _, _, test, _ in parts])
@@ -319,21 +352,31 @@ def probe_units(
     )
 
 
+Taught = tuple[np.ndarray, np.ndarray]
+"""Targets of the training slices, and which are of HGG."""
+
+
+def _taught(data: TrainingSet, train: np.ndarray, probe: Probe) -> Taught:
+    part = thinned(Part.of_patients(train, SLICE_COUNT))
+    targets = SliceTargets.of(data, part, Recipe(enhancement=probe.enhancement))
+    planes = data.positions(part.patient, part.slice)
+    return targets.at(data, part.patient, planes), data.grades[part.patient] > 0
+
+
 def _patient_logits(
     forms: dict[str, np.ndarray],
     probe: Probe,
     column: int,
     train: np.ndarray,
     test: np.ndarray,
-    grades: np.ndarray,
+    taught: Taught,
 ) -> np.ndarray:
     looks = [forms[form][column, train] for form in probe.train]
     rows = torch.from_numpy(np.concatenate(looks)).flatten(0, 1)
-    slices = looks[0].shape[1]
-    targets = torch.from_numpy(2.0 * np.tile(np.repeat(grades[train], slices), len(looks)) - 1).float()
+    targets, is_hgg = (torch.from_numpy(np.tile(values, len(looks))) for values in taught)
     mean, deviation = rows.mean(dim=0), rows.std(dim=0)
     deviation = deviation + CLOSENESS * deviation.mean()
-    weights = ridge((rows - mean) / deviation, targets, probe.penalty).float()
+    weights = ridge((rows - mean) / deviation, targets.float(), is_hgg, probe.penalty).float()
     logits = [
         ((torch.from_numpy(forms[form][column, test]) - mean) / deviation @ weights).numpy()
         for form in probe.test

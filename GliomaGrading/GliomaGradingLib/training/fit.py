@@ -76,6 +76,7 @@ class Fit:
         self.team = team
         self.device = torch.device(device)
         self.source = SliceSource(data, sequence, recipe)
+        self._targets = SliceTargets.of(data, split.train, recipe)
         model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
         model.output.dropout = self._dropout = BatchDropout(recipe.dropout)
         self.model = team.ready(model)
@@ -155,7 +156,9 @@ class Fit:
         share = len(own) / len(batch)
         images, tumour = self.source.augmented(own, Draw(generator, len(batch), rows))
         self._dropout.draw = Draw(None, len(batch), rows)
-        target = torch.from_numpy(self.data.grades[own.patient].astype(np.float32)).to(self.device)
+        is_hgg = torch.from_numpy(self.data.grades[own.patient] > 0).to(self.device)
+        taught = (1 + self._targets.at(self.data, own.patient, own.plane)) / 2
+        target = torch.from_numpy(taught.astype(np.float32)).clamp(0, 1).to(self.device)
         with autocast(self.recipe.precision, self.device):
             logits = self._shared(images.to(self.device), tumour.to(self.device))
         logits = logits.float()
@@ -167,7 +170,7 @@ class Fit:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self.scheduler.step()
-        right = float(((logits > 0) == (target > 0.5)).float().mean())
+        right = float(((logits > 0) == is_hgg).float().mean())
         return loss.item() * share, right * share
 
     def _batches(self, rng: np.random.Generator) -> Iterator[SliceBatch]:

@@ -16,6 +16,7 @@ from ..network import TransferModel
 from ..words import SLICE_COUNT
 from .source import INFERENCE_BATCH, SliceSource, evaluated
 from .splits import Part
+from .targets import SliceTargets
 from .team import ALONE, Draw, Team
 
 EVERY = 2
@@ -53,10 +54,12 @@ def fit_probe(model: TransferModel, features: FrozenFeatures, train: Part) -> No
     data, recipe = features.source.data, features.source.recipe
     part = thinned(train)
     rows = features.of(model, part, recipe.probe_passes).double()
-    grades = torch.from_numpy(data.grades[part.patient]).double().repeat(recipe.probe_passes)
+    taught = SliceTargets.of(data, part, recipe).at(data, part.patient, data.positions(part.patient, part.slice))
+    targets = torch.from_numpy(taught).double().repeat(recipe.probe_passes)
+    is_hgg = torch.from_numpy(data.grades[part.patient] > 0).repeat(recipe.probe_passes)
     mean, deviation = rows.mean(dim=0), rows.std(dim=0)
     deviation = deviation + 1e-3 * deviation.mean()
-    weights = ridge((rows - mean) / deviation, 2 * grades - 1, recipe.ridge)
+    weights = ridge((rows - mean) / deviation, targets, is_hgg, recipe.ridge)
     with torch.no_grad():
         model.output.mean.copy_(mean)
         model.output.deviation.copy_(deviation)
@@ -64,14 +67,14 @@ def fit_probe(model: TransferModel, features: FrozenFeatures, train: Part) -> No
         model.output.linear.bias.zero_()
 
 
-def ridge(rows: Tensor, targets: Tensor, penalty: float) -> Tensor:
-    """Ridge regression of targets +-1 on rows (n, d), both classes weighing the same; ``penalty`` per row.
+def ridge(rows: Tensor, targets: Tensor, is_hgg: Tensor, penalty: float) -> Tensor:
+    """Ridge regression of targets on rows (n, d), both grades weighing the same; ``penalty`` per row.
 
     Solved in whichever of the two forms is smaller, n or d equations.
     """
-    share = (targets > 0).double().mean()
-    class_weight = torch.where(targets > 0, 0.5 / share, 0.5 / (1 - share)).sqrt()
-    rows, targets = rows * class_weight[:, None], targets * class_weight
+    share = is_hgg.double().mean()
+    weight = torch.where(is_hgg, 0.5 / share, 0.5 / (1 - share)).sqrt().to(rows.dtype)
+    rows, targets = rows * weight[:, None], targets * weight
     strength = penalty * len(rows)
     if len(rows) <= rows.shape[1]:
         gram = rows @ rows.T + strength * torch.eye(len(rows), dtype=rows.dtype)

@@ -47,6 +47,9 @@ class Recipe:
             features (linear probing before fine-tuning, arXiv 2202.10054); ``ridge`` is its penalty per
             image, ``probe_gain`` the logit of a perfectly separated image, and ``probe_passes`` how many
             times the training slices are looked at, the first time unchanged, then augmented.
+        enhancement: share of a slice's target that is how much of its tumour has the label ``enhancing_label`` (4
+            in BraTS up to 2021, 3 from 2023 on), the rest is the grade (``training.targets``). Masks without that
+            label teach the grade alone.
         learning_rate: peak of a one-cycle schedule for the backbone; ``head_factor`` times it for the
             output module.
         validation: share of the training patients (or images) kept for curves and early stopping.
@@ -63,9 +66,11 @@ class Recipe:
     batch: int = 32
     epochs: int = 2
     probe: bool = True
-    ridge: float = 0.3
+    ridge: float = 0.03
     probe_gain: float = 3.0
     probe_passes: int = 9
+    enhancement: float = 0.3
+    enhancing_label: int = 4
     learning_rate: float = 1e-5
     head_factor: float = 1.0
     weight_decay: float = 0.02
@@ -125,6 +130,7 @@ PAPER_RECIPE = Recipe(
     sampling="images",
     ridge=3.0,
     probe_passes=2,
+    enhancement=0.0,
     epochs=12,
     learning_rate=3e-4,
     label_smoothing=0.0,

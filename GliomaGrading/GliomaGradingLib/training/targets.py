@@ -1,0 +1,62 @@
+"""What a slice is taught: its patient's grade, and how much of its tumour takes up contrast agent.
+
+Enhancement is what a radiologist grades by, and the three sequences do not show it. Where the training masks have
+it as a label of its own, a model learns to foretell it from what it does see (learning with privileged information,
+Vapnik 2009, doi 10.1016/j.neunet.2009.06.042): it is a figure for each slice, and tells far more than one grade for
+a patient. Nothing of it is needed to grade a case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .dataset import TrainingSet
+from .recipe import Recipe
+from .splits import Part
+
+LARGEST = 2.0
+"""Standard deviations beyond which a slice's enhancement tells no more."""
+
+
+@dataclass(frozen=True, eq=False)
+class SliceTargets:
+    """Targets of slices: -1 is LGG and +1 HGG; with enhancement they lie between and a little beyond.
+
+    Args:
+        grades: (N,) -1 or +1.
+        enhancement: (N, P) z-scores of the planes; 0 where ``weight`` is 0.
+        weight: the enhancement's share of a target, 0 to 1.
+    """
+
+    grades: np.ndarray
+    enhancement: np.ndarray
+    weight: float
+
+    @classmethod
+    def of(cls, data: TrainingSet, train: Part, recipe: Recipe) -> SliceTargets:
+        """Targets by a recipe, z-scores by the training slices. Without the label the grade alone is taught."""
+        grades = 2.0 * data.grades - 1
+        shares = np.sqrt(enhancing_shares(data, recipe.enhancing_label))
+        seen = shares[train.patient, _plane(data, data.positions(train.patient, train.slice))]
+        deviation = float(seen.std()) if len(seen) else 0.0
+        if not recipe.enhancement or deviation == 0:
+            return cls(grades, np.zeros_like(shares), 0.0)
+        scores = np.clip((shares - seen.mean()) / deviation, -LARGEST, LARGEST)
+        return cls(grades, scores, recipe.enhancement)
+
+    def at(self, data: TrainingSet, patient: np.ndarray, plane: np.ndarray) -> np.ndarray:
+        """(n,) targets of slices by patient row and plane, which may be fractional."""
+        scores = self.enhancement[patient, _plane(data, plane)]
+        return (1 - self.weight) * self.grades[patient] + self.weight * scores
+
+
+def enhancing_shares(data: TrainingSet, label: int) -> np.ndarray:
+    """(N, P) share of each plane's tumour that has the label; 0 where a plane has no tumour."""
+    tumour = np.count_nonzero(data.labels, axis=(2, 3))
+    return np.count_nonzero(data.labels == label, axis=(2, 3)) / np.maximum(tumour, 1)
+
+
+def _plane(data: TrainingSet, plane: np.ndarray) -> np.ndarray:
+    return np.rint(plane).astype(int).clip(0, data.labels.shape[1] - 1)

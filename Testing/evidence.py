@@ -16,7 +16,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
 EVALUATION = REPOSITORY / "Resources" / "Evaluation"
 BENCHMARKS = REPOSITORY / "Resources" / "Benchmarks"
-DOCUMENTS = (REPOSITORY / "README.md", REPOSITORY / "Resources" / "ModelCard.md")
+DOCUMENTS = tuple(
+    REPOSITORY / name for name in ("README.md", "Resources/ModelCard.md", "Resources/Batch.md")
+)
 QUOTE = re.compile(r"(<!-- evidence: ([a-z-]+) -->\n)(.*?)(<!-- /evidence -->)", re.DOTALL)
 
 
@@ -97,6 +99,12 @@ def ablation_rows() -> str:
 def benchmark(name: str) -> Callable[[], str]:
     """The table that a benchmark has left."""
     return lambda: (BENCHMARKS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def batch_rows() -> str:
+    """The tables of the batches, one heading lower and with the plot's place as a document in Resources has it."""
+    _title, text = benchmark("batch")().split("\n", 1)
+    return text.replace("\n## ", "\n### ").replace("](batch.png)", "](Benchmarks/batch.png)").lstrip()
 
 
 def decision_sentence() -> str:
@@ -250,6 +258,7 @@ QUOTES: dict[str, Callable[[], str]] = {
     "saliency": benchmark("saliency_checks"),
     "click-to-grade": benchmark("click_to_grade"),
     "inference": benchmark("inference"),
+    "batch": batch_rows,
     "speed": speed_table,
 }
 

@@ -16,9 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
 EVALUATION = REPOSITORY / "Resources" / "Evaluation"
 BENCHMARKS = REPOSITORY / "Resources" / "Benchmarks"
-DOCUMENTS = tuple(
-    REPOSITORY / name for name in ("README.md", "Resources/ModelCard.md", "Resources/Batch.md")
-)
+DOCUMENTS = tuple(REPOSITORY / name for name in ("README.md", "Resources/ModelCard.md", "Resources/Batch.md"))
 QUOTE = re.compile(r"(<!-- evidence: ([a-z-]+) -->\n)(.*?)(<!-- /evidence -->)", re.DOTALL)
 
 
@@ -102,7 +100,7 @@ def benchmark(name: str) -> Callable[[], str]:
 
 
 def batch_rows() -> str:
-    """The tables of the batches, one heading lower and with the plot's place as a document in Resources has it."""
+    """The tables of the batches, one heading lower and with the plot's place as seen from Resources."""
     _title, text = benchmark("batch")().split("\n", 1)
     return text.replace("\n## ", "\n### ").replace("](batch.png)", "](Benchmarks/batch.png)").lstrip()
 

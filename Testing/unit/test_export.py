@@ -15,9 +15,9 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.export import drawing, pictures, tables
 from GliomaGradingLib.export.display import MARGIN_MM, Display, display_planes, grey_window, representative
 from GliomaGradingLib.export.drawing import GROUND, OUTLINE, REGION, TONES
-from GliomaGradingLib.files import write_atomically
 from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.report import plot_svg, report_html
+from GliomaGradingLib.files import write_atomically
 from GliomaGradingLib.grid import Lattice
 from GliomaGradingLib.palette import SEQUENCE_COLORS
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote

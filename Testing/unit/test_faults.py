@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib import files as whole_files
+from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.files import all_or_nothing, write_atomically
 from GliomaGradingLib.volume import Volume
 

@@ -17,8 +17,8 @@ from GliomaGradingLib import cli
 from GliomaGradingLib.bundle import METADATA, open_bundle, write_bundle
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export import folder as result_folder
-from GliomaGradingLib.files import all_or_nothing, write_atomically
 from GliomaGradingLib.export.tables import graded_row, write_results_csv
+from GliomaGradingLib.files import all_or_nothing, write_atomically
 from GliomaGradingLib.words import SEQUENCES
 
 from Testing.robustness.full_disk import FullDisk, contents, full_disks

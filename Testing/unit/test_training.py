@@ -121,8 +121,8 @@ def test_ridge_solves_the_same_system_in_both_forms():
     assert gradient.abs().max() < 1e-9
     tall = torch.randn(50, 8, generator=generator, dtype=torch.float64)
     is_hgg = tall[:, 0] > 0.2
-    between = 0.5 * torch.sign(tall[:, 0] - 0.2) + 0.5 * tall[:, 1]  # some on the other side of 0 than their grade
-    assert ((between > 0) != is_hgg).any()
+    between = 0.5 * torch.sign(tall[:, 0] - 0.2) + 0.5 * tall[:, 1]
+    assert ((between > 0) != is_hgg).any()  # the weights are by grade, and not by the target's sign
     solved = ridge(tall, between, is_hgg, 0.5)
     share = is_hgg.double().mean()
     balance = torch.where(is_hgg, 0.5 / share, 0.5 / (1 - share))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_atomically
 from ..export.tables import GRADED
+from ..files import write_atomically
 from .evaluation import Known, evaluate, known_cases
 from .listing import Cohort
 from .look import worth_a_look

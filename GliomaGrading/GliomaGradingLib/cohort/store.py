@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import GliomaGradingError, UsageError
-from ..files import sync_folder, write_atomically, write_durably
 from ..export.tables import COLUMNS, GRADED, Row, csv_line
+from ..files import sync_folder, write_atomically, write_durably
 from . import journal
 from .lock import FolderLock
 from .work import BatchStopped

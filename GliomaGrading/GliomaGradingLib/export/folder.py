@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..files import all_or_nothing
 from .dicom_outputs import OVERLAY, REPORT
 from .display import Display, display_planes
 from .evidence_picture import evidence_png
-from ..files import all_or_nothing
 from .pictures import slices_picture
 from .reliability import reliability_text
 from .report import SALIENCY, SLICES, report_html

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..files import write_atomically
 from ..result import GradeResult
 from ..words import SEQUENCES
-from ..files import write_atomically
 
 GRADED, FAILED = "graded", "failed"
 

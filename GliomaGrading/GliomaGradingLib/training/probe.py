@@ -54,7 +54,8 @@ def fit_probe(model: TransferModel, features: FrozenFeatures, train: Part) -> No
     data, recipe = features.source.data, features.source.recipe
     part = thinned(train)
     rows = features.of(model, part, recipe.probe_passes).double()
-    taught = SliceTargets.of(data, part, recipe).at(data, part.patient, data.positions(part.patient, part.slice))
+    planes = data.positions(part.patient, part.slice)
+    taught = SliceTargets.of(data, part, recipe).at(data, part.patient, planes)
     targets = torch.from_numpy(taught).double().repeat(recipe.probe_passes)
     is_hgg = torch.from_numpy(data.grades[part.patient] > 0).repeat(recipe.probe_passes)
     mean, deviation = rows.mean(dim=0), rows.std(dim=0)

@@ -47,9 +47,9 @@ class Recipe:
             features (linear probing before fine-tuning, arXiv 2202.10054); ``ridge`` is its penalty per
             image, ``probe_gain`` the logit of a perfectly separated image, and ``probe_passes`` how many
             times the training slices are looked at, the first time unchanged, then augmented.
-        enhancement: share of a slice's target that is how much of its tumour has the label ``enhancing_label`` (4
-            in BraTS up to 2021, 3 from 2023 on), the rest is the grade (``training.targets``). Masks without that
-            label teach the grade alone.
+        enhancement: share of a slice's target that is how much of its tumour has the label
+            ``enhancing_label`` (4 in BraTS up to 2021, 3 from 2023 on); the rest is the grade
+            (``training.targets``). Masks without that label teach the grade alone.
         learning_rate: peak of a one-cycle schedule for the backbone; ``head_factor`` times it for the
             output module.
         validation: share of the training patients (or images) kept for curves and early stopping.

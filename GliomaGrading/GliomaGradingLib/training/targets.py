@@ -1,9 +1,9 @@
 """What a slice is taught: its patient's grade, and how much of its tumour takes up contrast agent.
 
-Enhancement is what a radiologist grades by, and the three sequences do not show it. Where the training masks have
-it as a label of its own, a model learns to foretell it from what it does see (learning with privileged information,
-Vapnik 2009, doi 10.1016/j.neunet.2009.06.042): it is a figure for each slice, and tells far more than one grade for
-a patient. Nothing of it is needed to grade a case.
+Enhancement is what a radiologist grades by, and the three sequences do not show it. Where the training masks
+have it as a label of its own, a model learns to foretell it from what it does see (learning with privileged
+information, Vapnik 2009, doi 10.1016/j.neunet.2009.06.042): it is a figure for each slice, where the grade is
+one for a patient. Nothing of it is needed to grade a case.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Recipe:
     sampling: str = "patients"
     images_per_epoch: int = 1600
     batch: int = 32
-    epochs: int = 2
+    epochs: int = 1
     probe: bool = True
     ridge: float = 0.03
     probe_gain: float = 3.0

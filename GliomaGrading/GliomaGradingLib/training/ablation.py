@@ -158,8 +158,8 @@ IDEAS = (
         "eight turned looks, ridge 0.3",
         Probe(train=TURNED, penalty=0.3),
         True,
-        "the largest gain: turned all round, a tumour shows what is its own, and a weaker ridge can "
-        "be afforded",
+        "the largest gain: turned all round, a tumour shows what is its own; the looks are kept, the ridge "
+        "can be weaker still",
     ),
     Idea(
         "eight turned looks, ridge 0.03",

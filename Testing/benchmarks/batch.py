@@ -565,9 +565,10 @@ def killed_in_words(found: dict[str, Any]) -> str:
     return (
         f"kill -9 of a batch of {found['cases']} cases and all its processes at {found['kills']} random "
         f"moments ({min(done)} to {max(done)} cases done; {found['kills_in_mid_work']} while it was grading, "
-        f"the others while it started or ended), resumed each time, in {found['rounds']} batches from first to "
-        f"last case: of {found['files']} files of the undisturbed output {len(found['differ'])} differ in more "
-        f"than seconds, and {len(found['done_twice'])} cases were done twice."
+        f"the others while it started or ended), resumed each time, in {found['rounds']} "
+        f"run(s) from first to last case: of {found['files']} files of the undisturbed output "
+        f"{len(found['differ'])} differ in more than seconds, and {len(found['done_twice'])} cases were done "
+        "twice."
     )
 
 

@@ -89,6 +89,8 @@ def new_figure(columns: int = 1, width: float = 5.0, height: float = 4.4) -> tup
 
 def curves_plot(curves: str) -> Figure:
     """Accuracy and loss by epoch: mean over the runs of a sequence and their spread; validation dotted."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(2)
     rows = read_curves(curves)
     for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
@@ -96,7 +98,9 @@ def curves_plot(curves: str) -> Figure:
             for part, style in (("train", "-"), ("validation", ":")):
                 _draw_runs(axis, _runs(rows, sequence, f"{part}_{what}"), sequence, part, style)
     for axis, label in zip(axes, ("Accuracy of slices", "Loss (cross-entropy)"), strict=True):
-        axis.set(xlabel="Epoch", ylabel=label)
+        last = max(int(row["epoch"]) for row in rows)
+        axis.set(xlabel="Epoch", ylabel=label, xlim=(0.5, last + 0.5) if last < 3 else None)
+        axis.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
         axis.locator_params(axis="x", integer=True)
     if axes[0].lines:
         several = len({(row["repeat"], row["fold"]) for row in rows}) > 1
@@ -183,13 +187,17 @@ def _runs(rows: list[dict[str, Any]], sequence: str, what: str) -> np.ndarray:
 def _draw_runs(axis: Axes, values: np.ndarray, sequence: str, part: str, style: str) -> None:
     if not values.size or not np.isfinite(values).any():
         return
-    epochs = np.arange(values.shape[1]) + 1
+    epochs = np.arange(values.shape[1]) + 1.0
+    if len(epochs) == 1:  # points side by side, in place of lines and areas
+        epochs += 0.05 * (SEQUENCES.index(sequence) - 1)
     mark = "o" if values.shape[1] < 6 else None
     axis.plot(
         epochs, values.mean(0), style, color=COLOURS[sequence], label=f"{sequence} {part}", marker=mark, ms=4
     )
     if len(values) > 1:
         axis.fill_between(epochs, values.min(0), values.max(0), color=COLOURS[sequence], alpha=0.12, lw=0)
+        if len(epochs) == 1:
+            axis.vlines(epochs, values.min(0), values.max(0), color=COLOURS[sequence], alpha=0.5)
 
 
 def _mean_roc(units: Predictions, scores: np.ndarray) -> tuple[np.ndarray, float]:

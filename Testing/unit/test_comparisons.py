@@ -35,6 +35,7 @@ from GliomaGradingLib.training.subgroups import (
     subgroup_figures,
     subgroup_table,
 )
+from GliomaGradingLib.words import SLICE_COUNT
 from small_training import small_training_set
 
 SMALL = 20
@@ -330,7 +331,7 @@ IDEAS = (
 def small_features(data, pretrained, every, form):
     """Features of which one level tells the grades apart and the other does not."""
     rng = np.random.default_rng(4)
-    shape = (3, len(data), 4, 5)
+    shape = (3, len(data), SLICE_COUNT // every, 5)
     return {
         "5b": (rng.normal(0, 1, shape) + 2 * data.grades[:, None, None]).astype(np.float32),
         "3b": rng.normal(0, 1, shape).astype(np.float32),
@@ -364,7 +365,7 @@ def test_the_ablation_table_tells_a_good_idea_from_noise(ablated):
 
 def test_a_study_joins_the_ablation_and_stays_when_it_is_made_anew(ablated, tmp_path):
     data, folder, _ = ablated
-    looks = {"plain": small_features(data, 0, 0, 0)}
+    looks = {"plain": small_features(data, 0, 2, 0)}
     units = ablation.probe_units(data, Study(repeats=1), IDEAS[0].probe, looks)
     study = study_folder(tmp_path / "fine", units)
     figures = add_idea(folder, "fine-tuned", "probe", study, True, "the same, trained longer")

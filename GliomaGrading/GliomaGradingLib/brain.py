@@ -16,7 +16,6 @@ from functools import cached_property
 import numpy as np
 import SimpleITK as sitk
 
-from .at_once import by_sequence
 from .coarse import grown
 from .errors import CaseError
 from .grid import FieldOfView, Lattice, canonical, content_box, cut_around, cut_to_content, triple
@@ -79,13 +78,13 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
         CaseError: a sequence is constant.
     """
     fov = FieldOfView.of(reference or tumour)
-    backgrounds = by_sequence(lambda name: background_value(images[name].array))
+    backgrounds = {name: background_value(images[name].array) for name in SEQUENCES}
     rough = _Rough.of(images, backgrounds, fov)
     if rough.is_stripped():
-        scales = by_sequence(lambda name: _scale_of_stripped(images[name], backgrounds[name]))
+        scales = {name: _scale_of_stripped(images[name], backgrounds[name]) for name in SEQUENCES}
         return Brain(scales, _centre(rough.lattice.volume(rough.any_signal)))
     mask, doubt = _estimate(images, tumour, rough)
-    scales = by_sequence(lambda name: _scale_within(images[name], mask, name == "T1"))
+    scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
     return Brain(scales, _centre(mask), mask, _notices(doubt))
 
 
@@ -152,10 +151,10 @@ class _Rough:
         cls, images: Mapping[str, Volume], backgrounds: Mapping[str, float | None], fov: FieldOfView
     ) -> _Rough:
         lattice = fov.lattice((ROUGH_MM,) * 3)
-        thin = {name: _every_nth(images[name], ROUGH_MM / 2) for name in SEQUENCES}
+        thin = tuple(_every_nth(images[name], ROUGH_MM / 2) for name in SEQUENCES)
         values = tuple(backgrounds[name] for name in SEQUENCES)
-        signal = by_sequence(lambda name: _signal_at(lattice, thin[name], backgrounds[name]))
-        return cls(lattice, tuple(thin.values()), np.stack(list(signal.values())), values)
+        signal = [_signal_at(lattice, v, background) for v, background in zip(thin, values, strict=True)]
+        return cls(lattice, thin, np.stack(signal), values)
 
     @cached_property
     def t1(self) -> np.ndarray:
@@ -242,8 +241,10 @@ def _estimate(images: Mapping[str, Volume], tumour: Volume, rough: _Rough) -> tu
     core = rough.core(tumour)
     lattice = _around_core(rough, core)
     seed = lattice.sample(_binary(core, rough.lattice), sitk.sitkNearestNeighbor) > 0
-    bases = dict(zip(SEQUENCES, rough.backgrounds, strict=True))
-    relative = list(by_sequence(lambda name: _relative(images[name], bases[name], lattice, seed)).values())
+    relative = [
+        _relative(images[name], base, lattice, seed)
+        for name, base in zip(SEQUENCES, rough.backgrounds, strict=True)
+    ]
     drawn = lattice.sample(_binary_image(tumour), sitk.sitkNearestNeighbor) > 0
     inside, litres = _inside_skull(relative, seed, drawn)
     brain = _without_rim(relative, inside, seed, drawn)

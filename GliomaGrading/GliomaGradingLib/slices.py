@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from .at_once import by_sequence
 from .brain import Brain, find_brain
 from .errors import CaseError
 from .grid import (
@@ -54,6 +53,8 @@ WHOLE_SLICE_MM = 240.0
 KINDS = ("tumour-region", "whole-slice")
 INTENSITIES = ("brain", "region")
 ANCHORS = ("lattice", "lesion")
+
+"""Called with a stage's name and the fraction done."""
 
 
 @dataclass(frozen=True)
@@ -251,11 +252,16 @@ class Scene:
         high = np.array([int(np.ceil(p.max() - 1e-6)) for p in points])
         window = self.axial.window(low, high - low + 1)
         weights = [linear_weights(p - o, n) for p, o, n in zip(points, low, window.size, strict=True)]
-        blocks = by_sequence(lambda name: self.normalised(window, name))
-        images = [_interpolated(blocks[name], weights) for name in SEQUENCES]
+        images = [self._interpolate(window, name, weights) for name in SEQUENCES]
         tumour, corner = self.tumour
         mask = gather(tumour, [nearest(p) - c for p, c in zip(points, corner, strict=True)][::-1])
         return np.stack(images), mask
+
+    def _interpolate(self, window: Lattice, name: str, weights: list[np.ndarray]) -> np.ndarray:
+        x, y, z = weights
+        block = self.normalised(window, name)
+        block = (z @ block.reshape(block.shape[0], -1)).reshape(len(z), *block.shape[1:])
+        return (y @ block @ x.T).astype(np.float32)
 
     def normalised(self, window: Lattice, name: str) -> np.ndarray:
         """A sequence on points of the axial grid, KJI float32: z-scored, 0 outside the brain."""
@@ -279,13 +285,6 @@ class Scene:
         start = (centre[0] + offsets[0], centre[1] + offsets[0], 0.0)
         region = Lattice(start, (step, step, AXIAL_MM), (size, size, 1))
         return images, mask, _with_planes(region, self.axial, indices)
-
-
-def _interpolated(block: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """A block (K, J, I) at other points, by their weights along x, y, z."""
-    x, y, z = weights
-    block = (z @ block.reshape(block.shape[0], -1)).reshape(len(z), *block.shape[1:])
-    return (y @ block @ x.T).astype(np.float32)
 
 
 def prepare(case: Case, form: InputForm | None = None) -> SliceStack:

@@ -16,7 +16,6 @@ TORCH = {"torch", "torchvision"}
 WITH_TORCH = ("googlenet", "network", "inference", "training/", "images", "readers", "saliency")
 PURE = (
     *("case", "case_files", "case_checks", "imaging", "grid", "coarse", "brain", "registration"),
-    *("files", "at_once", "volume"),
     *("slices", "voting", "result", "words", "errors"),
 )
 AT_FILE_SCOPE = {"slicer", "vtk", "numpy", "SimpleITK"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib import brain, coarse
-from GliomaGradingLib.grid import Lattice, content_box, voxels_of
+from GliomaGradingLib.grid import Lattice, content_box, gather, voxels_of
 from GliomaGradingLib.volume import Volume
 
 
@@ -28,6 +28,22 @@ def test_morphology_is_simpleitks(radius, share):
     assert np.array_equal(coarse.closed(mask, radius), by_itk(sitk.BinaryMorphologicalClosing, mask, size))
     eroded = by_itk(sitk.BinaryErode, mask, size, boundaryToForeground=False)
     assert np.array_equal(coarse.eroded(mask, radius), eroded)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [range(2, 9), range(-3, 12, 2), range(0, 11, 3), [5], [], [8, 4, 2], [1, 1, 2], [0, 2, 3], [-2, 30]],
+    ids=str,
+)
+def test_gathering_by_slices_gives_what_picking_point_by_point_gives(rows):
+    array = np.random.default_rng(0).integers(1, 99, (11, 9, 7)).astype(np.int16)
+    take = [np.array(rows, dtype=int), np.arange(-1, 9, 2), np.array([3])]
+    found = gather(array, take)
+    assert found.shape == (len(take[0]), 5, 1) and found.dtype == np.int16
+    for (k, j, i), value in np.ndenumerate(found):
+        place = tuple(int(t[n]) for t, n in zip(take, (k, j, i), strict=True))
+        is_inside = all(0 <= at < size for at, size in zip(place, array.shape, strict=True))
+        assert value == (array[place] if is_inside else 0)
 
 
 @pytest.mark.parametrize(("radius", "spacing"), [(10.0, 4.0), (8.0, 4.0), (6.0, 2.0)])

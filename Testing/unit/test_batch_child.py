@@ -13,7 +13,7 @@ from batch_stub import result
 from GliomaGradingLib.cohort import child
 from GliomaGradingLib.cohort.child import FileGrader
 from GliomaGradingLib.cohort.work import Settings, Task
-from GliomaGradingLib.export import dicom_outputs, folder
+from GliomaGradingLib.export import dicom_outputs, dicom_sources, folder
 from GliomaGradingLib.export.dicom_outputs import DicomFiles
 from GliomaGradingLib.grading import Graded
 
@@ -53,13 +53,21 @@ def test_nothing_is_explained_where_nobody_asked(grader):
 def test_dicom_files_have_the_explanation_and_no_report_comes_with_them(grader, monkeypatch):
     made = lambda graded, explanation: DicomFiles({"result.dcm": explanation.encode()})  # noqa: E731
     monkeypatch.setattr(dicom_outputs, "dicom_result_files", made)
+    monkeypatch.setattr(dicom_sources, "is_from_dicom", lambda case: True)
     changed, files = grader._extras(graded(), message(dicom=True))
     assert files == {"result.dcm": b"why"} and changed.result.warnings == ()
+
+
+def test_a_case_that_did_not_come_from_dicom_is_not_explained_for_dicom_files(grader, monkeypatch):
+    grader._engine.grader.explain = lambda graded: pytest.fail("it takes time")
+    monkeypatch.setattr(dicom_sources, "is_from_dicom", lambda case: False)
+    assert grader._extras(graded(), message(dicom=True))[1] == {}
 
 
 def test_why_there_is_no_dicom_output_is_a_warning_of_result_and_report(grader, monkeypatch):
     problem = DicomFiles(problem="no DICOM output: the sequences are not of one patient")
     monkeypatch.setattr(dicom_outputs, "dicom_result_files", lambda *_: problem)
+    monkeypatch.setattr(dicom_sources, "is_from_dicom", lambda case: True)
     before = graded()
     changed, files = grader._extras(before, message(dicom=True, reports=True))
     (warning,) = changed.result.warnings

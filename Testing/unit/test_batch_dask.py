@@ -199,7 +199,7 @@ def test_workers_lost_under_a_case_read_the_same_each_time(idle):
 
 
 def raising(error):
-    def raises():
+    def raises(timeout=None):
         raise error
 
     return raises

@@ -58,7 +58,7 @@ def test_what_the_table_says():
         "done_twice": [], "at_kills": [{"done": 4}, {"done": 2}],
     }  # fmt: skip
     text = killed_in_words(found)
-    assert "at 2 random moments (2 to 4 cases done; 1 while it was grading" in text and "in 3 batches" in text
+    assert "at 2 random moments (2 to 4 cases done; 1 while it was grading" in text and "in 3 run(s)" in text
     words = [output_in_words(one) for one in ({}, {"differs_from_batch": []}, {"differs_from_batch": ["a"]})]
     assert words == ["", "the same", "1 files DIFFER"]
 

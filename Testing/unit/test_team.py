@@ -65,6 +65,7 @@ def team_runs(data: TrainingSet, folder: Path, processes: int, *more: str) -> su
         env={**os.environ, "PYTHONPATH": str(PRODUCT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
+        encoding="utf-8",  # a library may have set another locale in this process
         timeout=200,
     )
 

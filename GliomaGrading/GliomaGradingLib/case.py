@@ -14,7 +14,7 @@ from .case_checks import check_case, whole_tumour
 from .case_files import ROLES, case_identifier, find_case_files
 from .dicom_study import resolve
 from .errors import CaseError
-from .imaging import finite, read_layers, read_volume, rectified
+from .imaging import finite, make_readers_known, read_layers, read_volume, rectified
 from .result import Notice
 from .volume import Volume, itk_array
 from .words import SEQUENCES
@@ -170,6 +170,7 @@ def read_paths(
     except OSError as error:
         where = str(error.filename or "")
         raise CaseError(f"it cannot be read ({error.strerror or error})", where, "check the path") from None
+    make_readers_known()
     with ThreadPoolExecutor(max_workers=len(ROLES)) as pool:
         images = {name: pool.submit(read_volume, inputs.images[name]) for name in SEQUENCES}
         mask = pool.submit(read_layers, inputs.mask)

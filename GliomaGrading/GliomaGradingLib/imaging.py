@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,12 @@ _BYTES = {
     }.items()
 }
 _environment = threading.Lock()
+
+
+@cache
+def make_readers_known() -> None:
+    """Has ITK register its readers in one thread: a process once aborted in ITK while four read files."""
+    sitk.ImageFileReader().GetRegisteredImageIOs()
 
 
 def read_volume(path: str | os.PathLike[str] | Series) -> Volume:

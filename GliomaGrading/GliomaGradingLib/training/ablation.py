@@ -30,7 +30,7 @@ from .probe import EVERY, ridge, thinned
 from .recipe import Augmentation, Recipe
 from .splits import Part
 from .study import Predictions, Study
-from .targets import SliceTargets
+from .targets import part_targets
 
 JSON, CSV, TABLE = "ablation.json", "ablation.csv", "ablation.md"
 LEVELS = ("3b", "4c", "4e", "5b", "3b tumour")
@@ -358,9 +358,7 @@ Taught = tuple[np.ndarray, np.ndarray]
 
 def _taught(data: TrainingSet, train: np.ndarray, probe: Probe) -> Taught:
     part = thinned(Part.of_patients(train, SLICE_COUNT))
-    targets = SliceTargets.of(data, part, Recipe(enhancement=probe.enhancement))
-    planes = data.positions(part.patient, part.slice)
-    return targets.at(data, part.patient, planes), data.grades[part.patient] > 0
+    return part_targets(data, part, Recipe(enhancement=probe.enhancement)), data.grades[part.patient] > 0
 
 
 def _patient_logits(

@@ -97,8 +97,8 @@ def curves_plot(curves: str) -> Figure:
         for sequence in SEQUENCES:
             for part, style in (("train", "-"), ("validation", ":")):
                 _draw_runs(axis, _runs(rows, sequence, f"{part}_{what}"), sequence, part, style)
+    last = max(int(row["epoch"]) for row in rows)
     for axis, label in zip(axes, ("Accuracy of slices", "Loss (cross-entropy)"), strict=True):
-        last = max(int(row["epoch"]) for row in rows)
         axis.set(xlabel="Epoch", ylabel=label, xlim=(0.5, last + 0.5) if last < 3 else None)
         axis.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
         axis.locator_params(axis="x", integer=True)

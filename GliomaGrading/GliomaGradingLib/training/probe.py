@@ -16,7 +16,7 @@ from ..network import TransferModel
 from ..words import SLICE_COUNT
 from .source import INFERENCE_BATCH, SliceSource, evaluated
 from .splits import Part
-from .targets import SliceTargets
+from .targets import part_targets
 from .team import ALONE, Draw, Team
 
 EVERY = 2
@@ -54,9 +54,7 @@ def fit_probe(model: TransferModel, features: FrozenFeatures, train: Part) -> No
     data, recipe = features.source.data, features.source.recipe
     part = thinned(train)
     rows = features.of(model, part, recipe.probe_passes).double()
-    planes = data.positions(part.patient, part.slice)
-    taught = SliceTargets.of(data, part, recipe).at(data, part.patient, planes)
-    targets = torch.from_numpy(taught).double().repeat(recipe.probe_passes)
+    targets = torch.from_numpy(part_targets(data, part, recipe)).repeat(recipe.probe_passes)
     is_hgg = torch.from_numpy(data.grades[part.patient] > 0).repeat(recipe.probe_passes)
     mean, deviation = rows.mean(dim=0), rows.std(dim=0)
     deviation = deviation + 1e-3 * deviation.mean()

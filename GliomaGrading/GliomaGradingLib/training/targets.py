@@ -52,6 +52,12 @@ class SliceTargets:
         return (1 - self.weight) * self.grades[patient] + self.weight * scores
 
 
+def part_targets(data: TrainingSet, part: Part, recipe: Recipe) -> np.ndarray:
+    """(n,) targets of a part's slices, by z-scores of these slices."""
+    targets = SliceTargets.of(data, part, recipe)
+    return targets.at(data, part.patient, data.positions(part.patient, part.slice))
+
+
 def enhancing_shares(data: TrainingSet, label: int) -> np.ndarray:
     """(N, P) share of each plane's tumour that has the label; 0 where a plane has no tumour."""
     tumour = np.count_nonzero(data.labels, axis=(2, 3))

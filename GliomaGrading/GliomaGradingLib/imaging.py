@@ -73,12 +73,18 @@ _BYTES = {
     }.items()
 }
 _environment = threading.Lock()
+_registering = threading.Lock()
+
+
+def make_readers_known() -> None:
+    """Has ITK register its readers in one thread: a process once aborted in ITK while four read files."""
+    with _registering:
+        _registered_readers()
 
 
 @cache
-def make_readers_known() -> None:
-    """Has ITK register its readers in one thread: a process once aborted in ITK while four read files."""
-    sitk.ImageFileReader().GetRegisteredImageIOs()
+def _registered_readers() -> tuple[str, ...]:
+    return tuple(sitk.ImageFileReader().GetRegisteredImageIOs())
 
 
 def read_volume(path: str | os.PathLike[str] | Series) -> Volume:

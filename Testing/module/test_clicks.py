@@ -30,10 +30,11 @@ def test_a_panel_that_does_not_fit_together_is_noticed(host, tmp_path):
     import slicer
     from grading_module import MODULE_FILE
 
-    from Testing.robustness.clicks import Clicker
+    from Testing.robustness.clicks import Clicker, children
 
+    others = children()
     module = host.load(MODULE_FILE, enter=True)
-    clicker = Clicker(host, module, Path(tmp_path), 1)
+    clicker = Clicker(host, module, Path(tmp_path), 1, others)
     clicker.step("nothing", lambda: None)
     with pytest.raises(AssertionError, match=r"seed 1, step break: Grade"):
         clicker.step("break", lambda: setattr(module.ui.gradeButton, "enabled", True))

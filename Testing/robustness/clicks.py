@@ -21,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -73,10 +73,14 @@ class Clicker:
         host: the embedded Slicer; its scene is empty.
         module: the loaded module, entered.
         folder: for bundles and for images on their way.
+        others: children of this process that were there before the module, such as multiprocessing's
+            resource tracker once Dask has run in it; they are no concern of the panel.
         rates: how likely each step is, by name; others as usual.
     """
 
-    def __init__(self, host: Any, module: Any, folder: Path, seed: int, **rates: int) -> None:
+    def __init__(
+        self, host: Any, module: Any, folder: Path, seed: int, others: Iterable[str] = (), **rates: int
+    ) -> None:
         self.host, self.module, self.rng = host, module, random.Random(seed)
         self.controller, self.ui, self.logic = module.widget.controller, module.ui, module.logic
         self.report, self.cases = Report(seed), 0
@@ -85,6 +89,7 @@ class Clicker:
         self.orphans: set[str] = set()
         self.seen: dict[str, set[str]] = {"results": set(), "maps": set()}
         self.pids: set[int] = set()
+        self.others = frozenset(others)
         self.said = ""
         self.empty = self._count_nodes()
         self._steps: dict[str, tuple[int, Callable[[], object]]] = {
@@ -297,7 +302,7 @@ class Clicker:
 
     def _check_children(self) -> None:
         end = time.monotonic() + 5
-        while (states := _children())[1:] and time.monotonic() < end:
+        while len(states := children(but=self.others)) > 1 and time.monotonic() < end:
             self.host.pump(0.02)  # the last one is on its way out
         assert len(states) <= 1, f"processes: {states}"
         self.report.most_children = max(self.report.most_children, len(states))
@@ -414,14 +419,17 @@ def _of_result(text: Any) -> list[Any]:
     return [node for role, node in Published(text).nodes.items() if role not in INPUT_ROLES]
 
 
-def _children() -> list[str]:
-    """This process's children, with their states."""
-    found = []
+def children(but: Iterable[str] = ()) -> dict[str, str]:
+    """This process's children: name and state by process id; ``but`` are those that were there before."""
+    found = {}
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():
-            stat = Path(f"/proc/{pid}/stat")
-            if stat.exists():
-                found.append(f"{pid} {stat.read_text().rsplit(')', 1)[1].split()[0]}")
+            try:
+                name, state = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            except OSError:
+                continue  # it has ended
+            if pid not in but:
+                found[pid] = f"{name} {state.split()[0]}"
     return found
 
 
@@ -436,22 +444,22 @@ def clicks(host: Any, folder: Path, steps: int, seed: int, **rates: int) -> Repo
     Raises:
         AssertionError: something does not fit together; says seed and step.
     """
-    before = tempfile.tempdir
+    before, others = tempfile.tempdir, children()
     tempfile.tempdir = str(folder / "tmp")
     Path(tempfile.tempdir).mkdir()
     try:
         with small_sample():
             module = host.load(MODULE_FILE, enter=True)
             host.pump(SETTLED)
-            clicker = Clicker(host, module, folder, seed, **rates)
+            clicker = Clicker(host, module, folder, seed, others, **rates)
             report = clicker.run(steps)
             clicker.close_scene()
             report.left_nodes = max(clicker._count_nodes() - clicker.empty, 0)
             host.reset()
         end = time.monotonic() + 10
-        while _children() and time.monotonic() < end:
+        while children(but=others) and time.monotonic() < end:
             host.pump(0.05)
-        report.left_children = len(_children())
+        report.left_children = len(children(but=others))
         report.left_files = sum(1 for path in (folder / "tmp").iterdir() if "exchange" in path.name)
     finally:
         tempfile.tempdir = before

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import SimpleITK as sitk
 
-from .coarse import grown
+from .coarse import filled, grown
 from .errors import CaseError
 from .grid import FieldOfView, Lattice, canonical, content_box, cut_around, cut_to_content, triple
 from .result import Notice
@@ -460,7 +460,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    return _within_box(mask, 1, lambda part: sitk.GetArrayFromImage(sitk.BinaryFillhole(_binary(part))) > 0)
+    return _within_box(mask, 0, filled)
 
 
 def _otsu(values: np.ndarray) -> float:

@@ -78,9 +78,9 @@ def check_sequence(name: str, volume: Volume) -> None:
             "give the whole volume",
         )
     values = volume.array[::3, ::3, ::3].ravel()
-    low, high = float(volume.array.min()), float(volume.array.max())
-    if high - low <= 1e-6 * max(abs(low), abs(high)):
-        raise CaseError(f"{name} is constant (every voxel is {low:g})", volume.source, _IMAGE_REMEDY)
+    if _is_constant(values) and _is_constant(volume.array):  # what varies in part varies as a whole
+        level = float(volume.array.min())
+        raise CaseError(f"{name} is constant (every voxel is {level:g})", volume.source, _IMAGE_REMEDY)
     counts = _value_counts(values)
     if counts.size <= _FEW_VALUES:
         what = "nearly constant" if counts.size == 1 else f"a label map (it has {counts.size} values)"
@@ -92,6 +92,11 @@ def check_sequence(name: str, volume: Volume) -> None:
             volume.source,
             _IMAGE_REMEDY,
         )
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    low, high = float(values.min()), float(values.max())
+    return high - low <= 1e-6 * max(abs(low), abs(high))
 
 
 def _value_counts(values: np.ndarray) -> np.ndarray:

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from itertools import product
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import SimpleITK as sitk
 
 from .volume import Volume
 
+T = TypeVar("T")
 
+
+def _kept(function: Callable[..., T]) -> Callable[..., T]:
+    """What a function makes of a volume, made once for as long as the volume lives: a case is looked at by its
+    checks and by its registration."""
+    known: WeakKeyDictionary[Volume, dict[tuple[Any, ...], T]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def once(volume: Volume, *arguments: Any) -> T:
+        found = known.setdefault(volume, {})
+        if arguments not in found:
+            found[arguments] = function(volume, *arguments)
+        return found[arguments]
+
+    return once
+
+
+@_kept
 def shrunk(volume: Volume, mm: float) -> Volume:
     """Block means (float32) on the volume's own axes, with voxels as near to ``mm`` as whole blocks allow.
 
-    Rows that fill no block at the far end of an axis are left out.
+    Rows that fill no block at the far end of an axis are left out. The array is read-only.
     """
     factors = [max(1, min(round(mm / s), n)) for s, n in zip(volume.spacing, volume.size, strict=True)]
     array = volume.array
@@ -23,7 +45,12 @@ def shrunk(volume: Volume, mm: float) -> Volume:
     offset = volume.affine @ [*[(f - 1) / 2 for f in factors], 1.0]
     i, j, k = (s * f for s, f in zip(volume.spacing, factors, strict=True))
     origin = (float(offset[0]), float(offset[1]), float(offset[2]))
-    return replace(volume, array=np.ascontiguousarray(array, np.float32), spacing=(i, j, k), origin=origin)
+    return replace(volume, array=_read_only(np.array(array, np.float32)), spacing=(i, j, k), origin=origin)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def _block_means(array: np.ndarray, axis: int, factor: int) -> np.ndarray:
@@ -77,8 +104,9 @@ def sample(volume: Volume, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return near + (plane(base + dk) - near) * fk, inside
 
 
+@_kept
 def head(volume: Volume) -> np.ndarray:
-    """Where the head (or what skull-stripping left of it) is in a coarse volume: bool, holes filled.
+    """Where the head (or what skull-stripping left of it) is in a coarse volume: bool, holes filled, read-only.
 
     The background is what the border of the volume mostly shows; the threshold is low, so that skull,
     cortex and dark CSF stay inside.
@@ -86,11 +114,21 @@ def head(volume: Volume) -> np.ndarray:
     signal = np.abs(volume.array - _background(volume.array))
     top = float(np.percentile(signal, 99.5))
     if top <= 0:
-        return np.zeros(signal.shape, bool)
+        return _read_only(np.zeros(signal.shape, bool))
     threshold = 0.3 * _otsu(np.minimum(signal, top), top)
-    image = sitk.GetImageFromArray(closed(signal > threshold, 1).astype(np.uint8))
-    parts = sitk.RelabelComponent(sitk.ConnectedComponent(image))
-    return sitk.GetArrayFromImage(sitk.BinaryFillhole(parts == 1)).astype(bool)
+    parts = _components(closed(signal > threshold, 1))
+    sizes = np.bincount(parts.ravel())
+    return _read_only(filled(parts == 1 + np.argmax(sizes[1:])) if len(sizes) > 1 else parts > 0)
+
+
+def filled(mask: np.ndarray) -> np.ndarray:
+    """A mask (bool KJI) with its holes: what no way across faces leads out of."""
+    outside = _components(np.pad(~mask, 1, constant_values=True))
+    return ~_without_border(outside == outside[0, 0, 0], 1)
+
+
+def _components(mask: np.ndarray) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.view(np.uint8))))
 
 
 def dilated(mask: np.ndarray, voxels: int) -> np.ndarray:
@@ -141,8 +179,9 @@ def _background(array: np.ndarray) -> float:
 
 
 def _otsu(signal: np.ndarray, top: float) -> float:
-    counts, edges = np.histogram(signal, bins=128, range=(0.0, top))
-    centres = (edges[1:] + edges[:-1]) / 2
+    bins = 128
+    counts = np.bincount(np.minimum((signal * (bins / top)).astype(np.intp), bins - 1).ravel(), minlength=bins)
+    centres = (np.arange(bins) + 0.5) * (top / bins)
     below = np.cumsum(counts)
     above = below[-1] - below
     sums = np.cumsum(counts * centres)

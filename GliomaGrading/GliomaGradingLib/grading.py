@@ -54,7 +54,7 @@ class Grader:
         import torch
 
         from .inference import FusedModel
-        from .readers import PART, Readers
+        from .readers import Readers
 
         self.bundle = bundle
         self.device = device
@@ -68,8 +68,7 @@ class Grader:
             for sequence in SEQUENCES
         }
         self._fused = {
-            sequence: FusedModel(model, self._image_form.pixels, PART)
-            for sequence, model in self._models.items()
+            sequence: FusedModel(model, self._image_form.pixels) for sequence, model in self._models.items()
         }
         self._readers = Readers(self._fused)
 
@@ -186,11 +185,12 @@ class Grader:
             planes = torch.from_numpy(stack.planes[SEQUENCES.index(sequence)]).to(self.device)
             return stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form, part)
 
-        inputs = {sequence: partial(input_of, sequence) for sequence in sequences}
-        for sequence, pooled in self._readers.pooled(inputs, SLICE_COUNT):
+        def judge(sequence: str, pooled: torch.Tensor) -> tuple[list[float], float]:
             output = self._fused[sequence].output
-            with torch.inference_mode():
-                found = output(pooled).double().cpu().tolist(), float(output.unexplained(pooled))
+            return output(pooled).double().cpu().tolist(), float(output.unexplained(pooled))
+
+        inputs = {sequence: partial(input_of, sequence) for sequence in sequences}
+        for _, found in self._readers.judged(inputs, SLICE_COUNT, judge):
             yield found
 
 

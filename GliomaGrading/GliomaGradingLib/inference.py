@@ -3,9 +3,8 @@
 What makes a :class:`FusedModel` faster, none of which needs a compiler on the user's machine:
 
 * batch normalisation, where there is some, is folded into the convolution before it;
-* the 1 x 1 convolutions of an Inception block that read the same input are one convolution;
-* bias and ReLU are done by the convolution, whose weights are brought to oneDNN's order once and not at every
-  call (where this PyTorch offers it on this processor; elsewhere ordinary convolutions do);
+* convolutions are done in the form that suits their size (:mod:`.convolutions`);
+* the stem goes over a few slices at a time, whose large planes then stay in the processor's cache;
 * the sum over neighbouring channels of the local response normalisation is four additions of shifted views;
 * pooling goes along one axis after the other, and does not keep where the maxima were.
 """
@@ -13,20 +12,19 @@ What makes a :class:`FusedModel` faster, none of which needs a compiler on the u
 from __future__ import annotations
 
 import copy
-from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from .convolutions import relu_convolution
 from .googlenet import LocalResponseNorm
 from .network import TransferModel, tumour_weights
 from .words import SLICE_COUNT
 
 _OTHER_LAYERS = (LocalResponseNorm, nn.MaxPool2d)
-_Geometry = tuple[list[int], list[int], list[int]]
-"""Padding, stride and dilation of a convolution."""
+STEM_PART = 5
+"""Slices that go through the stem at once."""
 
 
 class FusedModel(TransferModel):
@@ -47,6 +45,11 @@ class FusedModel(TransferModel):
         self.output = copy.deepcopy(model.output)
         self.requires_grad_(False).eval()
         fuse(self.backbone, _input_shapes(self, pixels, slices))
+
+    def stem(self, images: Tensor) -> Tensor:
+        if images.is_cuda:
+            return super().stem(images)
+        return torch.cat([super(FusedModel, self).stem(part) for part in images.split(STEM_PART)])
 
     def pooled(self, images: Tensor, tumour: Tensor) -> Tensor:
         levels = self.features(images)
@@ -73,23 +76,16 @@ def fuse(module: nn.Module, shapes: dict[nn.Module, list[int]]) -> None:
 
 
 def _fused(layer: nn.Module, shapes: dict[nn.Module, list[int]]) -> nn.Module:
-    if _is_inception(layer):
-        return FusedInception(layer, shapes)
     if isinstance(layer, LocalResponseNorm):
         return FusedNorm(layer)
     if isinstance(layer, nn.MaxPool2d):
         return FusedPool(layer)
-    return FusedConvolution([layer], shapes[layer])
+    return relu_convolution(layer, shapes[layer])
 
 
 def _is_layer(module: nn.Module) -> bool:
     """Blocks of one convolution (``PlainConv2d``, torchvision's ``BasicConv2d``) have it in ``conv``."""
-    return _is_inception(module) or isinstance(module, _OTHER_LAYERS) or hasattr(module, "conv")
-
-
-def _is_inception(module: nn.Module) -> bool:
-    """Ours or torchvision's, which is not imported for the question."""
-    return all(hasattr(module, f"branch{n}") for n in (1, 2, 3, 4))
+    return isinstance(module, _OTHER_LAYERS) or hasattr(module, "conv")
 
 
 def _input_shapes(model: TransferModel, pixels: int, slices: int) -> dict[nn.Module, list[int]]:
@@ -107,62 +103,6 @@ def _input_shapes(model: TransferModel, pixels: int, slices: int) -> dict[nn.Mod
     for hook in hooks:
         hook.remove()
     return shapes
-
-
-class FusedConvolution(nn.Module):
-    """Convolutions of one input (bias or batch normalisation, ReLU), one after another along the channels.
-
-    Args:
-        blocks: each with a ``conv`` and perhaps a ``bn``, alike but for their output channels.
-        shape: (N, C, H, W) of the input.
-    """
-
-    def __init__(self, blocks: list[nn.Module], shape: list[int]) -> None:
-        super().__init__()
-        conv = cast(nn.Conv2d, blocks[0].conv)
-        self._geometry = (list(cast(Any, conv.padding)), list(conv.stride), list(conv.dilation))
-        weights, biases = zip(*map(_weight_and_bias, blocks), strict=True)
-        self.channels = [len(bias) for bias in biases]
-        self.kernel_elements = weights[0][0].numel()
-        weight = torch.cat(weights).contiguous(memory_format=torch.channels_last)
-        self._bias = torch.cat(biases).contiguous()
-        self._is_packed = weight.device.type == "cpu" and _can_pack()
-        self._weight = _packed(weight, self._geometry, shape) if self._is_packed else weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._is_packed:
-            return _packed_convolution(x, self._weight, self._bias, self._geometry)
-        padding, stride, dilation = self._geometry
-        return functional.relu_(functional.conv2d(x, self._weight, self._bias, stride, padding, dilation))
-
-
-def _weight_and_bias(block: nn.Module) -> tuple[Tensor, Tensor]:
-    conv = cast(nn.Conv2d, block.conv)
-    weight = conv.weight.detach()
-    bias = torch.zeros(len(weight)) if conv.bias is None else conv.bias.detach()
-    norm = getattr(block, "bn", None)
-    if norm is None:
-        return weight, bias
-    scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
-    return weight * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias.detach()
-
-
-class FusedInception(nn.Module):
-    """An Inception block: its three 1 x 1 convolutions of the input are one."""
-
-    def __init__(self, block: nn.Module, shapes: dict[nn.Module, list[int]]) -> None:
-        super().__init__()
-        inner = cast(Any, block)  # its branches are attributes mypy cannot see
-        inputs = [inner.branch1, inner.branch2[0], inner.branch3[0]]
-        self.inputs = FusedConvolution(inputs, shapes[block])
-        self.three = FusedConvolution([inner.branch2[1]], shapes[inner.branch2[1]])
-        self.five = FusedConvolution([inner.branch3[1]], shapes[inner.branch3[1]])
-        self.pool = FusedPool(inner.branch4[0])
-        self.projection = FusedConvolution([inner.branch4[1]], shapes[block])
-
-    def forward(self, x: Tensor) -> Tensor:
-        one, three, five = self.inputs(x).split(self.inputs.channels, dim=1)
-        return torch.cat([one, self.three(three), self.five(five), self.projection(self.pool(x))], dim=1)
 
 
 class FusedPool(nn.Module):
@@ -231,30 +171,3 @@ def channel_means(level: Tensor, weights: Tensor | None = None) -> Tensor:
         return level.mean(dim=(2, 3))
     points = level.permute(0, 2, 3, 1).flatten(1, 2)
     return torch.bmm(weights.flatten(2), points)[:, 0]
-
-
-@cache
-def _can_pack() -> bool:
-    """Whether this PyTorch has oneDNN's packed convolution on this processor, and it computes what it should.
-
-    These are PyTorch's own (its compiler's output calls them) but no public functions, so they are tried.
-    """
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(2, 16, 5, 5, generator=generator).contiguous(memory_format=torch.channels_last)
-    weight = torch.rand(16, 16, 3, 3, generator=generator) - 0.5
-    bias = torch.rand(16, generator=generator) - 0.5
-    geometry = ([1, 1], [2, 2], [1, 1])
-    expected = functional.conv2d(x, weight, bias, 2, 1).relu()
-    try:
-        found = _packed_convolution(x, _packed(weight, geometry, list(x.shape)), bias, geometry)
-        return bool(torch.allclose(found, expected, atol=1e-4))
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-
-
-def _packed(weight: Tensor, geometry: _Geometry, shape: list[int]) -> Tensor:
-    return torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, 1, shape)
-
-
-def _packed_convolution(x: Tensor, weight: Tensor, bias: Tensor, geometry: _Geometry) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *geometry, 1, "relu", [], "")

@@ -84,13 +84,16 @@ class TransferModel(nn.Module):
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Activations (N, channels, h, w) of the blocks in ``LEVELS``."""
         net = self.backbone
-        x = net.maxpool1(net.conv1(images))
-        x = net.maxpool2(net.conv3(net.conv2(x)))
-        x3b = net.inception3b(net.inception3a(x))
+        x3b = net.inception3b(net.inception3a(self.stem(images)))
         x4c = net.inception4c(net.inception4b(net.inception4a(net.maxpool3(x3b))))
         x4e = net.inception4e(net.inception4d(x4c))
         x5b = net.inception5b(net.inception5a(net.maxpool4(x4e)))
         return {"3b": x3b, "4c": x4c, "4e": x4e, "5b": x5b}
+
+    def stem(self, images: Tensor) -> Tensor:
+        """(N, 192, h, w): what the first Inception block sees."""
+        net = self.backbone
+        return net.maxpool2(net.conv3(net.conv2(net.maxpool1(net.conv1(images)))))
 
     def pooled(self, images: Tensor, tumour: Tensor) -> Tensor:
         """(N, features) of the output module: the mean of every level, then of 3b over the tumour."""

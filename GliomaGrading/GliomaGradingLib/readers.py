@@ -1,24 +1,28 @@
 """The three networks side by side: each thread reads some slices of one sequence alone.
 
 Threads that share out a layer wait for one another at its end, some hundred times a case; threads that each
-take slices of their own wait once.
+take slices of their own wait once. The more slices a thread takes, the less often weights are read: as many
+sequences as come out even are read whole, each by one thread, and the rest is shared out.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from .inference import FusedModel
 
-PART = 10
-"""Slices that a thread reads at once: fewer would read the weights too often."""
+T = TypeVar("T")
+
+LEAST = 5
+"""Slices that are worth a reading of the weights."""
 
 
 Input = Callable[[slice], tuple[Tensor, Tensor]]
@@ -42,49 +46,76 @@ class Readers:
             inputs: by sequence; several threads call them.
             count: slices of each sequence.
         """
+        return self.judged(inputs, count, lambda _, pooled: pooled)
+
+    def judged(
+        self, inputs: Mapping[str, Input], count: int, judge: Callable[[str, Tensor], T]
+    ) -> Iterator[tuple[str, T]]:
+        """As ``pooled``, but with what ``judge`` makes of a sequence and its pooled features.
+
+        It is called on a thread that computes alone: the caller's own may share out even small sums, and would
+        wait for cores that are busy with the next sequence.
+        """
 
         def read(sequence: str, part: slice) -> Tensor:
             with torch.inference_mode():
                 return self._models[sequence].pooled(*inputs[sequence](part))
 
-        if self._on_gpu() or torch.get_num_threads() < 2:
+        def finish(sequence: str, parts: list[Tensor]) -> T:
+            with torch.inference_mode():
+                return judge(sequence, torch.cat(parts))
+
+        threads = torch.get_num_threads()
+        if self._on_gpu() or threads < 2:
             for sequence in inputs:
-                yield sequence, read(sequence, slice(count))
+                yield sequence, finish(sequence, [read(sequence, slice(count))])
             return
-        parts = [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
-        pool = _pool_for(len(parts) * len(inputs))
-        given = {s: [pool.submit(read, s, part) for part in parts] for s in inputs}
+        parts = dict(zip(inputs, shares(len(inputs), count, threads), strict=True))
+        pool = _pool(os.getpid(), min(threads, sum(map(len, parts.values()))))
+
+        def read_last(sequence: str, others: Sequence[Future[Tensor]]) -> T:
+            """Waits for parts that were begun before it, so that none of them waits for its thread."""
+            last = read(sequence, parts[sequence][-1])
+            return finish(sequence, [*(part.result() for part in others), last])
+
+        given: list[Future[Any]] = []
+        judged: dict[str, Future[T]] = {}
+        for sequence in inputs:
+            others = [pool.submit(read, sequence, part) for part in parts[sequence][:-1]]
+            judged[sequence] = pool.submit(read_last, sequence, others)
+            given += [*others, judged[sequence]]
         try:
-            for sequence, futures in given.items():
-                yield sequence, torch.cat([future.result() for future in futures])
+            for sequence, future in judged.items():
+                yield sequence, future.result()
         finally:
-            _give_up([future for futures in given.values() for future in futures])
+            for future in given:
+                future.cancel()
 
     def _on_gpu(self) -> bool:
         return any(model.output.mean.is_cuda for model in self._models.values())
 
 
-def _give_up(futures: list[Future[Tensor]]) -> None:
-    for future in futures:
-        future.cancel()
-
-
-def _pool_for(tasks: int) -> ThreadPoolExecutor:
-    """Threads for so many tasks; where there are more cores than tasks, each computes with several."""
-    cores = torch.get_num_threads()
-    workers = min(cores, tasks)
-    return _pool(os.getpid(), workers, cores // workers)
+def shares(sequences: int, count: int, threads: int) -> list[list[slice]]:
+    """The parts in which the slices of each sequence are read."""
+    whole = sequences // threads * threads
+    size = max(min(LEAST, count), -(-count // threads))
+    parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    return [[slice(0, count)]] * whole + [parts] * (sequences - whole)
 
 
 @cache
-def _pool(process: int, workers: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process (a fork has none of its parent's), each with so many of torch's own."""
+def _pool(process: int, workers: int) -> ThreadPoolExecutor:
+    """Threads of this process (a fork has none of its parent's) that compute alone, each with no more threads.
+
+    A product that several threads share out is added up in another order: its last digits would depend on how
+    many there are.
+    """
     everybody = threading.Barrier(workers + 1)
     before = torch.get_num_threads()
 
     def begin() -> None:
         torch.get_num_threads()  # the first question to torch in a thread sets what is usual; not after us
-        torch.set_num_threads(threads)  # holds for the thread that says it, and for threads yet to come
+        torch.set_num_threads(1)  # holds for the thread that says it, and for threads yet to come
         everybody.wait()
 
     pool = ThreadPoolExecutor(workers, "slices")

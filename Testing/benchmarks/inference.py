@@ -20,9 +20,10 @@ use_repository()
 
 import torch  # noqa: E402
 from GliomaGradingLib.bundle import open_bundle  # noqa: E402
-from GliomaGradingLib.inference import FusedConvolution, FusedModel  # noqa: E402
+from GliomaGradingLib.convolutions import ReluConvolution  # noqa: E402
+from GliomaGradingLib.inference import FusedModel  # noqa: E402
 from GliomaGradingLib.network import TransferModel  # noqa: E402
-from GliomaGradingLib.readers import PART, Readers  # noqa: E402
+from GliomaGradingLib.readers import Readers  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES, SLICE_COUNT  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torchvision.models import googlenet  # noqa: E402
@@ -160,12 +161,12 @@ def layers(
     model: FusedModel, images: Tensor, tumour: Tensor, rounds: int, clock: str
 ) -> list[dict[str, float]]:
     """Rate and intensity of every convolution of a fused model, by itself."""
-    seen: list[tuple[FusedConvolution, Tensor, Tensor]] = []
+    seen: list[tuple[ReluConvolution, Tensor, Tensor]] = []
 
-    def note(module: FusedConvolution, given: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(module: ReluConvolution, given: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append((module, given[0], output))
 
-    found = [m for m in model.modules() if isinstance(m, FusedConvolution)]
+    found = [m for m in model.modules() if isinstance(m, ReluConvolution)]
     hooks = [m.register_forward_hook(note) for m in found]
     model(images, tumour)
     for hook in hooks:
@@ -223,7 +224,7 @@ def measure(options: Any) -> dict[str, Any]:
     bundle = open_bundle()
     pixels = bundle.imageForm().pixels
     plain = {s: m.to(memory_format=torch.channels_last) for s, m in bundle.models().items()}
-    quick = {s: FusedModel(m, pixels, PART) for s, m in plain.items()}
+    quick = {s: FusedModel(m, pixels) for s, m in plain.items()}
     usual = googlenet(weights=None, aux_logits=False, init_weights=False).eval()
     given = inputs(pixels)
     counted = convolutions(plain["T1"], *given)

@@ -16,6 +16,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BENCHMARKS = REPOSITORY / "Resources" / "Benchmarks"
+PAUSE = 0.02
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -34,11 +35,15 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def in_turn(
     functions: Mapping[str, Callable[[], object]], rounds: int, clock: str = "wall"
 ) -> dict[str, list[float]]:
-    """Seconds of every function, each once a round, so that all see the same machine; one round warms up."""
+    """Seconds of every function, each once a round, so that all see the same machine; one round warms up.
+
+    Between two there is a pause, in which threads that spin after their work leave the cores to the next.
+    """
     now = CLOCKS[clock]
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
+            time.sleep(PAUSE)
             start = now()
             function()
             if number:

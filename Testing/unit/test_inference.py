@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from GliomaGradingLib import inference
+from GliomaGradingLib import convolutions
 from GliomaGradingLib.bundle import open_bundle
-from GliomaGradingLib.googlenet import LocalResponseNorm, PlainConv2d
-from GliomaGradingLib.inference import FusedConvolution, FusedModel, FusedNorm, FusedPool, channel_means
+from GliomaGradingLib.googlenet import LocalResponseNorm
+from GliomaGradingLib.inference import FusedModel, FusedNorm, FusedPool, channel_means
 from GliomaGradingLib.network import BACKBONES, TransferModel
 from GliomaGradingLib.words import SEQUENCES
 from torch import nn
@@ -65,7 +65,7 @@ def test_a_fused_model_gives_the_shipped_models_probabilities(shipped, sequence)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_fused_model_gives_the_logits_of_either_backbone(backbone, packs, monkeypatch):
     if not packs:
-        monkeypatch.setattr(inference, "_can_pack", lambda: False)
+        monkeypatch.setattr(convolutions, "can_pack", lambda: False)
     model = random_model(backbone)
     images, tumour = slices(2)
     with torch.no_grad():
@@ -135,34 +135,7 @@ def test_local_response_normalisation_is_that_of_torch(size):
     assert torch.allclose(found, plain(x), rtol=1e-5)
 
 
-def test_convolutions_of_one_input_are_joined_in_order():
-    first, second = PlainConv2d(8, 6, kernel_size=1), PlainConv2d(8, 3, kernel_size=1)
-    x = torch.randn(2, 8, 5, 5).contiguous(memory_format=torch.channels_last)
-    joined = FusedConvolution([first, second], [2, 8, 5, 5])
-    with torch.no_grad():
-        expected = torch.cat([first(x), second(x)], dim=1)
-    assert joined.channels == [6, 3]
-    assert torch.allclose(joined(x), expected, atol=1e-6)
-
-
 def test_weighted_means_are_sums_over_the_points():
     level, weights = torch.rand(2, 4, 3, 5), torch.rand(2, 1, 3, 5)
     assert torch.allclose(channel_means(level, weights), (level * weights).sum(dim=(2, 3)))
     assert torch.allclose(channel_means(level), functional.adaptive_avg_pool2d(level, 1)[:, :, 0, 0])
-
-
-@pytest.mark.parametrize("error", (AttributeError, RuntimeError, TypeError))
-def test_a_torch_without_packed_convolutions_is_found_out(error, monkeypatch):
-    def refuse(*_: object) -> torch.Tensor:
-        raise error("no such function")
-
-    monkeypatch.setattr(inference, "_packed", refuse)
-    assert inference._can_pack.__wrapped__() is False
-
-
-def test_packed_convolutions_that_compute_something_else_are_found_out(monkeypatch):
-    monkeypatch.setattr(inference, "_packed", lambda weight, *_: 2 * weight)
-    monkeypatch.setattr(
-        inference, "_packed_convolution", lambda x, w, b, g: functional.conv2d(x, w, b, 2, 1).relu()
-    )
-    assert inference._can_pack.__wrapped__() is False

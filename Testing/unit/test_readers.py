@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
 from GliomaGradingLib.inference import FusedModel
 from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.readers import PART, Input, Readers, _pool
+from GliomaGradingLib.readers import Input, Readers, _pool, shares
 from GliomaGradingLib.words import SEQUENCES
 
 PIXELS, COUNT = 32, 23  # the last part is a short one
@@ -17,7 +19,7 @@ PIXELS, COUNT = 32, 23  # the last part is a short one
 @pytest.fixture(scope="module")
 def readers() -> Readers:
     torch.manual_seed(0)
-    return Readers({name: FusedModel(TransferModel("googlenet-2014"), PIXELS, PART) for name in SEQUENCES})
+    return Readers({name: FusedModel(TransferModel("googlenet-2014"), PIXELS) for name in SEQUENCES})
 
 
 @pytest.fixture(scope="module")
@@ -61,30 +63,50 @@ def test_a_threads_error_reaches_the_caller_and_the_next_reading_works(readers, 
 
 def test_a_reader_that_is_given_up_leaves_no_work_behind(readers, inputs, threads):
     torch.set_num_threads(2)
-    read = []
+    read, given_up = [], threading.Event()
 
-    def counted(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    def held(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         read.append(part)
-        return inputs["T1"](part)
+        given_up.wait(30)
+        return inputs["T2"](part)
 
-    reading = readers.pooled(dict.fromkeys(SEQUENCES, counted), COUNT)
+    reading = readers.pooled({"T1": inputs["T1"], "T2": held, "FLAIR": held}, COUNT)
     next(reading)
     reading.close()
+    given_up.set()
     _wait_for_the_pool()
-    assert len(read) < 9
+    assert len(read) <= 2  # what was begun: T2, and a part of FLAIR; the other part never was
 
 
 def _wait_for_the_pool() -> None:
-    import os
-
-    pool = _pool(os.getpid(), 2, 1)
+    pool = _pool(os.getpid(), 2)
     for done in [pool.submit(int) for _ in range(2)]:
         done.result()
 
 
-def test_threads_of_the_pool_compute_alone(threads):
-    import os
+@pytest.mark.parametrize(
+    ("threads", "sizes"),
+    [
+        (2, [[20], [20], [10, 10]]),
+        (3, [[20], [20], [20]]),
+        (4, [[5] * 4] * 3),
+        (8, [[5] * 4] * 3),
+    ],
+)
+def test_threads_get_whole_sequences_as_far_as_they_come_out_even(threads, sizes):
+    parts = shares(3, 20, threads)
+    assert [[part.stop - part.start for part in sequence] for sequence in parts] == sizes
+    assert all(
+        [n for part in sequence for n in range(part.start, part.stop)] == [*range(20)] for sequence in parts
+    )
 
+
+def test_few_slices_are_one_share_and_odd_ones_are_not_lost():
+    assert shares(1, 3, 4) == [[slice(0, 3)]]
+    assert shares(1, 11, 2) == [[slice(0, 6), slice(6, 11)]]
+
+
+def test_threads_of_the_pool_compute_alone(threads):
     torch.set_num_threads(2)
-    pool = _pool(os.getpid(), 2, 1)
+    pool = _pool(os.getpid(), 2)
     assert {pool.submit(torch.get_num_threads).result() for _ in range(8)} == {1}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -202,3 +204,17 @@ def test_small_copies_lie_where_the_volume_lies() -> None:
     points = coarse.positions(small)[2:5, 2:5, 2:4].reshape(-1, 3) + 0.7
     values, inside = coarse.sample(small, points)
     assert inside.all() and np.allclose(values, points @ slope, atol=1e-3)
+
+
+def test_a_small_copy_is_made_once_and_goes_with_its_volume() -> None:
+    given = Volume(np.arange(64.0).reshape(4, 4, 4), (1.0,) * 3, (0.0,) * 3, np.eye(3))
+    twin = replace(given, array=given.array + 1)
+    small = coarse.shrunk(given, 2)
+    assert coarse.shrunk(given, 2) is small and coarse.shrunk(given, 4) is not small
+    assert np.array_equal(coarse.shrunk(twin, 2).array, small.array + 1)
+    with pytest.raises(ValueError, match="read-only"):
+        small.array[0, 0, 0] = 0
+    gone = weakref.ref(small)
+    del given, small
+    gc.collect()
+    assert gone() is None

@@ -13,7 +13,7 @@ MODULE = Path(__file__).resolve().parents[2] / "GliomaGrading"
 LIBRARY = MODULE / "GliomaGradingLib"
 SLICER = {"slicer", "qt", "ctk", "vtk", "PythonQt", "SampleData", "sitkUtils"}
 TORCH = {"torch", "torchvision"}
-WITH_TORCH = ("googlenet", "network", "inference", "training/", "images", "readers", "saliency")
+WITH_TORCH = ("googlenet", "network", "convolutions", "inference", "training/", "images", "readers", "saliency")
 PURE = (
     *("case", "case_files", "case_checks", "imaging", "grid", "coarse", "brain", "registration"),
     *("slices", "voting", "result", "words", "errors"),

@@ -80,13 +80,14 @@ def test_in_its_own_process(bad: BadInput, open_place: Place, tmp_path: Path) ->
         pytest.importorskip(bad.needs)
     arguments = bad.make(open_place)
     before = tree_of(open_place)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}  # it writes a file, too
     done = subprocess.run(
         [sys.executable, "-m", "GliomaGradingLib", *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
         cwd="/",
-        env={**os.environ, "PYTHONPATH": str(MODULE), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
+        env={**inherited, "PYTHONPATH": str(MODULE), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
         preexec_fn=limits(bad),
         timeout=280,
         check=False,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .image_form import ImageForm
+from .image_form import QUARTERS, ImageForm
 
 
 def planes_at(stack: Tensor, positions: Tensor) -> Tensor:
@@ -53,9 +54,22 @@ def enlarge(channels: Tensor, form: ImageForm) -> Tensor:
     return functional.interpolate(channels, size=size, mode="bilinear", align_corners=False)
 
 
-def network_input(channels: Tensor, tumour: Tensor, form: ImageForm) -> tuple[Tensor, Tensor]:
+def turned(planes: Tensor, turns: np.ndarray) -> Tensor:
+    """Square planes (B, ..., n, n), each turned by so many quarters; exact, and undone by ``-turns``."""
+    if not turns.any():
+        return planes
+    result = planes.clone()
+    for quarters in range(1, QUARTERS):
+        rows = torch.from_numpy(np.flatnonzero(turns % QUARTERS == quarters))
+        result[rows] = torch.rot90(planes[rows], quarters, (-2, -1))
+    return result
+
+
+def network_input(
+    channels: Tensor, tumour: Tensor, form: ImageForm, turns: np.ndarray
+) -> tuple[Tensor, Tensor]:
     """Images (B, 3, pixels, pixels) and tumour (B, pixels, pixels) of clipped channels and mask planes."""
-    both = enlarge(torch.cat([channels, tumour[:, None]], dim=1), form)
+    both = turned(enlarge(torch.cat([channels, tumour[:, None]], dim=1), form), turns)
     images = (form.gain * both[:, :3]).contiguous(memory_format=torch.channels_last)
     return images, both[:, 3]
 
@@ -67,6 +81,8 @@ def stack_input(
 
     The planes of a stack lie 1 mm apart. Of the slices only a ``part`` is made, to the same bits.
     """
-    positions = (first + torch.arange(count, dtype=torch.float32))[part]
+    slices = np.arange(count)[part]
+    positions = first + torch.from_numpy(slices.astype(np.float32))
     channels = channel_planes(stack.expand(len(positions), *stack.shape), positions, form, plane_mm=1.0)
-    return network_input(channels, mask_planes(mask.expand(len(positions), *mask.shape), positions), form)
+    tumour = mask_planes(mask.expand(len(positions), *mask.shape), positions)
+    return network_input(channels, tumour, form, form.turns(slices))

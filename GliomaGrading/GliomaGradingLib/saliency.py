@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .explanation import Explanation
-from .images import stack_input, without_gaps
+from .images import stack_input, turned, without_gaps
 from .network import TransferModel, tumour_weights
 from .words import SEQUENCES, SLICE_COUNT
 
@@ -68,12 +68,19 @@ def explain(
     )
 
 
-def evidence(model: TransferModel, images: Tensor, tumour: Tensor, size: tuple[int, int]) -> Tensor:
+def evidence(
+    model: TransferModel,
+    images: Tensor,
+    tumour: Tensor,
+    size: tuple[int, int],
+    turns: np.ndarray | None = None,
+) -> Tensor:
     """(N, H, W) float64 maps whose mean is the model's logit less its bias.
 
     Args:
         images, tumour: as ``TransferModel.forward`` takes them.
         size: H and W of the maps.
+        turns: quarters by which the images were turned; the maps are turned back.
     """
     levels = model.features(images)
     poolings = [(level, _even(level)) for level in levels.values()]
@@ -84,6 +91,8 @@ def evidence(model: TransferModel, images: Tensor, tumour: Tensor, size: tuple[i
     for level, weights in poolings:
         part = slice(first, first + level.shape[1])
         contributions = _contributions(level, weights, gains[part], output.mean[part].double())
+        if turns is not None:
+            contributions = turned(contributions, -turns)
         total = total + _enlarged(contributions, size)
         first = part.stop
     return total * (size[0] * size[1])
@@ -96,7 +105,8 @@ def _evidence_of_stack(stack: SliceStack, sequence: int, model: TransferModel, f
     mask = without_gaps(torch.from_numpy(stack.mask)).to(device)
     with torch.inference_mode():
         images, tumour = stack_input(planes, mask, stack.first, SLICE_COUNT, form)
-        maps = evidence(model, images, tumour, (int(mask.shape[1]), int(mask.shape[2])))
+        size = (int(mask.shape[1]), int(mask.shape[2]))
+        maps = evidence(model, images, tumour, size, form.turns(np.arange(SLICE_COUNT)))
     return maps.cpu().numpy()
 
 

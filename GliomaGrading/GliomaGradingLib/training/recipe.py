@@ -59,7 +59,7 @@ class Recipe:
     """
 
     backbone: str = "googlenet-2014"
-    image: ImageForm = field(default_factory=ImageForm)
+    image: ImageForm = field(default_factory=lambda: ImageForm(turned=True))
     augmentation: Augmentation = field(default_factory=Augmentation)
     sampling: str = "patients"
     images_per_epoch: int = 1600
@@ -95,8 +95,9 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     Raises:
         UsageError: a key is not known.
     """
+    image = ImageForm(**_known(ImageForm, values["image"])) if "image" in values else Recipe().image
     parts = {
-        "image": ImageForm(**_known(ImageForm, values.get("image", {}))),
+        "image": image,
         "augmentation": Augmentation(**_known(Augmentation, values.get("augmentation", {}))),
     }
     return Recipe(**{**_known(Recipe, values), **parts})
@@ -127,6 +128,7 @@ def _known(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 PAPER_RECIPE = Recipe(
+    image=ImageForm(),
     sampling="images",
     ridge=3.0,
     probe_passes=2,

@@ -147,7 +147,7 @@ ifeq ($(PROTOCOL),image)
 	  $(EVALUATE) $(BUILD)/train/$$cell --output Resources/Evaluation/$$cell || exit 1; done
 	$(EVALUATE) Resources/Evaluation --protocols --output Resources/Evaluation/protocols
 else
-	echo '{"pretrained": false, "probe": false, "enhancement": 0, "epochs": 4, "learning_rate": 0.0005, "augmentation": {"rotation": 0.4,' \
+	echo '{"image": {}, "pretrained": false, "probe": false, "enhancement": 0, "epochs": 4, "learning_rate": 0.0005, "augmentation": {"rotation": 0.4,' \
 	  '"zoom": 0.18, "aspect": 0.08, "shift": 0.15, "contrast": 0.25, "brightness": 0.3}}' > $(BUILD)/train/scratch.json
 	$(BIN)/glioma-grading train --data $(PREPARED) --recipe $(BUILD)/train/scratch.json \
 	  --output $(BUILD)/train/scratch --resume

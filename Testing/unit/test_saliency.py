@@ -14,6 +14,7 @@ from GliomaGradingLib.explanation import Explanation
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.grid import Lattice
 from GliomaGradingLib.image_form import ImageForm
+from GliomaGradingLib.images import turned
 from GliomaGradingLib.network import TransferModel
 from GliomaGradingLib.saliency import evidence, explain
 from GliomaGradingLib.slices import SliceStack
@@ -74,6 +75,39 @@ def test_a_map_adds_up_to_the_logit(backbone, size):
     assert maps.shape == (2, *size)
     assert maps.mean(dim=(1, 2)).numpy() + 0.3 == pytest.approx(logits.numpy(), abs=1e-4)
     assert float(logits.abs().max()) > 0.3
+
+
+def test_maps_of_turned_slices_are_turned_back():
+    """Each is the map of the turned image, turned back; all of them still add up to the logits."""
+    model, turns = model_of(2), np.array([1, 3])
+    images, tumour = random_images()
+    images, tumour = turned(images, turns), turned(tumour, turns)
+    with torch.inference_mode():
+        found = evidence(model, images, tumour, (32, 32), turns)
+        logits = model(images, tumour)
+        for row, quarters in enumerate(turns.tolist()):
+            alone = evidence(model, images[row : row + 1], tumour[row : row + 1], (32, 32))[0]
+            assert torch.allclose(found[row], torch.rot90(alone, -quarters), atol=1e-6)
+            assert not torch.allclose(found[row], alone, atol=0.1)
+    assert found.mean(dim=(1, 2)).numpy() + 0.3 == pytest.approx(logits.numpy(), abs=1e-4)
+
+
+def test_an_explanation_shows_turned_slices_upright(model):
+    """What is bright in one corner has its evidence there, however its slice was turned."""
+    stack = stack_of()
+    mark = np.zeros_like(stack.planes)
+    mark[:, :, :8, :6] = 60.0
+    forms = [ImageForm(pixels=64, turned=is_turned, channels="same") for is_turned in (False, True)]
+    calibration = Calibration({s: Platt(1.0, 0.0) for s in SEQUENCES}, Platt(1.0, 0.0))
+    models = dict.fromkeys(SEQUENCES, model)
+    bare, marked = (replace(stack, planes=planes) for planes in (np.zeros_like(mark), mark))
+    for form in forms:
+        change = np.abs(
+            explain(marked, models, form, calibration).maps - explain(bare, models, form, calibration).maps
+        )
+        assert (
+            change[..., :12, :9].mean(axis=(0, 2, 3)) > 2 * change[..., 20:, 15:].mean(axis=(0, 2, 3))
+        ).all()
 
 
 def test_it_is_gradient_times_activation(model):

@@ -17,7 +17,7 @@ from ..result import GradeResult, Notice
 from ..volume import Volume
 from ..words import SEQUENCES
 from .acquisition import doubts
-from .mask import mask_of, segments_of
+from .mask import mask_steps, segments_of
 from .stamps import Stamp, stamp_of
 from .volumes import volume_of
 
@@ -148,7 +148,10 @@ class Inputs:
         for name, node in self.sequences.items():
             volumes[name] = volume_of(node)
             yield None
-        volumes["mask"] = mask_of(self.mask, self.segmentId or None, list(volumes.values()))
+        for mask in mask_steps(self.mask, self.segmentId or None, list(volumes.values())):
+            if mask is not None:
+                volumes["mask"] = mask
+            yield None
         case = case_name([node.GetName() or "" for node in self.nodes[:3]])
         yield Prepared(case, volumes, self.doubts, stamp)
 

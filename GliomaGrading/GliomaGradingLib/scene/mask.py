@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,17 +28,32 @@ def mask_of(node: Any, segment_id: str | None, references: Sequence[Volume]) -> 
     Raises:
         CaseError: there is no such segment, or nothing is drawn.
     """
+    *_unfinished, mask = mask_steps(node, segment_id, references)
+    assert mask is not None
+    return mask
+
+
+def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Iterator[Volume | None]:
+    """As ``mask_of``, segment by segment; the last thing yielded is the mask.
+
+    Raises:
+        CaseError: as ``mask_of``.
+    """
     if not node.IsA("vtkMRMLSegmentationNode"):
-        return volume_of(node)
-    identifiers = _chosen(node, segment_id)
-    drawn = [one for one in _labelmaps(node, identifiers, references) if one is not None and one.array.any()]
+        yield volume_of(node)
+        return
+    drawn = []
+    for one in _labelmaps(node, _chosen(node, segment_id), references):
+        if one is not None and one.array.any():
+            drawn.append(one)
+        yield None
     if not drawn:
         raise CaseError(
             _("nothing is drawn"),
             describe(node, segment_id),
             _("draw the tumour, or choose another segment"),
         )
-    return _united(drawn, references, describe(node, segment_id))
+    yield _united(drawn, references, describe(node, segment_id))
 
 
 def describe(node: Any, segment_id: str | None) -> str:
@@ -65,11 +80,11 @@ def _chosen(node: Any, segment_id: str | None) -> list[str]:
     return [segment_id] if segment_id else known
 
 
-def _labelmaps(node: Any, identifiers: list[str], references: Sequence[Volume]) -> list[Volume | None]:
+def _labelmaps(node: Any, identifiers: list[str], references: Sequence[Volume]) -> Iterator[Volume | None]:
     """Each segment in world coordinates, on its own grid; None for an empty one."""
-    if not node.GetSegmentation().ContainsRepresentation(LABELMAP):
-        return [_converted(node, one, references[0]) for one in identifiers]
-    return [_labelmap(node, one) for one in identifiers]
+    has_voxels = node.GetSegmentation().ContainsRepresentation(LABELMAP)
+    for one in identifiers:
+        yield _labelmap(node, one) if has_voxels else _converted(node, one, references[0])
 
 
 def _labelmap(node: Any, identifier: str) -> Volume | None:

@@ -80,6 +80,7 @@ GENTLE = Augmentation(
 LOOKS = 8
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {"form": ImageForm()},
+    "quarters": {"form": ImageForm(turned=True)},
     "same": {"form": ImageForm(channels="same")},
     "96 pixels": {"form": ImageForm(pixels=96)},
     "mirrored": {"form": ImageForm(), "mirrored": True},
@@ -92,6 +93,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 CHANGED = ("plain", "changed", *(f"changed {n}" for n in range(2, LOOKS + 1)))
 TURNED = ("plain", *(f"turned {n}" for n in range(1, LOOKS + 1)))
+QUARTERS = ("quarters", *TURNED[1:])
 POOLS: dict[str, Pool] = {
     "mean": lambda logits: logits.mean(axis=1),
     "mean of probabilities": lambda logits: _logit(_sigmoid(logits).mean(axis=1)),
@@ -182,6 +184,13 @@ IDEAS = (
         "what the masks know of contrast enhancement is a figure for each slice, where the grade is one "
         "for a patient",
         "eight turned looks, ridge 0.3",
+    ),
+    Idea(
+        "each slice turned a quarter further",
+        Probe(train=QUARTERS, test=("quarters",), penalty=0.03, enhancement=0.3),
+        True,
+        "no difference here; it hangs less on which looks were drawn, and on how the mask was",
+        "enhancement taught, ridge 0.03",
     ),
     Idea(
         "enhancement alone, ridge 0.03",

@@ -1,0 +1,81 @@
+"""Network input of slices: turned by quarters, the same in training and in grading, and in parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from GliomaGradingLib.image_form import ImageForm
+from GliomaGradingLib.images import stack_input, turned, without_gaps
+from GliomaGradingLib.slices import stack_from_crop
+from GliomaGradingLib.training.recipe import Recipe
+from GliomaGradingLib.training.source import SliceSource
+from GliomaGradingLib.training.splits import Part
+from GliomaGradingLib.words import SLICE_COUNT
+from small_training import FORM, small_training_set
+
+UPRIGHT, TURNED = ImageForm(pixels=32), ImageForm(pixels=32, turned=True)
+
+
+def stack() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    planes = torch.randn(26, 16, 16, generator=generator)
+    mask = torch.zeros(26, 16, 16, dtype=torch.uint8)
+    mask[:, 2:6, 3:12] = 1
+    return planes, mask
+
+
+def test_planes_are_turned_each_by_its_quarters_and_back():
+    planes = torch.arange(5 * 2 * 9.0).reshape(5, 2, 3, 3)
+    turns = np.array([0, 1, 2, 3, 5])
+    found = turned(planes, turns)
+    assert torch.equal(found[0], planes[0])
+    assert found[1, 0].tolist() == [[20, 23, 26], [19, 22, 25], [18, 21, 24]]  # a quarter against the clock
+    assert torch.equal(found[2], planes[2].flip(-1, -2))
+    assert torch.equal(found[4], torch.rot90(planes[4], 1, (1, 2)))
+    assert torch.equal(turned(found, -turns), planes)
+    assert turned(planes, np.zeros(5, int)) is planes
+
+
+def test_every_slice_is_turned_a_quarter_more_than_the_one_below():
+    upright = stack_input(*stack(), 3, SLICE_COUNT, UPRIGHT)
+    found = stack_input(*stack(), 3, SLICE_COUNT, TURNED)
+    for number in range(SLICE_COUNT):
+        for here, there in zip(found, upright, strict=True):
+            assert torch.equal(here[number], torch.rot90(there[number], number % 4, (-2, -1)))
+    assert not torch.equal(found[0][1], upright[0][1])
+
+
+@pytest.mark.parametrize("part", [slice(0, 7), slice(7, 20), slice(19, 20)])
+def test_a_part_of_the_slices_has_the_bits_of_the_whole(part):
+    whole = stack_input(*stack(), 3, SLICE_COUNT, TURNED)
+    found = stack_input(*stack(), 3, SLICE_COUNT, TURNED, part)
+    assert all(torch.equal(here, there[part]) for here, there in zip(found, whole, strict=True))
+
+
+@pytest.mark.parametrize("form", [UPRIGHT, TURNED], ids=("upright", "turned"))
+def test_a_slice_is_the_same_in_training_and_in_grading(form):
+    data = small_training_set(patients=2)
+    source = SliceSource(data, 1, Recipe(image=form))
+    (batch,) = source.batches(Part.of_patients([1], SLICE_COUNT), SLICE_COUNT)
+    trained = source.plain(batch)
+    largest = round(float(data.first[1]) * FORM.plane_mm) + SLICE_COUNT // 2
+    cut = stack_from_crop(data.images[1].astype(np.float32), data.labels[1], FORM, largest)
+    assert cut.info.indices[0] == pytest.approx(float(data.first[1]) * FORM.plane_mm)
+    mask = without_gaps(torch.from_numpy(cut.mask))
+    graded = stack_input(torch.from_numpy(cut.planes[1]), mask, cut.first, SLICE_COUNT, form)
+    torch.testing.assert_close(trained[1], graded[1])
+    # neighbouring planes are interpolated twice in grading: between the crop's planes, then between theirs
+    torch.testing.assert_close(trained[0][:, 1], graded[0][:, 1], rtol=1e-3, atol=1e-2)
+
+
+def test_what_ships_is_turned_and_the_papers_protocol_is_not():
+    from GliomaGradingLib.bundle import open_bundle
+    from GliomaGradingLib.training.recipe import PAPER_RECIPE, recipe_from_dict
+
+    assert Recipe().image.turned and open_bundle().imageForm().turned and not PAPER_RECIPE.image.turned
+    assert recipe_from_dict({}).image == Recipe().image
+    older = {"image": {"pixels": 96}}  # a recipe from before slices were turned
+    assert recipe_from_dict(older).image == replace(ImageForm(), pixels=96)

@@ -15,7 +15,8 @@ class Volume:
     """A scalar volume in patient coordinates.
 
     Args:
-        array: (K, J, I) voxels as stored, any real or integer type.
+        array: (K, J, I) voxels as stored, any real or integer type; not to be changed while the volume is
+            in use, since what was found in it is remembered.
         spacing: mm between voxels along I, J, K.
         origin: LPS position in mm of voxel (0, 0, 0).
         direction: 3 x 3; its columns are the unit vectors of I, J and K in LPS.

@@ -120,6 +120,17 @@ def test_all_segments_together_or_one_also_when_hidden(host, scene):
     assert mask_of(node, first, [t1]).array[2:5, 3:7, 4:9].all()
 
 
+def test_a_mask_is_read_segment_by_segment(host, scene):
+    """The window stays alive between two: the last thing that comes is the mask."""
+    from GliomaGradingLib.scene.mask import mask_steps
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1"))
+    *unfinished, mask = mask_steps(scene.segmentation(segments=("a", "b")), None, [t1])
+    assert unfinished == [None, None]
+    assert mask.array.sum() == 4 * 4 * 5
+
+
 def test_segmentation_of_another_geometry_keeps_its_own(host, scene):
     from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of

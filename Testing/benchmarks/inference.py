@@ -37,13 +37,17 @@ def convolutions(model: nn.Module, *inputs: Tensor) -> list[dict[str, int]]:
     """Multiply-adds and float32 bytes (input, weights, output) of every convolution of a run."""
     found = []
 
-    def note(module: nn.Conv2d, given: tuple[Tensor, ...], output: Tensor) -> None:
-        macs = output.numel() * module.weight[0].numel()
-        size = 4 * (given[0].numel() + module.weight.numel() + output.numel())
-        inside = _inside(given[0], module, output)
+    def note(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        conv = module if isinstance(module, nn.Conv2d) else module.conv
+        macs = output.numel() * conv.weight[0].numel()
+        size = 4 * (given[0].numel() + conv.weight.numel() + output.numel())
+        inside = _inside(given[0], conv, output)
         found.append({"macs": macs, "bytes": size, "macs_inside": round(macs * inside)})
 
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    blocks = [m for m in model.modules() if isinstance(getattr(m, "conv", None), nn.Conv2d)]
+    within = {block.conv for block in blocks}  # a block may compute with its convolution's weights alone
+    alone = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m not in within]
+    hooks = [module.register_forward_hook(note) for module in (*blocks, *alone)]
     with torch.inference_mode():
         model(*inputs)
     for hook in hooks:

@@ -87,27 +87,26 @@ def test_maps_of_turned_slices_are_turned_back():
         logits = model(images, tumour)
         for row, quarters in enumerate(turns.tolist()):
             alone = evidence(model, images[row : row + 1], tumour[row : row + 1], (32, 32))[0]
-            assert torch.allclose(found[row], torch.rot90(alone, -quarters), atol=1e-6)
-            assert not torch.allclose(found[row], alone, atol=0.1)
+            assert torch.allclose(found[row], torch.rot90(alone, -quarters), atol=2e-3)
+            assert not torch.allclose(found[row], alone, atol=1)
     assert found.mean(dim=(1, 2)).numpy() + 0.3 == pytest.approx(logits.numpy(), abs=1e-4)
 
 
 def test_an_explanation_shows_turned_slices_upright(model):
-    """What is bright in one corner has its evidence there, however its slice was turned."""
-    stack = stack_of()
-    mark = np.zeros_like(stack.planes)
-    mark[:, :, :8, :6] = 60.0
-    forms = [ImageForm(pixels=64, turned=is_turned, channels="same") for is_turned in (False, True)]
+    """A slice's map is that of the stack turned as a whole as far as this slice was, turned back."""
+    noise = np.random.default_rng(2).normal(size=(3, 26, 32, 32)).astype(np.float32)
+    mask = np.zeros((26, 32, 32), np.uint8)
+    mask[5:20, 8:20, 4:12] = 1
+    stack = SliceStack(noise, mask, FIRST, SimpleNamespace(), 1.0, region=None)  # type: ignore[arg-type]
     calibration = Calibration({s: Platt(1.0, 0.0) for s in SEQUENCES}, Platt(1.0, 0.0))
     models = dict.fromkeys(SEQUENCES, model)
-    bare, marked = (replace(stack, planes=planes) for planes in (np.zeros_like(mark), mark))
-    for form in forms:
-        change = np.abs(
-            explain(marked, models, form, calibration).maps - explain(bare, models, form, calibration).maps
-        )
-        assert (
-            change[..., :12, :9].mean(axis=(0, 2, 3)) > 2 * change[..., 20:, 15:].mean(axis=(0, 2, 3))
-        ).all()
+    found = explain(stack, models, replace(FORM, turned=True), calibration).maps
+    for quarters in range(4):
+        turned_planes, turned_mask = np.rot90(noise, quarters, (2, 3)), np.rot90(mask, quarters, (1, 2))
+        whole = replace(stack, planes=turned_planes.copy(), mask=turned_mask.copy())
+        maps = explain(whole, models, FORM, calibration).maps[:, quarters::4]
+        assert np.allclose(found[:, quarters::4], np.rot90(maps, -quarters, (2, 3)), atol=2e-3)
+        assert quarters == 0 or not np.allclose(found[:, quarters::4], maps, atol=1)
 
 
 def test_it_is_gradient_times_activation(model):

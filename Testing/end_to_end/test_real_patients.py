@@ -48,12 +48,12 @@ def test_cases_and_their_crops_get_the_same_probability(real_cases, shared_data,
     stored, wrong = crops_of(shared_data), []
     for path in real_cases:
         result = grader.grade(Case.read(path))
-        if result.grade != path.parent.name:
+        if result.decision not in (path.parent.name, "indeterminate"):
             wrong.append((path.name, abs(result.probability_hgg - 0.5)))
         verdict = grader.judge(stack_from_crop(*stored[path.name], grader.bundle.inputForm()))
         allowed = 0.05 if path.name in (OFF_LATTICE, NEAR_HALF) else 0.03
         assert abs(verdict.probability_hgg - result.probability_hgg) <= allowed, path.name
-    assert len(wrong) <= 1, f"training patients on the wrong side: {wrong}"
+    assert len(wrong) <= 1, f"training patients decided wrongly: {wrong}"
     assert all(distance < 0.15 for _name, distance in wrong)
 
 

@@ -23,13 +23,14 @@ use_repository()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from GliomaGradingLib.googlenet import PlainConv2d  # noqa: E402
 from GliomaGradingLib.training.dataset import TrainingSet  # noqa: E402
 from GliomaGradingLib.training.fit import Fit, new_model  # noqa: E402
 from GliomaGradingLib.training.recipe import Recipe  # noqa: E402
 from GliomaGradingLib.training.source import SliceBatch, SliceSource  # noqa: E402
 from GliomaGradingLib.training.splits import Part, Split  # noqa: E402
 from GliomaGradingLib.words import SLICE_COUNT  # noqa: E402
-from torch import Tensor  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
@@ -105,10 +106,20 @@ def our_steps(fit: Fit, batches: list[SliceBatch]) -> Iterator[float]:
         yield fit._step(batch, generator)[0]
 
 
+def as_usually_written(module: nn.Module) -> None:
+    """Every convolution of a model by itself and ReLU after it, as a GoogLeNet is written; in place."""
+    for name, child in module.named_children():
+        if isinstance(child, PlainConv2d):
+            setattr(module, name, nn.Sequential(child.conv, nn.ReLU(inplace=True)))
+        else:
+            as_usually_written(child)
+
+
 def plain_steps(
     data: TrainingSet, recipe: Recipe, pretrained: Path | None, batches: list[SliceBatch]
 ) -> Iterator[float]:
     model = new_model(recipe, pretrained).train()
+    as_usually_written(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     torch.manual_seed(SEED)
     slices = PlainSlices(SliceSource(data, FLAIR, recipe), batches, recipe)

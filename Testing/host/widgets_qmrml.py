@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import shiboken6
@@ -144,18 +145,23 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if self._scene is None:
             return []
         everything = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))
-        return [node for node in everything if self._accepts(node)]
+        accepts = self._rule()
+        return [node for node in everything if accepts(node)]
 
-    def _accepts(self, node: Node) -> bool:
-        types_ = self.nodeTypes or ()
-        of_type = any(
-            node.GetClassName() == one or (self.showChildNodeTypes and node.IsA(one)) for one in types_
-        )
-        if not of_type or any(node.IsA(one) for one in self.hideChildNodeTypes or ()):
-            return False
-        return (self.showHidden or not node.GetHideFromEditors()) and all(
-            _has_attribute(node, name, wanted) for kind, name, wanted in self._attributes if node.IsA(kind)
-        )
+    def _rule(self) -> Callable[[Node], bool]:
+        """Which nodes are offered; the widget's properties are read once and not for every node."""
+        types_, unwanted = self.nodeTypes or (), self.hideChildNodeTypes or ()
+        with_children, with_hidden = self.showChildNodeTypes, self.showHidden
+
+        def accepts(node: Node) -> bool:
+            of_type = any(node.GetClassName() == one or (with_children and node.IsA(one)) for one in types_)
+            if not of_type or any(node.IsA(one) for one in unwanted):
+                return False
+            return (with_hidden or not node.GetHideFromEditors()) and all(
+                _has_attribute(node, name, wanted) for kind, name, wanted in self._attributes if node.IsA(kind)
+            )
+
+        return accepts
 
     # rows
 

@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 
 from ..errors import CaseError
 from ..explanation import Explanation
+from ..grid import voxels_of
 from ..result import GradeResult
 from ..volume import Volume
 from ..words import SEQUENCES
@@ -264,7 +265,7 @@ def largest_slice_position(result: GradeResult, mask: Volume) -> tuple[float, fl
     """RAS mm of the tumour's middle on its largest slice."""
     info = result.slices
     height = info.positions_mm[0] + (info.largest_index - info.indices[0]) * info.spacing_mm
-    index = np.array(np.nonzero(mask.array))[::-1]
+    index = voxels_of(mask.array).T[::-1]
     points = mask.affine[:3, :3] @ index + mask.affine[:3, 3:]
     distance = np.abs(points[2] - height)
     left, posterior, _height = points[:, distance <= distance.min() + 0.5 * info.spacing_mm].mean(axis=1)

@@ -288,6 +288,17 @@ def test_certainty_is_taken_for_a_millionth_less() -> None:
     assert wrong == pytest.approx(-np.log(3) - np.log((1 - 1e-6) / 1e-6), abs=1e-5)
 
 
+def test_probabilities_of_exactly_0_and_1_count_as_a_millionth_from_there() -> None:
+    from GliomaGradingLib.training.metrics import calibration_intercept, calibration_slope
+
+    grades = np.array([0, 1, 0, 1, 1, 0])
+    sure = np.array([0.0, 1.0, 0.2, 0.7, 0.0, 1.0])
+    nearly = np.array([1e-6, 1 - 1e-6, 0.2, 0.7, 1e-6, 1 - 1e-6])
+    assert np.isfinite(calibration_slope(grades, sure))
+    assert calibration_slope(grades, sure) == calibration_slope(grades, nearly)
+    assert calibration_intercept(grades, sure) == calibration_intercept(grades, nearly)
+
+
 def test_calibration_error_by_hand() -> None:
     from GliomaGradingLib.training.metrics import calibration_error
 

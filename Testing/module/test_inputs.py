@@ -93,6 +93,17 @@ def test_labelmap_is_taken_as_it_is(host, scene):
     assert mask.array[BOX].all()
 
 
+def test_a_mask_that_is_drawn_on_while_it_is_graded_is_shown_where_it_was(host, scene):
+    import slicer
+    from GliomaGradingLib.scene.mask import mask_of
+
+    node = scene.labelmap()
+    mask = mask_of(node, None, [])
+    slicer.util.arrayFromVolume(node)[:] = 0
+    slicer.util.arrayFromVolumeModified(node)
+    assert mask.array.sum() == 3 * 4 * 5
+
+
 def test_segmentation_comes_on_the_grid_of_the_volume_it_fits(host, scene):
     from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of

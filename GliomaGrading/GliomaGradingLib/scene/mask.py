@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ _TOLERANCE = 1e-3
 def mask_of(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Volume:
     """The mask of a labelmap node, or of one segment (all segments where none is named).
 
-    Segments count whether they are shown or hidden. The mask comes on the grid of the first of the
-    ``references`` on whose voxel centres the segmentation lies; otherwise on its own grid.
+    It has voxels of its own: where the result is shown is looked up in them after the grading, in which
+    somebody may have gone on drawing. Segments count whether they are shown or hidden. The mask comes on the
+    grid of the first of the ``references`` on whose voxel centres the segmentation lies; otherwise on its own.
 
     Raises:
         CaseError: there is no such segment, or nothing is drawn.
@@ -40,7 +42,8 @@ def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) 
         CaseError: as ``mask_of``.
     """
     if not node.IsA("vtkMRMLSegmentationNode"):
-        yield volume_of(node)
+        volume = volume_of(node)
+        yield replace(volume, array=volume.array.copy())
         return
     drawn = []
     for one in _labelmaps(node, _chosen(node, segment_id), references):

@@ -11,6 +11,7 @@ are small heads of 2 mm, so that a grading takes a fraction of a second. Prints 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -232,7 +233,8 @@ class Clicker:
     def kill(self) -> None:
         client = self.controller._client
         if client is not None and client.pid:
-            os.kill(client.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+                os.kill(client.pid, signal.SIGKILL)
 
     # What has to hold
 

@@ -30,7 +30,8 @@ def test_a_panel_that_does_not_fit_together_is_noticed(host, tmp_path):
     import slicer
     from grading_module import MODULE_FILE
 
-    from Testing.robustness.clicks import Clicker, children
+    from Testing.robustness.clicks import Clicker
+    from Testing.robustness.processes import children
 
     others = children()
     module = host.load(MODULE_FILE, enter=True)

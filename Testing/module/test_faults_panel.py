@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from fault_grading import THOUGHTFUL
 from grading_module import HERE, MODULE_FILE
+
+from Testing.robustness.processes import children
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs signals and /proc")
 
@@ -33,21 +34,10 @@ def slow_worker(monkeypatch):
 
 @pytest.fixture
 def module(host, slow_worker):
-    before = children()
+    before = set(children())
     yield host.load(MODULE_FILE, enter=True)
     host.reset()
-    host.wait(lambda: children() == before, 30)
-
-
-def children():
-    """States of this process's children, Z for a zombie."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            stat = Path(f"/proc/{pid}/stat")
-            if stat.exists():
-                found.append(pid if stat.read_text().rsplit(")", 1)[1].split()[0] != "Z" else "Z")
-    return sorted(found)
+    host.wait(lambda: set(children()) == before, 30)
 
 
 def kill(host, module, condition):
@@ -112,7 +102,7 @@ def test_killed_while_the_panel_grades(host, slow_worker, scene, stage):
     ui.gradeButton.click()
     settled(host, module)
     assert message(module) == "" and len(scene.results()) == 1
-    assert controller._client.pid != killed and "Z" not in children()
+    assert controller._client.pid != killed and "Z" not in children().values()
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept slices", "images"])
@@ -134,7 +124,7 @@ def test_killed_while_the_panel_explains(host, module, scene, grade, kept):
     assert module.logic.published.hasMaps and ui.mapCheckBox.checked and controller._client.pid != killed
     grade()
     assert message(module) == "" and len(scene.results()) == 1 and len(scene.ids()) == len(before)
-    assert "Z" not in children()
+    assert "Z" not in children().values()
 
 
 def test_killed_twice_while_the_panel_explains(host, module, scene, grade):
@@ -175,7 +165,7 @@ def test_killed_while_a_script_grades(host, module, scene, stage):
     for node, name in zip(nodes, ("t1", "t2", "flair", "seg"), strict=True):
         node.SetName(f"case_{name}")
     assert module.logic.process(*nodes).grade == "HGG" and len(scene.results()) == 1
-    assert "Z" not in children()
+    assert "Z" not in children().values()
 
 
 def test_killed_while_a_script_explains(host, module, scene):
@@ -194,7 +184,7 @@ def test_killed_while_a_script_explains(host, module, scene):
     assert scene.ids() == before and not module.logic.published.hasMaps
     assert module.logic.explain(progress=progress).maps.shape == (3, 20, 10, 12)
     assert module.logic.published.hasMaps and module.logic._worker.pid not in killed
-    assert "Z" not in children()
+    assert "Z" not in children().values()
 
 
 # The scene is closed

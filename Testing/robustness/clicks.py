@@ -11,7 +11,6 @@ are small heads of 2 mm, so that a grading takes a fraction of a second. Prints 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -23,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY)]
 
 import numpy as np  # noqa: E402
 
+from Testing.robustness.processes import children  # noqa: E402
 from Testing.unit.small_head import ORIGIN, SPACING, arrays, write_case  # noqa: E402
 
 RESULT = "GliomaGrading.Result"
@@ -233,7 +233,7 @@ class Clicker:
     def kill(self) -> None:
         client = self.controller._client
         if client is not None and client.pid:
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+            with suppress(ProcessLookupError):  # it ended by itself a moment ago
                 os.kill(client.pid, signal.SIGKILL)
 
     # What has to hold
@@ -419,20 +419,6 @@ def _of_result(text: Any) -> list[Any]:
     from GliomaGradingLib.scene.results import INPUT_ROLES, Published
 
     return [node for role, node in Published(text).nodes.items() if role not in INPUT_ROLES]
-
-
-def children(but: Iterable[str] = ()) -> dict[str, str]:
-    """This process's children: name and state by process id; ``but`` are those that were there before."""
-    found = {}
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                name, state = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
-            except OSError:
-                continue  # it has ended
-            if pid not in but:
-                found[pid] = f"{name} {state.split()[0]}"
-    return found
 
 
 def _megabytes() -> float:

@@ -155,7 +155,7 @@ def _weight_and_bias(block: nn.Module) -> tuple[Tensor, Tensor]:
     """Copies, with batch normalisation folded in where there is one."""
     conv = cast(nn.Conv2d, block.conv)
     weight = conv.weight.detach().clone()
-    bias = torch.zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
+    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
     norm = getattr(block, "bn", None)
     if norm is None:
         return weight, bias

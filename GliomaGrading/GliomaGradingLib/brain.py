@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import SimpleITK as sitk
 
-from .coarse import filled, grown
+from .coarse import components, filled, grown, largest_component
 from .errors import CaseError
 from .grid import FieldOfView, Lattice, canonical, content_box, cut_around, cut_to_content, triple
 from .result import Notice
@@ -202,7 +202,7 @@ class _Rough:
         levels = [self._levels(n) for n in range(len(self.thin))]
         brightness = np.sum([v / max(float(v.mean()), 1e-9) for v in levels], axis=0)
         bright = brightness > 0.6 * _otsu(brightness)
-        head = _filled(_largest(close(bright, 8, ROUGH_MM)))
+        head = _filled(largest_component(close(bright, 8, ROUGH_MM)))
         near = self._distance_from(tumour) < 60
         for deep in (20, 12, 4):
             core = head & near & bright & ~reached(~head, deep, ROUGH_MM)
@@ -447,16 +447,9 @@ def _within_box(mask: np.ndarray, margin: int, function: Callable[[np.ndarray], 
 
 def _component(mask: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """The component of a mask with the most of the seed in it; the largest where none has any."""
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(_binary(mask)))
-    counts = np.bincount(labels[seed & mask], minlength=2)
-    if not counts[1:].any():
-        counts = np.bincount(labels.ravel(), minlength=2)
-    counts[0] = 0
-    return (labels == counts.argmax()) & mask
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    return _component(mask, mask)
+    labels = components(mask)
+    counts = np.bincount(labels[seed & mask])
+    return labels == counts.argmax() if counts.size else largest_component(mask)
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:

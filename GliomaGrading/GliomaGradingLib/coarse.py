@@ -116,19 +116,26 @@ def head(volume: Volume) -> np.ndarray:
     if top <= 0:
         return _read_only(np.zeros(signal.shape, bool))
     threshold = 0.3 * _otsu(np.minimum(signal, top), top)
-    parts = _components(closed(signal > threshold, 1))
-    sizes = np.bincount(parts.ravel())
-    return _read_only(filled(parts == 1 + np.argmax(sizes[1:])) if len(sizes) > 1 else parts > 0)
+    return _read_only(filled(largest_component(closed(signal > threshold, 1))))
 
 
 def filled(mask: np.ndarray) -> np.ndarray:
     """A mask (bool KJI) with its holes: what no way across faces leads out of."""
-    outside = _components(np.pad(~mask, 1, constant_values=True))
+    outside = components(np.pad(~mask, 1, constant_values=True))
     return ~_without_border(outside == outside[0, 0, 0], 1)
 
 
-def _components(mask: np.ndarray) -> np.ndarray:
-    return sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.view(np.uint8))))
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """The largest 6-connected component of a mask (KJI) as bool; of equal ones the first in memory order."""
+    labels = components(mask)
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    return (labels == counts.argmax()) & (labels > 0)
+
+
+def components(mask: np.ndarray) -> np.ndarray:
+    """Numbers from 1 on of the 6-connected components of a mask (KJI), 0 outside."""
+    return sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8))))
 
 
 def dilated(mask: np.ndarray, voxels: int) -> np.ndarray:

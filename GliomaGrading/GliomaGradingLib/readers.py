@@ -39,22 +39,17 @@ class Readers:
     def __init__(self, models: Mapping[str, FusedModel]) -> None:
         self._models = models
 
-    def pooled(self, inputs: Mapping[str, Input], count: int) -> Iterator[tuple[str, Tensor]]:
-        """Sequences in the order of ``inputs``, each with the pooled features (count, features) of its slices.
+    def judged(
+        self, inputs: Mapping[str, Input], count: int, judge: Callable[[str, Tensor], T]
+    ) -> Iterator[tuple[str, T]]:
+        """Sequences in the order of ``inputs``, each with what ``judge`` makes of it.
 
         Args:
             inputs: by sequence; several threads call them.
             count: slices of each sequence.
-        """
-        return self.judged(inputs, count, lambda _, pooled: pooled)
-
-    def judged(
-        self, inputs: Mapping[str, Input], count: int, judge: Callable[[str, Tensor], T]
-    ) -> Iterator[tuple[str, T]]:
-        """As ``pooled``, but with what ``judge`` makes of a sequence and its pooled features.
-
-        It is called on a thread that computes alone: the caller's own may share out even small sums, and would
-        wait for cores that are busy with the next sequence.
+            judge: of a sequence and the pooled features (count, features) of its slices. It is called on a
+                thread that computes alone: the caller's own may share out even small sums, and would wait
+                for cores that are busy with the next sequence.
         """
 
         def read(sequence: str, part: slice) -> Tensor:

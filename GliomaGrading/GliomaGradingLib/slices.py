@@ -29,6 +29,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .brain import Brain, find_brain
+from .coarse import largest_component
 from .errors import CaseError
 from .grid import (
     FieldOfView,
@@ -353,14 +354,6 @@ def largest_plane(areas: np.ndarray) -> int:
     runs = np.split(tied, np.flatnonzero(np.diff(tied) > 1) + 1)
     longest = max(runs, key=len)  # max keeps the first, so the lowest, of equal ones
     return int(longest[(len(longest) - 1) // 2])
-
-
-def largest_component(mask: np.ndarray) -> np.ndarray:
-    """The largest 6-connected component of a mask (bool KJI); of equal ones the first in memory order."""
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8))))
-    counts = np.bincount(labels.ravel())
-    counts[0] = 0
-    return labels == counts.argmax()
 
 
 def renormalise(planes: np.ndarray, mask: np.ndarray, intensity: str) -> np.ndarray:

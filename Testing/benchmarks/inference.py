@@ -112,10 +112,12 @@ def fused(models: dict[str, FusedModel], images: Tensor, tumour: Tensor) -> Call
     readers = Readers(models)
     parts = dict.fromkeys(models, lambda part: (images[part], tumour[part]))
 
+    def judge(sequence: str, pooled: Tensor) -> Tensor:
+        return models[sequence].output(pooled)
+
     def run() -> None:
-        with torch.inference_mode():
-            for sequence, pooled in readers.pooled(parts, len(images)):
-                models[sequence].output(pooled)
+        for _ in readers.judged(parts, len(images), judge):
+            pass
 
     return run
 

@@ -72,7 +72,7 @@ class PlainSlices(Dataset):
         from PIL import Image
         from torchvision import tv_tensors
 
-        one = SliceBatch(self.patient[index : index + 1], self.plane[index : index + 1], np.zeros(1, int))
+        one = SliceBatch(self.patient[index : index + 1], self.plane[index : index + 1])
         channels, tumour = self.source._planes(one)
         low, high = self.form.low, self.form.high
         grey = (channels[0] - low) / (high - low) * 255

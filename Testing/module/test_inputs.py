@@ -85,8 +85,14 @@ def test_non_linear_transform_resamples(host, scene):
     assert slicer.util.arrayFromVolume(node)[9, 9, 9] == 100
 
 
+def mask_of(node, segment_id, references):
+    from GliomaGradingLib.scene.mask import mask_steps
+
+    *_unfinished, mask = mask_steps(node, segment_id, references)
+    return mask
+
+
 def test_labelmap_is_taken_as_it_is(host, scene):
-    from GliomaGradingLib.scene.mask import mask_of
 
     mask = mask_of(scene.labelmap(), None, [])
     assert mask.array.sum() == 3 * 4 * 5
@@ -95,7 +101,6 @@ def test_labelmap_is_taken_as_it_is(host, scene):
 
 def test_a_mask_that_is_drawn_on_while_it_is_graded_is_shown_where_it_was(host, scene):
     import slicer
-    from GliomaGradingLib.scene.mask import mask_of
 
     node = scene.labelmap()
     mask = mask_of(node, None, [])
@@ -105,7 +110,6 @@ def test_a_mask_that_is_drawn_on_while_it_is_graded_is_shown_where_it_was(host, 
 
 
 def test_segmentation_comes_on_the_grid_of_the_volume_it_fits(host, scene):
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     t1 = scene.volume("t1", ijk_to_ras=OBLIQUE)
@@ -117,7 +121,6 @@ def test_segmentation_comes_on_the_grid_of_the_volume_it_fits(host, scene):
 
 
 def test_all_segments_together_or_one_also_when_hidden(host, scene):
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     t1 = volume_of(scene.volume("t1"))
@@ -143,7 +146,6 @@ def test_a_mask_is_read_segment_by_segment(host, scene):
 
 
 def test_segmentation_of_another_geometry_keeps_its_own(host, scene):
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     t1 = volume_of(scene.volume("t1"))
@@ -155,7 +157,6 @@ def test_segmentation_of_another_geometry_keeps_its_own(host, scene):
 
 
 def test_segments_on_different_grids_are_brought_together(host, scene):
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     t1 = volume_of(scene.volume("t1"))
@@ -171,7 +172,6 @@ def test_segments_on_different_grids_are_brought_together(host, scene):
 
 
 def test_parent_transform_of_a_segmentation(host, scene):
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     t1 = volume_of(scene.volume("t1"))
@@ -185,7 +185,6 @@ def test_parent_transform_of_a_segmentation(host, scene):
 def test_closed_surface_alone_is_drawn_and_the_node_left_alone(host, scene):
     import slicer
     import vtk
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     t1 = volume_of(scene.volume("t1", shape=(30, 30, 30)))
@@ -210,7 +209,6 @@ def test_closed_surface_alone_is_drawn_and_the_node_left_alone(host, scene):
 def test_an_empty_segment_is_refused(host, scene):
     import slicer
     from GliomaGradingLib import CaseError
-    from GliomaGradingLib.scene.mask import mask_of
     from GliomaGradingLib.scene.volumes import volume_of
 
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")

@@ -474,7 +474,7 @@ def test_errors_of_the_inputs_are_translated(host, scene, monkeypatch):
         monkeypatch.setattr(one, "_", lambda text: f"<{text}>")
     segmentation = scene.segmentation()
     with pytest.raises(CaseError, match="<there is no segment 'gone'>"):
-        mask.mask_of(segmentation, "gone", [])
+        list(mask.mask_steps(segmentation, "gone", []))
     empty = scene.volume("case_t1")
     empty.SetAndObserveImageData(None)
     with pytest.raises(CaseError, match="<this volume has no voxels>"):

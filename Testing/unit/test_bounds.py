@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.coarse import largest_component
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.familiarity import Familiarity, _grown, mask_contrasts
 from GliomaGradingLib.result import GradeResult, Vote
@@ -16,7 +17,6 @@ from GliomaGradingLib.slices import (
     _shift_inward,
     _with_margin,
     choose_slices,
-    largest_component,
     largest_plane,
     prepare,
     renormalise,

@@ -29,6 +29,10 @@ def inputs() -> dict[str, Input]:
     return {name: lambda part, own=own: (own[part], tumour[part]) for name, own in images.items()}
 
 
+def pooled(readers: Readers, inputs: dict[str, Input]) -> Iterator[tuple[str, torch.Tensor]]:
+    return readers.judged(inputs, COUNT, lambda _sequence, features: features)
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -38,12 +42,12 @@ def threads() -> Iterator[None]:
 
 def test_any_number_of_threads_gives_the_same_bits_in_the_same_order(readers, inputs, threads):
     torch.set_num_threads(1)
-    alone = list(readers.pooled(inputs, COUNT))
+    alone = list(pooled(readers, inputs))
     assert [name for name, _ in alone] == list(SEQUENCES)
     assert float((alone[0][1] - alone[1][1]).abs().max()) > 0.01
     for count in (2, 3, 12):
         torch.set_num_threads(count)
-        found = list(readers.pooled(inputs, COUNT))
+        found = list(pooled(readers, inputs))
         assert torch.get_num_threads() == count
         assert [name for name, _ in found] == list(SEQUENCES)
         for (_, mine), (_, expected) in zip(found, alone, strict=True):
@@ -57,8 +61,8 @@ def test_a_threads_error_reaches_the_caller_and_the_next_reading_works(readers, 
         raise ValueError(f"no slice {part.start}")
 
     with pytest.raises(ValueError, match="no slice"):
-        list(readers.pooled({**inputs, "T2": fails}, COUNT))
-    assert len(list(readers.pooled(inputs, COUNT))) == len(SEQUENCES)
+        list(pooled(readers, {**inputs, "T2": fails}))
+    assert len(list(pooled(readers, inputs))) == len(SEQUENCES)
 
 
 def test_a_reader_that_is_given_up_leaves_no_work_behind(readers, inputs, threads):
@@ -70,7 +74,7 @@ def test_a_reader_that_is_given_up_leaves_no_work_behind(readers, inputs, thread
         given_up.wait(30)
         return inputs["T2"](part)
 
-    reading = readers.pooled({"T1": inputs["T1"], "T2": held, "FLAIR": held}, COUNT)
+    reading = pooled(readers, {"T1": inputs["T1"], "T2": held, "FLAIR": held})
     next(reading)
     reading.close()
     given_up.set()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from GliomaGradingLib.coarse import largest_component
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.grid import FieldOfView, canonical, cut_to_content, linear_weights
 from GliomaGradingLib.result import Notice
@@ -18,7 +19,6 @@ from GliomaGradingLib.slices import (
     SliceStack,
     choose_slices,
     crop,
-    largest_component,
     largest_plane,
     prepare,
     reference_of,

@@ -20,26 +20,16 @@ _TOLERANCE = 1e-3
 """Of a voxel: what header rounding adds up to over a head."""
 
 
-def mask_of(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Volume:
+def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Iterator[Volume | None]:
     """The mask of a labelmap node, or of one segment (all segments where none is named).
 
-    It has voxels of its own: where the result is shown is looked up in them after the grading, in which
-    somebody may have gone on drawing. Segments count whether they are shown or hidden. The mask comes on the
-    grid of the first of the ``references`` on whose voxel centres the segmentation lies; otherwise on its own.
+    It is read segment by segment; the last thing yielded is the mask. It has voxels of its own: where the
+    result is shown is looked up in them after the grading, in which somebody may have gone on drawing.
+    Segments count whether they are shown or hidden. The mask comes on the grid of the first of the
+    ``references`` on whose voxel centres the segmentation lies; otherwise on its own.
 
     Raises:
         CaseError: there is no such segment, or nothing is drawn.
-    """
-    *_unfinished, mask = mask_steps(node, segment_id, references)
-    assert mask is not None
-    return mask
-
-
-def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Iterator[Volume | None]:
-    """As ``mask_of``, segment by segment; the last thing yielded is the mask.
-
-    Raises:
-        CaseError: as ``mask_of``.
     """
     if not node.IsA("vtkMRMLSegmentationNode"):
         volume = volume_of(node)

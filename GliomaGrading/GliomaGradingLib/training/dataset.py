@@ -46,6 +46,10 @@ class TrainingSet:
         """Planes (fractional) of slice numbers 0..19 of patient rows."""
         return self.first[patient] + number / self.plane_mm
 
+    def numbers(self, patient: np.ndarray, plane: np.ndarray) -> np.ndarray:
+        """The slice numbers nearest to planes (fractional) of patient rows: ``positions`` the other way."""
+        return np.rint((plane - self.first[patient]) * self.plane_mm).astype(int)
+
     def span_planes(self) -> float:
         """Distance, in planes, of the first and the last of the 20 slices."""
         return (SLICE_COUNT - 1) / self.plane_mm

@@ -17,7 +17,6 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 from ..errors import UsageError
 from ..files import write_atomically
 from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
-from ..words import SLICE_COUNT
 from .dataset import TrainingSet
 from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
@@ -183,8 +182,8 @@ class Fit:
         order = rng.permutation(len(train))
         for start in range(0, self.steps_per_epoch * size, size):
             rows = order[start : start + size]
-            patient, number = train.patient[rows], train.slice[rows]
-            yield SliceBatch(patient, self.data.positions(patient, number), number)
+            patient = train.patient[rows]
+            yield SliceBatch(patient, self.data.positions(patient, train.slice[rows]))
 
     def _balanced_patients(self, rng: np.random.Generator) -> Iterator[SliceBatch]:
         patients = self.split.train.patients()
@@ -192,9 +191,8 @@ class Fit:
         half = self.recipe.batch // 2
         for _ in range(self.steps_per_epoch):
             patient = np.concatenate([rng.choice(rows, half) for rows in by_grade])
-            share = rng.random(len(patient))
-            plane = self.data.first[patient] + share * self.data.span_planes()
-            yield SliceBatch(patient, plane, np.rint(share * (SLICE_COUNT - 1)).astype(int))
+            plane = self.data.first[patient] + rng.random(len(patient)) * self.data.span_planes()
+            yield SliceBatch(patient, plane)
 
     def _validate(self) -> dict[str, float]:
         part = self.split.validation

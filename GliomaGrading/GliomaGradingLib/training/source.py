@@ -22,18 +22,17 @@ INFERENCE_BATCH = 160
 
 @dataclass(frozen=True, eq=False)
 class SliceBatch:
-    """Slices by patient row, fractional plane and number among the patient's 20, arrays of one length."""
+    """Slices by patient row and fractional plane, two arrays of one length."""
 
     patient: np.ndarray
     plane: np.ndarray
-    number: np.ndarray
 
     def __len__(self) -> int:
         return len(self.patient)
 
     def part(self, rows: slice) -> SliceBatch:
         """Some of the slices."""
-        return SliceBatch(self.patient[rows], self.plane[rows], self.number[rows])
+        return SliceBatch(self.patient[rows], self.plane[rows])
 
 
 class SliceSource:
@@ -51,13 +50,14 @@ class SliceSource:
     def batches(self, part: Part, size: int) -> Iterator[SliceBatch]:
         """A part's slices in order."""
         for start in range(0, len(part), size):
-            patient, number = (rows[start : start + size] for rows in (part.patient, part.slice))
-            yield SliceBatch(patient, self.data.positions(patient, number), number)
+            patient = part.patient[start : start + size]
+            yield SliceBatch(patient, self.data.positions(patient, part.slice[start : start + size]))
 
     def plain(self, batch: SliceBatch) -> tuple[Tensor, Tensor]:
         """Images and tumour as the grading of a case has them."""
         form = self.recipe.image
-        return network_input(*self._planes(batch), form, form.turns(batch.number))
+        turns = form.turns(self.data.numbers(batch.patient, batch.plane))
+        return network_input(*self._planes(batch), form, turns)
 
     def augmented(self, batch: SliceBatch, draw: Draw) -> tuple[Tensor, Tensor]:
         """Images and tumour, randomly changed."""

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ HERE = Path(__file__).resolve().parent
 PATHS = os.pathsep.join((str(HERE), str(HERE.parents[1])))
 SECONDS = 60.0
 """Bound of every wait."""
+OLD_TORCH = tuple(map(int, version("torch").split(".")[:2])) < (2, 6)
+"""It crashes where a network's memory is not to be had; newer ones say so."""
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs signals, limits and /proc")
 
@@ -186,7 +189,7 @@ def test_too_little_memory_to_start_with_is_called_so(folder: Path, tmp_path: Pa
         with pytest.raises(WorkerError, match="memory ran out") as caught:
             client.wait(job, SECONDS)
         assert caught.value.remedy.startswith("close other programs")
-        assert client.pid is None or megabytes > 100
+        assert client.pid is None or megabytes > 30
     python.unlink()
     assert "Z" not in children().values() and list(folder.iterdir()) == []
 
@@ -200,8 +203,10 @@ def test_memory_that_ends_in_the_middle_is_said_and_the_next_grading_works(folde
             job = client.submit(Request(ArrayFile(head()), options, kind))
             until(lambda job=job: job.isDone, client)
             endings.append(job.state)
-            assert job.state == "done" or memory_error(str(job.error)), job.error
-            assert job.state == "done" or job.error.remedy.startswith("close other programs")
+            if job.state == "done" or ("SIGSEGV" in str(job.error) and OLD_TORCH):
+                continue
+            assert memory_error(str(job.error)), job.error
+            assert job.error.remedy.startswith("close other programs")
         calm = [client.wait(client.submit(Request(ArrayFile(head()), {})), SECONDS) for _ in range(2)]
     assert "failed" in endings[:2], "there was memory enough"
     assert calm[0]["probability_hgg"] == pytest.approx(calm[1]["probability_hgg"], abs=1e-6)
@@ -237,6 +242,12 @@ def test_messages_of_too_little_memory(text: str) -> None:
 def test_messages_of_something_else(text: str) -> None:
     assert memory_error(text) is None and "--debug" in cli._unexpected(ImportError(text))
     assert "memory" not in crash_error(1, "starting", ("memory ran out long ago: bad_alloc", text)).problem
+
+
+def test_numpy_tells_the_cause_before_its_advice() -> None:
+    cause, advice = "Original error was: libopenblas.so: failed to map segment from shared object", "exit"
+    assert "memory ran out" in crash_error(1, "starting", ("Traceback", cause, "", advice)).problem
+    assert "memory" not in crash_error(1, "starting", ("Original error was: no such file", advice)).problem
 
 
 # A full disk in the child

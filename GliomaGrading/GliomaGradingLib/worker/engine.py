@@ -53,6 +53,7 @@ class GradingEngine:
             from ..grading import Grader
         except ImportError as error:
             raise _no_torch(error) from error
+        _reserve_workspace()
         progress("weights", 0.7)
         self._last = None
         grader = Grader.load(bundle=bundle, device=device)
@@ -150,6 +151,15 @@ def _check_same(given: GradeResult, found: GradeResult) -> None:
     is_same = given.slices.indices == found.slices.indices and told.shape == seen.shape
     if not is_same or np.abs(told - seen).max() > SAME_PROBABILITY:
         raise CaseError("the images have changed since they were graded", given.case, "grade the case again")
+
+
+def _reserve_workspace() -> None:
+    """Has numpy's linear algebra take its workspace now, which it keeps.
+
+    OpenBLAS before numpy 2.3 asks for it again and again where there is no memory left, without end.
+    """
+    square = np.random.default_rng(0).random((64, 64))
+    np.linalg.inv(square @ square.T + np.eye(64))
 
 
 def _case(volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any]) -> Case:

@@ -27,6 +27,7 @@ _TAIL_LINE_LENGTH = 1_000
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 _LAUNCHER_SAYS_CRASH = "exit abnormally"
 """Slicer's launcher hides the signal that ended its program: it prints this and ends with status 1."""
+_NUMPY_SAYS_CAUSE = "Original error was:"
 
 
 @dataclass(frozen=True)
@@ -268,13 +269,18 @@ def _reason(status: int, last_words: tuple[str, ...]) -> tuple[str, str]:
         return "killed by SIGKILL, as the system does when memory runs out", memory
     if status & 0xFFFFFFFF in (0xC0000017, 0xC000012D):
         return "memory ran out", memory
-    if last_words and memory_error(last_words[-1]):
+    if any(memory_error(line) for line in last_words[-1:] + _causes(last_words)):
         return "memory ran out", memory
     if status < 0:
         return f"killed by {_signal_name(-status)}", again
     if any(_LAUNCHER_SAYS_CRASH in line for line in last_words[-5:]):
         return "it crashed or was killed, as the system does when memory runs out", memory
     return (f"exit code {status:#x}" if status > 0xFFFF else f"exit code {status}"), again
+
+
+def _causes(last_words: tuple[str, ...]) -> tuple[str, ...]:
+    """What numpy says of why it could not be imported, before it says what may be done about it."""
+    return tuple(line for line in last_words if line.startswith(_NUMPY_SAYS_CAUSE))
 
 
 def _signal_name(number: int) -> str:

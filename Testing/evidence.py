@@ -30,6 +30,23 @@ def patient_table() -> str:
     return table(figures_of("patient"))
 
 
+def ranking_rows() -> str:
+    from GliomaGradingLib.training.evaluate import ranking_table
+
+    return ranking_table(figures_of("patient"))
+
+
+def ranking_sentence() -> str:
+    """What is left of the vote's AUC with and without a calibration of each fold."""
+    figures = figures_of("patient")
+    soft, own = figures["figures"]["soft"]["auc"], figures["ranking"]["soft"]
+    return (
+        f"The AUC of the vote is {soft['value']:.3f} where each fold is calibrated on the others, "
+        f"{own['auc']['value']:.3f} from the networks' own probabilities, to which nothing is fitted, and "
+        f"{own['auc_within_folds']['value']:.3f} within the folds.\n"
+    )
+
+
 def calibration_table() -> str:
     """Slope, intercept, errors and AUGRC of every probability, by patient."""
     from GliomaGradingLib.training.evaluate import SCORED, cell
@@ -242,6 +259,8 @@ SPEED: dict[str, list[Row]] = {
 
 QUOTES: dict[str, Callable[[], str]] = {
     "patient": patient_table,
+    "ranking": ranking_rows,
+    "ranking-sentence": ranking_sentence,
     "calibration": calibration_table,
     "delong": delong_sentence,
     "decision": decision_sentence,

@@ -15,6 +15,8 @@ from GliomaGradingLib.training.evaluate import (
     by_fold,
     calibrate,
     evaluate_study,
+    ranking,
+    ranking_table,
     reliability_bins,
     table,
     unit_probabilities,
@@ -200,6 +202,23 @@ def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
             assert again[name][figure]["value"] == pytest.approx(value["value"], abs=1e-5), (name, figure)
     assert f"{stored['figures']['T2']['auc']['value']:.3f}" in table(figures)
     assert [row["fold"] for row in stored["by_fold"]][:3] == [None, 0, 1]
+
+
+def test_ranking_within_folds_does_not_mind_where_a_fold_lies():
+    units = predictions(patients=30)
+    units.logits[:] = (2.0 * units.grade - 1 + 0.1 * np.arange(30) / 30)[:, None]
+    units.logits[units.fold == 1] += 5.0
+    probabilities = np.full((30, 4), 0.5)
+    found = ranking(units, draws=20)
+    lifted, lgg = units.fold == 1, units.grade == 0
+    wrong = np.count_nonzero(lifted & lgg) * np.count_nonzero(~lifted & ~lgg)
+    pairs = np.count_nonzero(lgg) * np.count_nonzero(~lgg)
+    assert set(found) == {"T1", "T2", "FLAIR", "soft"} and wrong > 0
+    for own in found.values():
+        assert own["auc"]["value"] == pytest.approx(1 - wrong / pairs)
+        assert own["auc_within_folds"]["value"] == 1.0
+    text = ranking_table({"figures": all_figures(units, probabilities, draws=5), "ranking": found})
+    assert f"{1 - wrong / pairs:.3f} (" in text.splitlines()[-1] and "1.000 (1.000 to 1.000)" in text
 
 
 def test_evidence_remakes_itself_byte_for_byte(tmp_path):

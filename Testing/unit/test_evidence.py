@@ -14,6 +14,7 @@ from GliomaGradingLib.training.evaluate import (
     all_figures,
     by_fold,
     decision_intervals,
+    ranking,
     reliability_bins,
     unit_probabilities,
     vote_against_best,
@@ -74,6 +75,11 @@ def test_stored_probabilities_are_those_of_the_stored_logits(name):
     evidence = read_evidence(EVALUATION / name)
     _, stored = read_probabilities(EVALUATION / name / "probabilities.csv")
     np.testing.assert_allclose(unit_probabilities(evidence.study, evidence.units), stored, atol=2e-6)
+
+
+def test_the_stored_ranking_is_that_of_the_stored_logits():
+    units = read_evidence(EVALUATION / "patient").units
+    assert values(figures_of("patient")["ranking"]) == values(ranking(units, draws=FEW))
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -7,7 +7,8 @@ import re
 _NO_MEMORY = re.compile(
     r"out of memory|not enough memory|(can.t|cannot|failed to|unable to) allocate|bad_alloc|bad allocation"
     r"|MemoryError|memory allocation (still )?failed|can.t start new thread|paging file is too small"
-    r"|failed to map segment(?!.*not permitted)",  # of a library, while it is loaded
+    r"|failed to map segment(?!.*not permitted)"  # of a library, while it is loaded
+    r"|could not create a (primitive|memory)",  # oneDNN's, of a convolution that has run before
     re.I,
 )
 

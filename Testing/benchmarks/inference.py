@@ -336,8 +336,9 @@ def report(found: dict[str, Any]) -> str:
             f"The three networks over {found['slices']} slices of {pixels} x {pixels}: {ms['fused']:.0f} ms "
             f"(plain models {ms['plain']:.0f}, torchvision's {ms['torchvision']:.0f} at the same size and "
             f"{found['ms_torchvision_224']:.0f} at {USUAL_PIXELS}). {described(found['machine'])}",
-            "Command: `python -m Testing.benchmarks.inference`. Convolutions are counted as direct ones: in the "
-            "roofline (roofline.png) those by Winograd, which need a quarter of the products, may lie above the roof.",
+            "Command: `python -m Testing.benchmarks.inference`. Convolutions are counted as direct ones: in "
+            "the roofline (roofline.png) those by Winograd, which need a quarter of the products, may lie "
+            "above the roof.",
             "",
             table(("networks", "measured", "target"), rows),
             table(("threads", "slices (three sequences)", "ms", "ms per slice"), scaling_rows),

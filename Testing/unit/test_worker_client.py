@@ -345,6 +345,19 @@ def test_a_bundle_that_cannot_be_loaded_fails_the_jobs_and_another_one_helps(
     assert states[:3] == ["starting", "loading", "failed"] and states[-1] == "ready"
 
 
+def test_a_bundle_that_was_given_up_for_another_fails_no_job_of_that_one(
+    fresh: WorkerClient, folder: Path
+) -> None:
+    """A wrong folder was chosen, graded with and taken back, all before it was tried."""
+    fresh.load("no such bundle")
+    wrong = fresh.submit(request(folder))
+    fresh.load("good")
+    right = fresh.submit(request(folder))
+    assert fresh.wait(right, SECONDS)["T1"]["mean"] == 59.5
+    assert wrong.state == "failed" and isinstance(wrong.error, BundleError)
+    assert fresh.problem is None and fresh.info["bundle"] == "good" and is_empty(folder)
+
+
 def test_a_python_that_does_not_exist_is_an_error(folder: Path) -> None:
     client = make_client(python="/no/such/python")
     job = client.submit(request(folder))

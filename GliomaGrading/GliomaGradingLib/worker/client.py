@@ -357,6 +357,13 @@ class WorkerClient:
         while self._queue:
             self._finish(self._queue.popleft(), "failed", error=error)
 
+    def _fail_waiting(self, error: GliomaGradingError) -> None:
+        """Fails what was to be graded with a bundle that could not be loaded, up to the next bundle's turn."""
+        while self._queue and self._queue[0].kind != "load":
+            self._finish(self._queue.popleft(), "failed", error=error)
+        if not self._queue:
+            self.problem = error
+
     # Jobs
 
     def _new_job(self, kind: str, timeout: float) -> Job:
@@ -459,7 +466,7 @@ class WorkerClient:
         if job.kind == "hello":
             self._give_up_child(error)
         elif job.kind == "load":
-            self._fail_all(error)
+            self._fail_waiting(error)
 
     def _succeeded(self, job: Job, event: dict[str, Any]) -> None:
         if job.kind == "hello":

@@ -111,6 +111,11 @@ def study_figures(evidence: Evidence, probabilities: np.ndarray, command: str) -
     }
 
 
+def own_probabilities(units: Predictions) -> np.ndarray:
+    """(rows, 3) probabilities of HGG as the networks have them, without calibration."""
+    return 1 / (1 + np.exp(-units.logits))
+
+
 def unit_probabilities(study: Study, units: Predictions) -> np.ndarray:
     """(rows, 4) probabilities of HGG: T1, T2, FLAIR, the three together.
 
@@ -118,7 +123,7 @@ def unit_probabilities(study: Study, units: Predictions) -> np.ndarray:
     own probabilities count, as in the paper; together is their mean.
     """
     if study.protocol == "image":
-        single = 1 / (1 + np.exp(-units.logits))
+        single = own_probabilities(units)
         return np.column_stack([single, single.mean(axis=1)])
     probabilities = np.empty((len(units.patient), len(SEQUENCES) + 1))
     for test, others in _fold_rows(units):
@@ -227,7 +232,7 @@ def ranking(units: Predictions, draws: int = 1000) -> dict[str, dict[str, Interv
     by this and by the folds' networks themselves (Forman and Scholz 2010, doi 10.1145/1882471.1882479).
     ``auc`` is over all folds, ``auc_within_folds`` the mean over the folds of the AUC in each.
     """
-    single = 1 / (1 + np.exp(-units.logits))
+    single = own_probabilities(units)
     scores = dict(zip((*SEQUENCES, "soft"), [*single.T, single.mean(axis=1)], strict=True))
 
     def figures_of(own: np.ndarray, rows: np.ndarray) -> Figures:

@@ -309,17 +309,18 @@ def test_an_engine_that_keeps_the_images_does_no_harm(
         ("interrupt", WorkerError, "KeyboardInterrupt"),
     ],
 )
-def test_an_error_reaches_the_caller_and_the_child_lives(
+def test_an_error_reaches_the_caller_and_the_next_grading_works(
     client: WorkerClient, folder: Path, error: str, cls: type[Exception], words: str
 ) -> None:
     errors: list[Exception] = []
+    grade(client, folder)
+    pid = client.pid
     job = client.submit(request(folder, "raise", error=error), onError=errors.append)
     with pytest.raises(cls, match=words) as caught:
         client.wait(job, SECONDS)
     assert errors == [caught.value] and job.state == "failed" and type(caught.value) is cls
-    pid = client.pid
     assert grade(client, folder)["T1"]["mean"] == 59.5
-    assert client.pid == pid and is_empty(folder)
+    assert (client.pid == pid) == (words != "memory ran out") and is_empty(folder)
 
 
 def test_a_traceback_comes_when_debugging(folder: Path) -> None:
@@ -345,17 +346,27 @@ def test_a_bundle_that_cannot_be_loaded_fails_the_jobs_and_another_one_helps(
     assert states[:3] == ["starting", "loading", "failed"] and states[-1] == "ready"
 
 
+@pytest.mark.parametrize(
+    ("bundle", "problem"),
+    [
+        ("no such bundle", "no bundle of that name"),
+        ("dies", "exit code 7"),
+        ("hangs", "did not finish loading"),
+        ("needs more memory", "memory ran out"),
+    ],
+)
 def test_a_bundle_that_was_given_up_for_another_fails_no_job_of_that_one(
-    fresh: WorkerClient, folder: Path
+    folder: Path, bundle: str, problem: str
 ) -> None:
     """A wrong folder was chosen, graded with and taken back, all before it was tried."""
-    fresh.load("no such bundle")
-    wrong = fresh.submit(request(folder))
-    fresh.load("good")
-    right = fresh.submit(request(folder))
-    assert fresh.wait(right, SECONDS)["T1"]["mean"] == 59.5
-    assert wrong.state == "failed" and isinstance(wrong.error, BundleError)
-    assert fresh.problem is None and fresh.info["bundle"] == "good" and is_empty(folder)
+    with make_client(loadTimeout=1.5) as client:
+        client.load(bundle)
+        wrong = client.submit(request(folder))
+        client.load("good")
+        right = client.submit(request(folder))
+        assert client.wait(right, SECONDS)["T1"]["mean"] == 59.5
+        assert wrong.state == "failed" and problem in str(wrong.error)
+        assert client.problem is None and client.info["bundle"] == "good" and is_empty(folder)
 
 
 def test_a_python_that_does_not_exist_is_an_error(folder: Path) -> None:
@@ -466,6 +477,18 @@ def test_three_crashes_in_a_row_are_enough(fresh: WorkerClient, folder: Path) ->
             fresh.wait(job, SECONDS)
     assert fresh.pid is None and is_empty(folder)
     assert grade(fresh, folder)["T1"]["mean"] == 59.5, "the next submit tries again"
+
+
+def test_a_child_whose_memory_ran_out_is_replaced(client: WorkerClient, folder: Path) -> None:
+    """Libraries may keep what they had half done, and fail with it ever after."""
+    grade(client, folder)
+    pid = client.pid
+    jobs = [client.submit(request(folder, "raise", error="memory"))]
+    jobs += [client.submit(request(folder)) for _ in range(2)]
+    with pytest.raises(WorkerError, match="memory ran out"):
+        client.wait(jobs[0], SECONDS)
+    assert [client.wait(job, SECONDS)["T1"]["mean"] for job in jobs[1:]] == [59.5, 59.5]
+    assert client.pid != pid and client.problem is None and is_empty(folder)
 
 
 def test_a_launcher_that_hides_the_signal_is_seen_through() -> None:

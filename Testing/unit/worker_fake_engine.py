@@ -33,6 +33,8 @@ class FakeEngine:
             raise BundleError("there is no bundle of that name", bundle, "choose another")
         if bundle == "dies":
             os._exit(7)
+        if bundle == "needs more memory":
+            raise MemoryError
         if bundle == "hangs":
             time.sleep(60)
         if bundle == "slow":

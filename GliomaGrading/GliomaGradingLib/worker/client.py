@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import GliomaGradingError
+from ..errors import GliomaGradingError, tells_of_no_memory
 from .arrays import AnswerFile
 from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
 from .protocol import ANSWERS, VERSION, GradingCancelled, WorkerError, encode, error_from_event
@@ -113,9 +113,9 @@ class WorkerClient:
         threads: of numerical libraries in the child; None leaves it to them.
         debug: tracebacks of the child in ``error.details``.
 
-    A child that ends by itself fails the running job with a WorkerError and is started anew; after
-    three such ends in a row, or one while starting or loading, only the next ``submit`` or ``start``
-    tries again.
+    A child that ends by itself fails the running job with a WorkerError and is started anew, as is one
+    whose memory ran out; after three such ends in a row, or one while starting or loading, only the next
+    ``submit`` or ``start`` tries again, or what waits for another bundle.
     """
 
     def __init__(
@@ -333,13 +333,6 @@ class WorkerClient:
             self._guard = None
         return child
 
-    def _replace_child(self) -> None:
-        """Kills the child and starts the next: the way out of a stage that takes too long."""
-        child = self._forget_child()
-        if child is not None:
-            child.kill()
-        self.start()
-
     def _child_ended(self, status: int) -> None:
         child, job = self._forget_child(), self._current
         doing = _DOING.get(job.kind, job.kind) if job else "idle"
@@ -347,9 +340,23 @@ class WorkerClient:
         self._strikes += 1
         if job is not None:
             self._end_current("cancelled" if job.isCancelling else "failed", error=error)
-        if (job is not None and job.kind in ("hello", "load")) or self._strikes >= _MAX_STRIKES:
+        self._go_on_after(job.kind if job else "", error)
+
+    def _replace_child(self, kind: str, error: GliomaGradingError) -> None:
+        """Kills the child, which was at work of this kind: the way out where it hangs or has no memory left."""
+        child = self._forget_child()
+        if child is not None:
+            child.kill()
+        self._go_on_after(kind, error)
+
+    def _go_on_after(self, kind: str, error: GliomaGradingError) -> None:
+        """Gives what waits to a new child, except what would meet the same error again."""
+        if kind == "hello" or self._strikes >= _MAX_STRIKES:
             self._fail_all(error)
-        else:
+            return
+        if kind == "load":
+            self._fail_waiting(error)
+        if kind != "load" or self._queue:
             self.start()
 
     def _fail_all(self, error: GliomaGradingError) -> None:
@@ -412,16 +419,7 @@ class WorkerClient:
         if self._child is not None:
             self._child.kill()  # first, so that Windows lets the job's files go
         self._end_current(state, error=_late(job))
-        if state == "failed" and job.kind in ("hello", "load"):
-            self._give_up_child(_late(job))
-        else:
-            self._replace_child()
-
-    def _give_up_child(self, error: GliomaGradingError) -> None:
-        child = self._forget_child()
-        if child is not None:
-            child.kill()
-        self._fail_all(error)
+        self._replace_child(job.kind if state == "failed" else "", _late(job))
 
     # Events
 
@@ -463,8 +461,9 @@ class WorkerClient:
 
     def _failed(self, job: Job, error: GliomaGradingError) -> None:
         self._end_current("failed", error=error)
-        if job.kind == "hello":
-            self._give_up_child(error)
+        if job.kind == "hello" or tells_of_no_memory(error.problem):
+            # what libraries keep from an allocation that failed may fail all that comes after it
+            self._replace_child(job.kind, error)
         elif job.kind == "load":
             self._fail_waiting(error)
 

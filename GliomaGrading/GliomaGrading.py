@@ -72,11 +72,11 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.controller = None
         self._parameterNode = None
         self._guiTag = None
-        self._watched = []
 
     def setup(self):
         from GliomaGradingLib.panel.controller import Controller
         from GliomaGradingLib.scene.changes import undo_saved
+        from GliomaGradingLib.scene.observers import Observers
 
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/GliomaGrading.ui"))
@@ -85,6 +85,8 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = GliomaGradingLogic()
         self.controller = Controller(self.ui, self.logic)
+        self._inputObservers = Observers(self.onInputsChanged)
+        self._parameterObservers = Observers(self.onParametersModified)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
@@ -148,11 +150,10 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameterNode(self, node):
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
         self._parameterNode = node
         if node:
             self._guiTag = node.connectGui(self.ui)
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self._parameterObservers.observe([(node, vtk.vtkCommand.ModifiedEvent)] if node else [])
         self.controller.setParameters(node)
         self.onParametersModified()
 
@@ -164,14 +165,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Keeps the list of segments up to date while the user draws, and sees when a result gets old."""
         from GliomaGradingLib.scene.inputs import change_events
 
-        wanted = change_events(self.controller.inputs.nodes)
-        if wanted == self._watched:
-            return
-        for thing, event in self._watched:
-            self.removeObserver(thing, event, self.onInputsChanged)
-        self._watched = wanted
-        for thing, event in wanted:
-            self.addObserver(thing, event, self.onInputsChanged)
+        self._inputObservers.observe(change_events(self.controller.inputs.nodes))
 
     def onInputsChanged(self, caller=None, event=None):
         self.controller.onInputsChanged()

@@ -12,6 +12,17 @@ def volume(name, class_name="vtkMRMLScalarVolumeNode"):
     return slicer.util.addVolumeFromArray(np.zeros((2, 3, 4), np.uint8), name=name, nodeClassName=class_name)
 
 
+@pytest.fixture(autouse=True)
+def no_widget_stays_in_the_scene(host):
+    """What a widget without a parent tells these tests' lists, it would tell of later tests' nodes too."""
+    import slicer
+
+    yield
+    for widget in slicer.app.topLevelWidgets():
+        if hasattr(widget, "setMRMLScene"):
+            widget.setMRMLScene(None)
+
+
 @pytest.fixture
 def box(host):
     import slicer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -200,6 +201,21 @@ def test_scene_close_in_the_middle(host, module, scene):
     assert scene.results() == []
     assert statuses(module) == ("Choose T1, T2, FLAIR, tumour mask.", "")
     assert not module.ui.cancelButton.enabled
+
+
+def test_voxels_leave_the_memory_with_the_scene(host, module, scene, grade):
+    """As many cases as a reader likes, one after another: Slicer's own mixin would keep them all."""
+
+    def graded_and_closed() -> list[object]:
+        *volumes, segmentation = scene.case()
+        grade()
+        host.close_scene()
+        return [*(node.GetImageData() for node in volumes), segmentation.GetSegmentation()]
+
+    first = graded_and_closed()
+    graded_and_closed()  # views may hold what they showed last
+    gc.collect()
+    assert [thing.GetReferenceCount() for thing in first] == [1] * 4, "somebody holds them, not this test alone"
 
 
 def test_removal_of_an_input_in_the_middle(host, module, scene):

@@ -84,6 +84,7 @@ class Controller:
         self.viewer.leave()
         self.report.show(None)
         self._view.show(None)
+        self._graded = None
 
     def stop(self) -> None:
         """Ends everything, for good."""
@@ -91,7 +92,7 @@ class Controller:
         self.viewer.stop()
         self._timer.stop()
         self._settling.stop()
-        self._client = self._graded = None
+        self._client = None
 
     def setParameters(self, parameters: Any) -> None:
         self.parameters = parameters

@@ -410,6 +410,7 @@ class WorkerClient:
             self._leftovers.append(job._arrays)
         arguments = {"done": (job.result,), "failed": (job.error,)}.get(state, ())
         self._post(job.callbacks.get(state), *arguments)
+        job.callbacks = {}  # they hold on to what the job was for: whoever keeps the job keeps no images
 
     def _enforce_limits(self) -> None:
         job, now = self._current, time.monotonic()

@@ -3,7 +3,9 @@
 None of them needs a compiler on the user's machine, and all give what the convolution gives but for rounding:
 
 * 1 x 1: one matrix product over all points (:class:`Pointwise`);
-* 3 x 3 on planes of some size: Winograd's minimal filtering, a quarter of the products (:class:`Winograd`);
+* 3 x 3 on planes of some size: Winograd's minimal filtering, a quarter or half of the products
+  (:class:`Winograd`);
+* on planes so small that the kernel covers them from every point: one matrix product (:class:`WholePlane`);
 * others: oneDNN's, with bias and ReLU within it and weights in its order once and not at every call
   (:class:`Direct`; where this PyTorch does not offer that on this processor, ordinary convolutions).
 
@@ -22,8 +24,8 @@ from torch.nn import functional
 _Geometry = tuple[list[int], list[int], list[int]]
 """Padding, stride and dilation of a convolution."""
 
-_WINOGRAD_SIDE = 8
-"""Planes of this side on are large enough for Winograd: below, its larger weights take longer to read."""
+_WINOGRAD_TILES = ((8, 4), (4, 2))
+"""Planes of this side on, and the side of their tiles: larger ones take fewer products and more weights."""
 
 
 class ReluConvolution(nn.Module):
@@ -43,9 +45,13 @@ def relu_convolution(block: nn.Module, shape: list[int]) -> ReluConvolution:
     geometry = (list(cast(Any, conv.padding)), list(conv.stride), list(conv.dilation))
     if conv.kernel_size == (1, 1) and geometry == ([0, 0], [1, 1], [1, 1]):
         return Pointwise(weight, bias)
-    is_usual = conv.kernel_size == (3, 3) and geometry == ([1, 1], [1, 1], [1, 1])
-    if is_usual and min(shape[2:]) >= _WINOGRAD_SIDE and weight.device.type == "cpu":
-        return Winograd(weight, bias)
+    is_same = geometry == ([weight.shape[2] // 2] * 2, [1, 1], [1, 1]) and weight.shape[2] == weight.shape[3]
+    if is_same and weight.shape[2] % 2 and weight.device.type == "cpu":
+        if max(shape[2:]) <= weight.shape[2] // 2 + 1:
+            return WholePlane(weight, bias, shape)
+        tile = next((tile for side, tile in _WINOGRAD_TILES if min(shape[2:]) >= side), None)
+        if tile and weight.shape[2] == 3:
+            return Winograd(weight, bias, tile)
     return Direct(weight, bias, geometry, shape)
 
 
@@ -63,74 +69,104 @@ class Pointwise(ReluConvolution):
         return flat.view(*points.shape[:3], -1).permute(0, 3, 1, 2)
 
 
-_INPUT = torch.tensor(
-    [
-        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
-        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
-        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
-        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
-        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
-        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
-    ]
-)
-_KERNEL = torch.tensor(
-    [
-        [1 / 4, 0.0, 0.0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0.0, 0.0, 1.0],
-    ],
-    dtype=torch.float64,
-)
-_OUTPUT = torch.tensor(
-    [
-        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
-        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
-        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
-        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
-    ]
-)
-_TILE, _REACH = 4, 6
-"""Side of a tile of the output, and of what it sees of the input."""
+_POINTS = {
+    2: (
+        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
+        [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
+        [[1, 1, 1, 0], [0, 1, -1, -1]],
+    ),
+    4: (
+        [
+            [4, 0, -5, 0, 1, 0],
+            [0, -4, -4, 1, 1, 0],
+            [0, 4, -4, -1, 1, 0],
+            [0, -2, -1, 2, 1, 0],
+            [0, 2, -1, -2, 1, 0],
+            [0, 4, 0, -5, 0, 1],
+        ],
+        [
+            [1 / 4, 0, 0],
+            [-1 / 6, -1 / 6, -1 / 6],
+            [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6],
+            [1 / 24, -1 / 12, 1 / 6],
+            [0, 0, 1],
+        ],
+        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+    ),
+}
+"""By the side of a tile, along one axis: from what it sees to points, from a kernel to points, and back."""
 
 
 class Winograd(ReluConvolution):
-    """A 3 x 3 convolution of stride 1 by F(4 x 4, 3 x 3): 36 products in place of 144 for 16 output points.
+    """A 3 x 3 convolution of stride 1 by F(tile x tile, 3 x 3).
+
+    Tiles of 4 x 4 output points take 36 products in place of 144, those of 2 x 2 take 16 in place of 36.
 
     Lavin and Gray, Fast algorithms for convolutional neural networks (CVPR 2016), arXiv 1509.09308. All three
-    steps are matrix products: of the tiles' 36 points, of the channels at each of the 36, and back.
+    steps are matrix products: of the tiles' points, of the channels at each of them, and back.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, tile: int = 4) -> None:
         super().__init__()
         self.kernel_elements = weight[0].numel()
-        kernels = torch.einsum("xa,ocab,yb->xyco", _KERNEL, weight.double(), _KERNEL)
+        self._tile, self._reach = tile, tile + 2
+        from_input, from_kernel, to_output = (torch.tensor(m, dtype=torch.float64) for m in _POINTS[tile])
+        kernels = torch.einsum("xa,ocab,yb->xyco", from_kernel, weight.double(), from_kernel)
         self._weight, self._bias = kernels.flatten(0, 1).float().contiguous(), bias
-        self._to_points = torch.kron(_INPUT, _INPUT)
-        self._from_points = torch.kron(_OUTPUT, _OUTPUT)
+        self._to_points = torch.kron(from_input, from_input).float()
+        self._from_points = torch.kron(to_output, to_output).float()
 
     def forward(self, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
-        rows, columns = -(-height // _TILE), -(-width // _TILE)
-        tiles = count * rows * columns
-        points = (self._to_points @ self._seen(x, rows, columns)).view(_REACH**2, tiles, channels)
+        tile, rows, columns = self._tile, -(-height // self._tile), -(-width // self._tile)
+        seen = self._seen(x, rows, columns)
+        points = (self._to_points @ seen).view(self._reach**2, count * rows * columns, channels)
         found = self._from_points @ torch.bmm(points, self._weight).flatten(1)
-        found = found.view(_TILE, _TILE, count, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
-        planes = found.reshape(count, rows * _TILE, columns * _TILE, -1).add_(self._bias).relu_()
+        found = found.view(tile, tile, count, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
+        planes = found.reshape(count, rows * tile, columns * tile, -1).add_(self._bias).relu_()
         return planes[:, :height, :width].permute(0, 3, 1, 2)
 
-    @staticmethod
-    def _seen(x: Tensor, rows: int, columns: int) -> Tensor:
-        """(36, tiles x channels): what each tile sees of an input, with its padding."""
+    def _seen(self, x: Tensor, rows: int, columns: int) -> Tensor:
+        """(points, tiles x channels): what each tile sees of an input, with its padding."""
         _, _, height, width = x.shape
-        below, right = rows * _TILE - height + 1, columns * _TILE - width + 1
+        below, right = rows * self._tile - height + 1, columns * self._tile - width + 1
         padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, right, 1, below))
         image, row, column, channel = padded.stride()
-        size = (_REACH, _REACH, len(x), rows, columns, x.shape[1])
-        steps = (row, column, image, _TILE * row, _TILE * column, channel)
-        return padded.as_strided(size, steps).reshape(_REACH**2, -1)
+        size = (self._reach, self._reach, len(x), rows, columns, x.shape[1])
+        steps = (row, column, image, self._tile * row, self._tile * column, channel)
+        return padded.as_strided(size, steps).reshape(self._reach**2, -1)
+
+
+class WholePlane(ReluConvolution):
+    """A convolution on planes that its kernel covers from every point: one matrix product for an image.
+
+    Where each output point sees all of the plane, a sliding kernel spends most of its products on the padding.
+    Images go into the product as many at a time as ``shape`` says, with empty ones where there are fewer: of
+    another number it would add up in another order. Other planes are convolved as PyTorch does it.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, shape: list[int]) -> None:
+        super().__init__()
+        self.kernel_elements = weight[0].numel()
+        self._kernel, self._bias = weight, bias
+        self._images, self._plane = shape[0], tuple(shape[2:])
+        height, width = self._plane
+        reach = weight.shape[2] // 2
+        rows = torch.arange(height)[:, None] - torch.arange(height) + reach  # input row, output row
+        columns = torch.arange(width)[:, None] - torch.arange(width) + reach
+        taps = weight[:, :, rows[:, None, :, None], columns[None, :, None, :]]  # (O, C, h, w, output h, w)
+        self._weight = taps.permute(2, 3, 1, 4, 5, 0).reshape(height * width * weight.shape[1], -1)
+        self._biases = bias.repeat(height * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[2:]) != self._plane:
+            return functional.relu_(functional.conv2d(x, self._kernel, self._bias, padding="same"))
+        points = x.permute(0, 2, 3, 1).reshape(len(x), -1)
+        points = functional.pad(points, (0, 0, 0, -len(x) % self._images))
+        parts = [torch.addmm(self._biases, part, self._weight) for part in points.split(self._images)]
+        flat = torch.cat(parts)[: len(x)].relu_()
+        return flat.view(len(x), *self._plane, -1).permute(0, 3, 1, 2)
 
 
 class Direct(ReluConvolution):

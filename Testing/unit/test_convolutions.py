@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from GliomaGradingLib import convolutions
-from GliomaGradingLib.convolutions import Direct, Pointwise, Winograd, relu_convolution
+from GliomaGradingLib.convolutions import Direct, Pointwise, WholePlane, Winograd, relu_convolution
 from GliomaGradingLib.googlenet import PlainConv2d
 from torch import nn
 from torch.nn import functional
@@ -34,7 +34,7 @@ def assert_same(form: nn.Module, plain: nn.Module, shape: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("made_for", SHAPES[:1] + SHAPES[3:4])
+@pytest.mark.parametrize("made_for", [*SHAPES[:1], *SHAPES[3:]])
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (5, 1), (3, 2), (7, 2)])
 def test_it_is_torchs_convolution_and_relu(kernel, stride, made_for, shape):
     plain = block(kernel, stride)
@@ -45,7 +45,17 @@ def test_it_is_torchs_convolution_and_relu(kernel, stride, made_for, shape):
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "side", "kind"),
-    [(1, 1, 4, Pointwise), (3, 1, 8, Winograd), (3, 1, 7, Direct), (3, 2, 8, Direct), (5, 1, 8, Direct)],
+    [
+        (1, 1, 4, Pointwise),
+        (3, 1, 8, Winograd),
+        (3, 1, 4, Winograd),
+        (3, 1, 3, Direct),
+        (3, 1, 2, WholePlane),
+        (3, 2, 8, Direct),
+        (3, 2, 2, Direct),
+        (5, 1, 8, Direct),
+        (5, 1, 3, WholePlane),
+    ],
 )
 def test_the_form_fits_kernel_and_plane(kernel, stride, side, kind):
     assert type(relu_convolution(block(kernel, stride), [1, 8, side, side])) is kind
@@ -56,13 +66,14 @@ def test_without_packed_convolutions_ordinary_ones_do(monkeypatch):
     assert_same(relu_convolution(block(5), [2, 8, 4, 4]), block(5), (2, 8, 4, 4))
 
 
-def test_winograd_keeps_the_digits_of_large_and_small_numbers():
+@pytest.mark.parametrize("tile", [2, 4])
+def test_winograd_keeps_the_digits_of_large_and_small_numbers(tile):
     """Its sums cancel: what is left must still be as exact as float32 sums of so many terms are."""
     plain = block(3)
     given = 3000 * image((1, 8, 12, 12))
     with torch.inference_mode():
         exact = plain.double()(given.double())
-        found = Winograd(plain.conv.weight.float(), plain.conv.bias.float())(given)
+        found = Winograd(plain.conv.weight.float(), plain.conv.bias.float(), tile)(given)
     assert float((found - exact).abs().max()) < 2e-6 * float(exact.abs().max())
 
 
@@ -86,7 +97,7 @@ def test_batch_normalisation_is_folded_in():
 
 
 def test_weights_are_copied():
-    for kernel, side in ((1, 8), (3, 8), (5, 8)):
+    for kernel, side in ((1, 8), (3, 8), (5, 8), (3, 4), (5, 2)):
         plain, given = block(kernel), image((1, 8, side, side))
         form = relu_convolution(plain, [1, 8, side, side])
         before = form(given)

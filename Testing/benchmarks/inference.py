@@ -337,8 +337,8 @@ def report(found: dict[str, Any]) -> str:
             f"(plain models {ms['plain']:.0f}, torchvision's {ms['torchvision']:.0f} at the same size and "
             f"{found['ms_torchvision_224']:.0f} at {USUAL_PIXELS}). {described(found['machine'])}",
             "Command: `python -m Testing.benchmarks.inference`. Convolutions are counted as direct ones: in "
-            "the roofline (roofline.png) those by Winograd, which need a quarter of the products, may lie "
-            "above the roof.",
+            "the roofline (roofline.png) those by Winograd or over whole planes, which need less than half the "
+            "products, may lie above the roof.",
             "",
             table(("networks", "measured", "target"), rows),
             table(("threads", "slices (three sequences)", "ms", "ms per slice"), scaling_rows),

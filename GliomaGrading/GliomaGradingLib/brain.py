@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -79,10 +80,15 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
     """
     fov = FieldOfView.of(reference or tumour)
     backgrounds = {name: background_value(images[name].array) for name in SEQUENCES}
-    rough = _Rough.of(images, backgrounds, fov)
-    if rough.is_stripped():
-        scales = {name: _scale_of_stripped(images[name], backgrounds[name]) for name in SEQUENCES}
-        return Brain(scales, _centre(rough.lattice.volume(rough.any_signal)))
+
+    def scales_of_stripped() -> dict[str, Scale]:
+        return {name: _scale_of_stripped(images[name], backgrounds[name]) for name in SEQUENCES}
+
+    with ThreadPoolExecutor(1, "scales") as beside:  # as long as it takes to see whether there is a skull
+        begun = None if None in backgrounds.values() else beside.submit(scales_of_stripped)
+        rough = _Rough.of(images, backgrounds, fov)
+        if begun and rough.is_stripped():
+            return Brain(begun.result(), _centre(rough.lattice.volume(rough.any_signal)))
     mask, doubt = _estimate(images, tumour, rough)
     scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
     return Brain(scales, _centre(mask), mask, _notices(doubt))
@@ -325,7 +331,7 @@ def _exact_statistics(array: np.ndarray, background: float) -> tuple[float, floa
     for plane in part:
         values = plane.astype(np.float64).ravel(order="K")
         total += int(values.sum())
-        squares += int(np.dot(values, values))
+        squares += int(np.einsum("i,i->", values, values))  # on one thread: those of BLAS wait for one another
     if background.is_integer():
         level = int(background)
         outside = count - int(np.count_nonzero(signal))

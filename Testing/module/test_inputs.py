@@ -93,7 +93,6 @@ def mask_of(node, segment_id, references):
 
 
 def test_labelmap_is_taken_as_it_is(host, scene):
-
     mask = mask_of(scene.labelmap(), None, [])
     assert mask.array.sum() == 3 * 4 * 5
     assert mask.array[BOX].all()

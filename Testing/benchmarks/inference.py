@@ -221,7 +221,7 @@ def draw(path: Any, rows: list[dict[str, float]], rate: float, bytes_a_second: f
     )
     axes.set_xlabel("multiply-adds per byte (input, weights, output)")
     axes.set_ylabel("10^9 multiply-adds per second")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", fontsize=8)
     figure.savefig(path, dpi=120)
 
 

@@ -45,12 +45,14 @@ def relu_convolution(block: nn.Module, shape: list[int]) -> ReluConvolution:
     geometry = (list(cast(Any, conv.padding)), list(conv.stride), list(conv.dilation))
     if conv.kernel_size == (1, 1) and geometry == ([0, 0], [1, 1], [1, 1]):
         return Pointwise(weight, bias)
-    is_same = geometry == ([weight.shape[2] // 2] * 2, [1, 1], [1, 1]) and weight.shape[2] == weight.shape[3]
-    if is_same and weight.shape[2] % 2 and weight.device.type == "cpu":
-        if max(shape[2:]) <= weight.shape[2] // 2 + 1:
+    side = weight.shape[2]
+    reach = side // 2
+    keeps_the_plane = conv.kernel_size == (2 * reach + 1,) * 2 and geometry == ([reach] * 2, [1, 1], [1, 1])
+    if keeps_the_plane and weight.device.type == "cpu":
+        if max(shape[2:]) <= reach + 1:
             return WholePlane(weight, bias, shape)
-        tile = next((tile for side, tile in _WINOGRAD_TILES if min(shape[2:]) >= side), None)
-        if tile and weight.shape[2] == 3:
+        tile = next((tile for least, tile in _WINOGRAD_TILES if min(shape[2:]) >= least), None)
+        if tile and side == 3:
             return Winograd(weight, bias, tile)
     return Direct(weight, bias, geometry, shape)
 
@@ -107,7 +109,7 @@ class Winograd(ReluConvolution):
     steps are matrix products: of the tiles' points, of the channels at each of them, and back.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, tile: int = 4) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, tile: int) -> None:
         super().__init__()
         self.kernel_elements = weight[0].numel()
         self._tile, self._reach = tile, tile + 2

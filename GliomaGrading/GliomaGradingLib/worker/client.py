@@ -419,8 +419,9 @@ class WorkerClient:
         state = "cancelled" if job.isCancelling else "failed"
         if self._child is not None:
             self._child.kill()  # first, so that Windows lets the job's files go
-        self._end_current(state, error=_late(job))
-        self._replace_child(job.kind if state == "failed" else "", _late(job))
+        error = _late(job)
+        self._end_current(state, error=error)
+        self._replace_child(job.kind if state == "failed" else "", error)
 
     # Events
 

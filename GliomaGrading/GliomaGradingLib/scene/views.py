@@ -17,6 +17,7 @@ from ..words import SEQUENCES
 from .changes import Changes, with_argument
 from .charts import CHART
 from .maps import LEGEND, legends, map_role
+from .observers import Observers
 from .results import Published
 
 LAYOUT = 22381
@@ -102,22 +103,19 @@ class CompositeWatch:
 
     def __init__(self, changed: Callable[[], object]) -> None:
         self._changed = changed
-        self._observed: list[tuple[Any, int]] = []
+        self._sceneObservers = Observers(self._on_added)
+        self._viewObservers = Observers(self._on_modified)
         self._isCalling = False
 
     def start(self) -> None:
         """Begins, or takes in the slice views that came since."""
-        self.stop()
         scene = slicer.mrmlScene
-        self._observed = [(scene, scene.AddObserver(scene.NodeAddedEvent, self._on_added))]
-        for composite in _composites():
-            tag = composite.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_modified)
-            self._observed.append((composite, tag))
+        self._sceneObservers.observe([(scene, scene.NodeAddedEvent)])
+        self._viewObservers.observe([(view, vtk.vtkCommand.ModifiedEvent) for view in _composites()])
 
     def stop(self) -> None:
-        observed, self._observed = self._observed, []
-        for thing, tag in observed:
-            thing.RemoveObserver(tag)
+        self._sceneObservers.observe([])
+        self._viewObservers.observe([])
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_added(self, _scene: Any, _event: str, node: Any) -> None:

@@ -10,11 +10,12 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from .. import __version__
 from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
 from ..words import DISCLAIMER
+from .packages import missing
 
 COMMANDS = {
     "grade": "grade one case",
@@ -32,7 +33,13 @@ LONGEST_PATH = 1000
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with this project's form of an error message: one line, and what to do."""
+    """argparse with this project's form of an error message: one line, and what to do.
+
+    Options have to be written in full: another command's option, cut short, would be taken for one of ours.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         shown = "".join(c if c.isprintable() else "?" for c in message)
@@ -46,13 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any("\0" in argument for argument in arguments):
         print("error: an argument has a null character: give a path without one", file=sys.stderr)
         return UsageError.exit_status
+    debug = "--debug" in arguments
     try:
         options = _parser(arguments).parse_args(arguments)
+        with native_silence(debug):
+            return int(options.run(options))
     except SystemExit as stop:
         return int(stop.code or 0)
-    try:
-        with native_silence(options.debug):
-            return int(options.run(options))
     except KeyboardInterrupt:
         print("error: interrupted: nothing was left half-written", file=sys.stderr)
         return INTERRUPTED
@@ -61,12 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except GliomaGradingError as error:
-        return _failed(error, error.exit_status, options.debug)
+        return _failed(error, error.exit_status, debug)
     except OSError as error:
         known = _file_error(error)
-        return _failed(known or error, known.exit_status if known else 1, options.debug)
+        return _failed(known or error, known.exit_status if known else 1, debug)
+    except ModuleNotFoundError as error:
+        return _failed(missing(error) or error, 1, debug)
     except Exception as error:  # whatever it is, the user gets one line
-        return _failed(error, 1, options.debug)
+        return _failed(error, 1, debug)
 
 
 @contextmanager

@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from ..bundle import find_bundles, open_bundle
 from ..errors import BundleError
-
-NEEDED = ("numpy", "SimpleITK", "torch", "torchvision", "pillow")
-FOR_TRAINING = ("scikit-learn", "matplotlib", "tqdm")
+from .packages import EXTRAS, NEEDED, command_for
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    findings = [*_python(), *_packages(NEEDED, needed=True), *_bundles()]
-    optional = list(_packages(FOR_TRAINING, needed=False))
-    for finding in [*findings, *optional, *(_devices() if options.device else [])]:
+    findings, bundles = [*_python(), *_packages(NEEDED)], []
+    try:
+        bundles = list(_bundles())
+    except ImportError as error:
+        findings.append(Finding(False, f"the library cannot be imported ({error})", "install what is missing"))
+    extras = [found for purpose, packages in EXTRAS.values() for found in _packages(packages, purpose)]
+    for finding in [*findings, *bundles, *extras, *(_devices() if options.device else [])]:
         print(finding)
-    return 0 if all(finding.good for finding in findings) else 1
+    if not all(finding.good for finding in findings):
+        return 1
+    return 0 if all(finding.good for finding in bundles) else BundleError.exit_status
 
 
 def _python() -> Iterator[Finding]:
@@ -48,17 +51,19 @@ def _python() -> Iterator[Finding]:
     yield Finding(good, text, "" if good else "use Python 3.10 or later")
 
 
-def _packages(names: tuple[str, ...], needed: bool) -> Iterator[Finding]:
+def _packages(names: tuple[str, ...], purpose: str = "") -> Iterator[Finding]:
+    """Each package, or how to get it; ``purpose``: what alone needs them, where grading a case does not."""
     for name in names:
         try:
             yield Finding(True, f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            what = "is missing" if needed else "is not installed (only training and evaluation need it)"
-            command = f"pip install {name}" if needed else 'pip install "glioma-grading[train]"'
-            yield Finding(False, f"{name} {what}", command)
+            what = f"is not installed (for {purpose})" if purpose else "is missing"
+            yield Finding(False, f"{name} {what}", command_for(name))
 
 
 def _bundles() -> Iterator[Finding]:
+    from ..bundle import find_bundles, open_bundle  # not at the top: doctor runs where numpy is missing
+
     folders = list(find_bundles())
     if not folders:
         yield Finding(False, "no model bundle", "install GliomaGrading again")

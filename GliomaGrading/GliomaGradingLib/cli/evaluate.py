@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
 
+PROTOCOLS = ("patient", "image")
 MODES = ("protocols", "baselines", "subgroups", "external", "ablation", "idea")
 
 
@@ -22,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that 'train' has finished, or that an earlier evaluation has written",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the evidence")
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="what the study has to be; DIR may be a folder of both",
+    )
+    parser.add_argument("--folds", type=int, help="the study has to have so many folds")
+    parser.add_argument("--resume", action="store_true", help="for scripts: an evaluation is always made anew")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument(
         "--protocols",
@@ -67,7 +75,26 @@ def run(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace) -> str:
     from ..training.evaluate import evaluate_study, table
 
-    return table(evaluate_study(_needed(options, "study"), options.output, _command(options, "STUDY")))
+    folder = _needed(options, "study")
+    inside = folder / (options.protocol or "")
+    folder = inside if inside.is_dir() else folder
+    _check_study(options, folder)
+    return table(evaluate_study(folder, options.output, _command(options, "STUDY")))
+
+
+def _check_study(options: argparse.Namespace, folder: Path) -> None:
+    from ..errors import UsageError
+    from ..training.evidence import units_of
+
+    study, _ = units_of(folder)
+    if options.protocol not in (None, study.protocol):
+        raise UsageError(
+            f"the study is of the {study.protocol} protocol",
+            folder,
+            f"give one of the {options.protocol} protocol",
+        )
+    if options.folds not in (None, study.folds):
+        raise UsageError(f"the study has {study.folds} folds", folder, f"give one of {options.folds} folds")
 
 
 def _protocols(options: argparse.Namespace) -> str:

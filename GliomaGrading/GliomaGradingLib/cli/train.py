@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
     parser.add_argument("--protocol", choices=("patient", "image"), default="patient")
-    parser.add_argument("--folds", type=int, default=5, help="folds of the patient protocol")
-    parser.add_argument("--repeats", type=int, default=1, help="repeats with other folds and seeds")
+    parser.add_argument("--folds", type=_count, default=5, help="folds of the patient protocol")
+    parser.add_argument("--repeats", type=_count, default=1, help="repeats with other folds and seeds")
     parser.add_argument(
         "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
     )
@@ -38,8 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on all patients and write a bundle"
     )
-    parser.add_argument("--seeds", type=int, default=1, help="with --final: models whose weights are averaged")
+    parser.add_argument(
+        "--seeds", type=_count, default=1, help="with --final: models whose weights are averaged"
+    )
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -85,7 +93,8 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
 
         run_study(data, study, options.output, options.pretrained, device, epoch_done, team)
     if team.is_first:
-        print(f"{options.output}: {runs} runs finished; next: glioma-grading evaluate {options.output}")
+        following = f"glioma-grading evaluate {options.output} --output DIR"
+        print(f"{options.output}: {runs} runs finished; next: {following}")
 
 
 def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:

@@ -21,7 +21,7 @@ from GliomaGradingLib.training.ablation import (
     run_ablation,
 )
 from GliomaGradingLib.training.baselines import baseline_figures, baseline_table, nested_probabilities
-from GliomaGradingLib.training.evidence import probabilities_csv, write_json
+from GliomaGradingLib.training.evidence import json_text, probabilities_csv
 from GliomaGradingLib.training.features import radiomics
 from GliomaGradingLib.training.metrics import auc
 from GliomaGradingLib.training.paired import ScoreTable
@@ -145,8 +145,11 @@ def stored_cell(root: Path, cell: protocols.Cell, vote: float) -> None:
         "patients": 40,
         "repeats": 1,
         "figures": {name: {"auc": figure, "accuracy": figure} for name in names},
+        "study": asdict(Study(protocol="image")),
     }
-    write_json(folder / "figures.json", figures)
+    (folder / "figures.json").write_text(json_text(figures))
+    (folder / "splits.json").write_text("[]")
+    (folder / "curves.csv").write_text("")
     units = units_of()
     probabilities = np.tile(np.linspace(0.01, 0.99, 40)[:, None], 4)
     (folder / "probabilities.csv").write_text(probabilities_csv(units, probabilities))
@@ -302,11 +305,36 @@ def test_external_patients_are_those_of_other_collections(tmp_path, monkeypatch)
     records = external.read_records(tmp_path / "probabilities.csv")
     assert [record["patient"] for record in records] == [f"patient-{i:02d}" for i in range(4, 12)]
     assert figures["figures"]["one"]["hgg"] == 2 and figures["figures"]["all"]["lgg"] == 4
-    assert figures["figures"]["all"]["auc_vote"]["value"] == 1.0
     assert figures["figures"]["all"]["sensitivity"]["value"] == 1.0
     again = external.external_figures(records, figures["model"], "command")
     assert json.dumps(again, default=str) == json.dumps(figures, default=str)
-    assert "| one | 2, 2 | 1.000 (0.342 to 1.000) |" in external.external_table(figures)
+    table = external.external_table(figures)
+    assert "| one | 2, 2 | 1.000 (0.342 to 1.000) |" in table
+    # too few of either grade for an AUC, in a collection and in all
+    assert {name: np.isnan(f["auc_vote"]["value"]) for name, f in figures["figures"].items()} == dict.fromkeys(
+        ("all", "one", "other"), True
+    )
+    assert table.endswith("\nReasons for no decision (patients): none.\n")
+    assert "Of the 16 pairs" in table and "8 are of two collections (AUC 1.000)" in table
+
+
+def test_pairs_of_one_collection_are_told_from_those_of_two():
+    def record(collection: str, grade: str, probability: float) -> dict:
+        columns = dict.fromkeys(external.PROBABILITY_COLUMNS, probability)
+        decided = {"vote": "HGG", "decision": "HGG", "reasons": ""}
+        return {"collection": collection, "grade": grade, **columns, **decided}
+
+    # bright where HGG are collected, and within a collection the wrong way round
+    records = [record("a", "HGG", 0.8)] * 6 + [record("a", "LGG", 0.9)] + [record("b", "LGG", 0.2)] * 5
+    figures = external.external_figures(records, {}, "command")
+    pairs = figures["pairs_of_collections"]
+    assert pairs == {"within": {"count": 6, "auc": 0.0}, "across": {"count": 30, "auc": 1.0}}
+    everybody = figures["figures"]["all"]["auc_vote"]["value"]
+    assert everybody == pytest.approx(30 / 36)
+    assert np.isnan(figures["figures"]["a"]["auc_vote"]["value"])
+    assert "6 are of one (AUC 0.000)" in external.external_table(figures)
+    alone = external.external_figures(records[:7], {}, "command")
+    assert "two collections" not in external.external_table(alone)
 
 
 def test_a_bundle_that_learned_from_everybody_has_no_external_patients(monkeypatch, tmp_path):

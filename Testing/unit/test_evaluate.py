@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.training.delong import delong_test
 from GliomaGradingLib.training.evaluate import (
@@ -202,6 +203,57 @@ def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
             assert again[name][figure]["value"] == pytest.approx(value["value"], abs=1e-5), (name, figure)
     assert f"{stored['figures']['T2']['auc']['value']:.3f}" in table(figures)
     assert [row["fold"] for row in stored["by_fold"]][:3] == [None, 0, 1]
+
+
+def test_sure_networks_rank_slices_that_six_decimals_cannot_tell_apart(tmp_path):
+    units = predictions(patients=40, slices=3)
+    units.logits[:] = (20.0 + 2.0 * units.grade + 0.01 * np.arange(120) / 120)[:, None]
+    figures = evaluate_study(study_folder(tmp_path, units, protocol="image"), tmp_path / "out", "command")
+    _, written = read_probabilities(tmp_path / "out" / "probabilities.csv")
+    assert (written == 1).all()
+    again = evaluate_study(tmp_path / "out", tmp_path / "again", "command")
+    for name in ("T1", "soft", "together"):
+        assert [f["figures"][name]["auc"]["value"] for f in (figures, again)] == [1.0, 1.0], name
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_study_of_a_few_patients_has_its_evidence(tmp_path):
+    units = predictions(patients=6)
+    figures = evaluate_study(study_folder(tmp_path, units), tmp_path / "out", "command")
+    assert figures["patients"] == 6 and (tmp_path / "out" / "figures.json").is_file()
+
+
+def test_evidence_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no plot")
+
+    monkeypatch.setattr("GliomaGradingLib.training.plots.roc_plot", fail)
+    folder = study_folder(tmp_path, predictions(patients=10))
+    with pytest.raises(OSError, match="no plot"):
+        evaluate_study(folder, tmp_path / "out" / "deep", "command")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_checks_the_protocol_and_the_folds_of_a_study(tmp_path, capsys):
+    study = study_folder(tmp_path / "patient", predictions(patients=10))
+    study.rename(tmp_path / "all")
+    (tmp_path / "all").rename(tmp_path / "patient" / "patient")
+    output = ["--output", str(tmp_path / "out")]
+    wrong = (
+        (["--protocol", "image"], "the study is of the patient protocol"),
+        (["--folds", "7"], "the study has 5 folds"),
+    )
+    for options, message in wrong:
+        assert main(["evaluate", str(tmp_path / "patient" / "patient"), *options, *output]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["evaluate", "--protocol", "patient", *output]) == 2
+    assert "DIR is missing" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "patient" / "patient"), "--protocols", *output]) == 2
+    assert "no protocol has been evaluated" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    chosen = ["--protocol", "patient", "--folds", "5", "--resume"]
+    assert main(["evaluate", str(tmp_path / "patient"), *chosen, *output]) == 0
+    assert (tmp_path / "out" / "figures.json").is_file()
 
 
 def test_ranking_within_folds_does_not_mind_where_a_fold_lies():

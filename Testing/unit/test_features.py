@@ -13,12 +13,13 @@ from GliomaGradingLib.cli import main
 from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.network import TransferModel, caffe_name, load_imagenet_2014
 from GliomaGradingLib.training.features import frozen_features
+from GliomaGradingLib.training.protocols import CELLS
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.source import SliceSource
 from GliomaGradingLib.training.splits import Part
 from GliomaGradingLib.words import SLICE_COUNT
 from small_training import small_training_set
-from test_comparisons import study_folder, units_of
+from test_comparisons import stored_cell, study_folder, units_of
 
 FORM = ImageForm(pixels=32)
 NAMES = ("3b", "4c", "4e", "5b")
@@ -108,5 +109,6 @@ def test_subgroups_protocols_and_ideas_go_by_the_command(tmp_path, capsys):
     assert "| centre DU | 0, 8 |" in capsys.readouterr().out
     assert main(["evaluate", str(study), "--idea", "mine", "--why", "to see", *output]) == 2
     assert "there is no ablation table" in capsys.readouterr().err
+    stored_cell(tmp_path, CELLS[0], 0.9)
     assert main(["evaluate", str(tmp_path), "--protocols", "--output", str(tmp_path / "compared")]) == 0
     assert "has not been run" in capsys.readouterr().out

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_atomically
+from ..files import all_or_nothing
 from ..image_form import ImageForm
 from ..words import SEQUENCES
 from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities
-from .evidence import FIGURES, PROBABILITIES, units_of, write_json
+from .evidence import FIGURES, PROBABILITIES, json_text, units_of
 from .features import frozen_features, radiomics
 from .metrics import Figures, auc
 from .paired import ScoreTable
@@ -29,7 +29,8 @@ INNER_FOLDS = 5
 OURS, SCRATCH = "ours", "scratch"
 WHAT = {
     OURS: "the three transfer models, mean of their calibrated probabilities",
-    SCRATCH: "networks of the same shape from random weights, same vote",
+    SCRATCH: "networks of the same shape from random weights, same vote; trained longer, on upright slices, "
+    "which are changed less, and on the grade alone",
     "frozen": "last block of the ImageNet network, mean of 20 slices, logistic regression; mean of the three",
     "radiomics": "first-order statistics of the sequences in the mask and its shape, logistic regression",
     "volume": "logarithm of the tumour's volume, logistic regression",
@@ -61,10 +62,10 @@ def run_baselines(
     rows = _rows_of(data, units)
     for name, scores in _scores(data, units, rows, pretrained, settings.recipe.image).items():
         table = table.added(name, units, scores)
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / PROBABILITIES, table.csv())
     figures = baseline_figures(table, command)
-    write_json(output / FIGURES, figures)
+    with all_or_nothing(output) as write:
+        write(PROBABILITIES, table.csv())
+        write(FIGURES, json_text(figures))
     return figures
 
 
@@ -93,11 +94,14 @@ def compared(grades: np.ndarray, probabilities: np.ndarray) -> Figures:
 
 def baseline_table(figures: dict[str, Any]) -> str:
     """As Markdown: a row a method, with ours less it."""
-    lines = ["| | AUC | accuracy | Brier | ours less it, AUC |", "|---|---|---|---|---|"]
+    lines = [
+        "| | repeats | AUC | accuracy | Brier | ours less it over the same repeats, AUC |",
+        "|---" * 6 + "|",
+    ]
     for name, values in figures["figures"].items():
         cells = [cell(values[key]) for key in COMPARED]
         difference = cell(figures["ours_less"].get(name, {}).get("auc"))
-        lines.append(f"| {name} | " + " | ".join([*cells, difference]) + " |")
+        lines.append(f"| {name} | {figures['repeats'][name]} | " + " | ".join([*cells, difference]) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_atomically
+from ..files import all_or_nothing
 from ..voting import Calibration, DecisionRule, mean_logit, sigmoid
 from ..words import SEQUENCES
 from .delong import delong_test
@@ -22,9 +22,9 @@ from .evidence import (
     PROBABILITIES,
     SPLITS,
     Evidence,
+    json_text,
     probabilities_csv,
     read_evidence,
-    write_json,
 )
 from .metrics import (
     Figures,
@@ -67,17 +67,18 @@ def evaluate_study(folder: Path, output: Path, command: str) -> dict[str, Any]:
     Raises:
         UsageError: it is neither.
     """
-    from .plots import write_plots
+    from .plots import plots_of
 
     evidence = read_evidence(folder)
-    probabilities = unit_probabilities(evidence.study, evidence.units).round(6)
+    probabilities = unit_probabilities(evidence.study, evidence.units)  # not rounded: ties cost AUC
     figures = study_figures(evidence, probabilities, command)
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / PROBABILITIES, probabilities_csv(evidence.units, probabilities))
-    write_atomically(output / SPLITS, _json_lines(evidence.splits))
-    write_atomically(output / CURVES, evidence.curves)
-    write_plots(evidence, output, probabilities, figures)
-    write_json(output / FIGURES, figures)
+    with all_or_nothing(output) as write:
+        write(PROBABILITIES, probabilities_csv(evidence.units, probabilities))
+        write(SPLITS, _json_lines(evidence.splits))
+        write(CURVES, evidence.curves)
+        for name, plot in plots_of(evidence, probabilities, figures).items():
+            write(name, plot)
+        write(FIGURES, json_text(figures))
     return figures
 
 
@@ -237,8 +238,9 @@ def ranking(units: Predictions, draws: int = 1000) -> dict[str, dict[str, Interv
 
     def figures_of(own: np.ndarray, rows: np.ndarray) -> Figures:
         grades, fold = units.grade[rows], units.fold[rows]
-        within = [auc(grades[fold == f], own[rows][fold == f]) for f in np.unique(fold)]
-        return {"auc": auc(grades, own[rows]), "auc_within_folds": float(np.nanmean(within))}
+        areas = [auc(grades[fold == f], own[rows][fold == f]) for f in np.unique(fold)]
+        within = [area for area in areas if np.isfinite(area)]
+        return {"auc": auc(grades, own[rows]), "auc_within_folds": float(np.mean(within)) if within else np.nan}
 
     return {
         name: with_intervals(partial(figures_of, own), units.patient, draws, repeats=units.repeat)

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..files import write_atomically
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, Predictions, Study, read_study, study_from_dict
 
@@ -99,9 +98,9 @@ def read_curves(text: str) -> list[dict[str, Any]]:
     return [{k: v if k == "sequence" else float(v) for k, v in row.items()} for row in rows]
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write figures as JSON: six decimals, null where a figure is not defined."""
-    write_atomically(path, json.dumps(_plain(content), indent=2) + "\n")
+def json_text(content: Any) -> str:
+    """Figures as JSON: six decimals, null where a figure is not defined."""
+    return json.dumps(_plain(content), indent=2) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,23 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..files import write_atomically
+from ..files import all_or_nothing
 from ..slices import stack_from_crop
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .dataset import TrainingSet
 from .evaluate import cell
-from .evidence import FIGURES, PROBABILITIES, PROBABILITY_COLUMNS, write_json
-from .metrics import NAN, Interval, auc, calibration_error, wilson, with_intervals
+from .evidence import FIGURES, PROBABILITIES, PROBABILITY_COLUMNS, json_text
+from .metrics import NAN, Interval, auc, auc_of_pairs, calibration_error, wilson, with_intervals
 
 COLUMNS = ("patient", "collection", "grade", *PROBABILITY_COLUMNS, "vote", "decision", "reasons")
 ALL = "all"
+FEWEST = 5
+"""Patients of either grade that an AUC is worth: with one, no draw of patients says how far it may be off."""
 NEVER = (
     "These patients taught nothing, and nothing was chosen by them: not the input, the recipe, the calibration "
-    "or the rule for decisions. Only finished bundles are graded on them."
+    "or the rule for decisions. Only finished bundles are graded on them. What is graded are ready-made crops "
+    "of the tumour: reading whole heads, finding the brain, registration and the checks for swapped or "
+    "misaligned sequences are not tested by them."
 )
 
 
@@ -52,10 +57,10 @@ def run_external(
         records.append(_graded(grader, data, int(row)))
         if done:
             done()
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / PROBABILITIES, records_csv(records))
     figures = external_figures(records, grader.bundle.description(), command)
-    write_json(output / FIGURES, figures)
+    with all_or_nothing(output) as write:
+        write(PROBABILITIES, records_csv(records))
+        write(FIGURES, json_text(figures))
     return figures
 
 
@@ -69,6 +74,8 @@ def external_figures(records: list[dict[str, Any]], model: dict[str, str], comma
         "never_used_for_any_choice": NEVER,
         "intervals": "95 %: shares by Wilson's score interval, the rest by bootstrap over patients",
         "figures": {name: _group_figures(group) for name, group in groups.items()},
+        "pairs_of_collections": _pairs(records),
+        "reasons": dict(Counter(reason for record in records for reason in record["reasons"].split())),
         "command": command,
     }
 
@@ -85,7 +92,27 @@ def external_table(figures: dict[str, Any]) -> str:
         cells = [cell(values[key]) for key in ("sensitivity", "specificity", "auc_vote")]
         cells += [f"{cell(mean)}; {share:.3f}", cell(values["indeterminate"]), cell(values["accuracy_decided"])]
         lines.append(f"| {name} | {values['hgg']}, {values['lgg']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", pairs_sentence(figures), reasons_sentence(figures), ""])
+
+
+def pairs_sentence(figures: dict[str, Any]) -> str:
+    """How much of the AUC over all collections may be told by the collection alone."""
+    within, across = (figures["pairs_of_collections"][name] for name in ("within", "across"))
+    rule = f"AUC is given from {FEWEST} patients of each grade on."
+    if not (within["count"] and across["count"]):
+        return rule
+    return (
+        f"{rule} Of the {within['count'] + across['count']} pairs of an HGG and an LGG behind that over all "
+        f"collections, {across['count']} are of two collections (AUC {across['auc']:.3f}), whose scanners and "
+        f"patients differ too, and {within['count']} are of one (AUC {within['auc']:.3f})."
+    )
+
+
+def reasons_sentence(figures: dict[str, Any]) -> str:
+    """Why decisions were withheld, the most frequent reason first."""
+    reasons = sorted(figures["reasons"].items(), key=lambda reason: -reason[1])
+    told = ", ".join(f"{name} ({count})" for name, count in reasons)
+    return f"Reasons for no decision (patients): {told or 'none'}."
 
 
 def records_csv(records: list[dict[str, Any]]) -> str:
@@ -158,16 +185,28 @@ def _probability_intervals(records: list[dict[str, Any]], grade: np.ndarray) -> 
     columns = dict(zip((*SEQUENCES, "together"), table.T, strict=True))
     columns["vote"] = table[:, :3].mean(axis=1)
 
+    has_enough = min(np.count_nonzero(grade == 1), np.count_nonzero(grade == 0)) >= FEWEST
+
+    def area(name: str, rows: np.ndarray) -> float:
+        return auc(grade[rows], columns[name][rows]) if has_enough else NAN
+
     def figures(rows: np.ndarray) -> dict[str, float]:
         together = columns["together"][rows]
         return {
-            **{f"auc_{name}": auc(grade[rows], values[rows]) for name, values in columns.items()},
+            **{f"auc_{name}": area(name, rows) for name in columns},
             "mean_probability": float(together.mean()),
             "brier": float(((together - grade[rows]) ** 2).mean()),
             "calibration_error": calibration_error(grade[rows], together) if len(rows) >= 40 else NAN,
         }
 
     return with_intervals(figures, np.arange(len(records)))
+
+
+def _pairs(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Pairs of an HGG and an LGG of one collection and of two, with the AUC of the vote over them."""
+    grade = np.array([int(record["grade"] == HGG) for record in records])
+    vote = np.array([[record[name] for name in PROBABILITY_COLUMNS[:3]] for record in records]).mean(axis=1)
+    return auc_of_pairs(grade, vote, np.array([record["collection"] for record in records]))
 
 
 def _share(right: np.ndarray) -> Interval:

@@ -261,19 +261,38 @@ def new_model(recipe: Recipe, pretrained: Path | None) -> TransferModel:
     Raises:
         UsageError: the 2014 backbone's pretrained tensors are not given.
     """
+    tensors = _tensors_of_2014(recipe, pretrained)
     torch.manual_seed(recipe.seed)
     model = TransferModel(recipe.backbone, dropout=recipe.dropout)
     if not recipe.pretrained:
         _initialise(model)
-    elif recipe.backbone == "googlenet-torchvision":
+    elif tensors is None:
         load_imagenet_torchvision(model)
-    elif pretrained is None:
+    else:
+        load_imagenet_2014(model, tensors)
+    return model
+
+
+def check_pretrained(recipe: Recipe, pretrained: Path | None) -> None:
+    """Whether a network can begin as the recipe says, before anything is made for it.
+
+    Raises:
+        UsageError: the 2014 backbone's pretrained tensors are not given.
+        BundleError: they cannot be used.
+    """
+    if tensors := _tensors_of_2014(recipe, pretrained):
+        load_imagenet_2014(TransferModel(recipe.backbone), tensors)
+
+
+def _tensors_of_2014(recipe: Recipe, pretrained: Path | None) -> Path | None:
+    """The file of the 2014 network's tensors, where the recipe needs them."""
+    if not recipe.pretrained or recipe.backbone == "googlenet-torchvision":
+        return None
+    if pretrained is None:
         raise UsageError(
             "the 2014 GoogLeNet's ImageNet tensors are needed", remedy="name their file with --pretrained"
         )
-    else:
-        load_imagenet_2014(model, pretrained)
-    return model
+    return pretrained
 
 
 def curves_csv(curves: list[EpochFigures]) -> str:

@@ -31,6 +31,18 @@ def auc(grades: np.ndarray, scores: np.ndarray) -> float:
     return float((rank_sum - hgg * (hgg + 1) / 2) / (hgg * lgg))
 
 
+def auc_of_pairs(grades: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> dict[str, dict[str, float]]:
+    """Pairs of an HGG and an LGG ``within`` one group and ``across`` two: their count and the AUC over them."""
+    hgg, lgg = np.flatnonzero(grades == 1), np.flatnonzero(grades == 0)
+    above, below = scores[hgg][:, None], scores[lgg][None]
+    ordered = (above > below) + 0.5 * (above == below)
+    same = groups[hgg][:, None] == groups[lgg][None]
+    return {
+        name: {"count": int(pairs.sum()), "auc": float(ordered[pairs].mean()) if pairs.any() else NAN}
+        for name, pairs in (("within", same), ("across", ~same))
+    }
+
+
 def classification_figures(grades: np.ndarray, called_hgg: np.ndarray) -> Figures:
     """Accuracy, balanced accuracy, sensitivity (HGG called HGG) and specificity (LGG called LGG)."""
     hgg, lgg = grades == 1, grades == 0

@@ -6,16 +6,14 @@ Colours are the product's (``palette``), which colour-blind readers tell apart; 
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import write_atomically
 from ..palette import GRADE_COLORS, SEQUENCE_COLORS
 from ..words import HGG, LGG, SEQUENCES
 from .evidence import Evidence, read_curves
-from .metrics import auc, bootstrap_rows, risk_coverage, wilson
+from .metrics import CALIBRATION_BINS, auc, bootstrap_rows, risk_coverage, wilson
 from .selective import majority_hgg, withheld
 from .study import Predictions
 
@@ -52,17 +50,19 @@ GRID = np.linspace(0, 1, 201)
 DRAWS = 400
 
 
-def write_plots(evidence: Evidence, output: Path, probabilities: np.ndarray, figures: dict[str, Any]) -> None:
-    """Write curves.png, roc.png, reliability.png and risk_coverage.png."""
+def plots_of(evidence: Evidence, probabilities: np.ndarray, figures: dict[str, Any]) -> dict[str, bytes]:
+    """curves.png, roc.png, reliability.png and risk_coverage.png."""
     from ..voting import DecisionRule
 
     units = evidence.units
     rule = {key: figures["decision"]["rule"][key] for key in ("low", "high")}
     with look():
-        save(curves_plot(evidence.curves), output / "curves.png")
-        save(roc_plot(units, probabilities), output / "roc.png")
-        save(reliability_plot(units, probabilities, figures), output / "reliability.png")
-        save(risk_coverage_plot(units, probabilities, DecisionRule(**rule)), output / "risk_coverage.png")
+        return {
+            "curves.png": png(curves_plot(evidence.curves)),
+            "roc.png": png(roc_plot(units, probabilities)),
+            "reliability.png": png(reliability_plot(units, probabilities, figures)),
+            "risk_coverage.png": png(risk_coverage_plot(units, probabilities, DecisionRule(**rule))),
+        }
 
 
 def look() -> Any:
@@ -72,11 +72,11 @@ def look() -> Any:
     return matplotlib.rc_context(LOOK)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG that is the same byte for byte for the same content."""
+def png(figure: Figure) -> bytes:
+    """A PNG that is the same byte for byte for the same content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, facecolor="white", metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def new_figure(columns: int = 1, width: float = 5.0, height: float = 4.4) -> tuple[Figure, list[Axes]]:
@@ -136,7 +136,7 @@ def reliability_plot(units: Predictions, probabilities: np.ndarray, figures: dic
     axis, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     scores = probabilities[:, -1]
     repeats = len(np.unique(units.repeat))
-    for group in np.array_split(np.argsort(scores, kind="stable"), 8):
+    for group in np.array_split(np.argsort(scores, kind="stable"), min(CALIBRATION_BINS, len(scores))):
         _draw_group(axis, scores[group].mean(), units.grade[group], repeats)
     axis.plot([0, 1], [0, 1], color=COLOURS["grey"], lw=0.9, ls=":")
     axis.set(ylabel="Share that is HGG (95 %)", xlim=(0, 1), ylim=(-0.02, 1.02))

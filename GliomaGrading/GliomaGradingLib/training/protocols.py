@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UsageError
+from ..files import all_or_nothing
 from ..words import SEQUENCES
-from .evaluate import PAPER, cell
-from .evidence import FIGURES, PROBABILITIES, read_probabilities, write_json
+from .evaluate import PAPER, cell, unit_probabilities
+from .evidence import FIGURES, json_text, units_of
 from .metrics import auc
-from .plots import COLOURS, look, new_figure, save
-from .study import Predictions
+from .plots import COLOURS, look, new_figure, png
+from .study import Predictions, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,13 +55,15 @@ def compare_protocols(evaluation: Path, output: Path, command: str) -> dict[str,
         evaluation: holds a folder a cell, as ``evaluate_study`` wrote it; one that is missing is not run.
 
     Raises:
-        UsageError: a folder holds another protocol than its name says.
+        UsageError: a folder holds another protocol than its name says, or none of them is there.
     """
     figures = protocol_figures(evaluation, command)
-    output.mkdir(parents=True, exist_ok=True)
-    with look():
-        save(leakage_plot(figures["cells"]), output / "leakage.png")
-    write_json(output / FIGURES, figures)
+    if not any(figures["cells"].values()):
+        names = ", ".join(entry.folder for entry in CELLS)
+        raise UsageError("no protocol has been evaluated", evaluation, f"give a folder that holds {names}")
+    with look(), all_or_nothing(output) as write:
+        write("leakage.png", png(leakage_plot(figures["cells"])))
+        write(FIGURES, json_text(figures))
     return figures
 
 
@@ -165,12 +168,13 @@ def _cell_figures(folder: Path, entry: Cell) -> dict[str, Any] | None:
         "patients": stored["patients"],
         "repeats": stored["repeats"],
         "figures": {**figures, "vote": vote},
-        "auc_of_patients": _auc_of_patients(*read_probabilities(folder / PROBABILITIES)),
+        "auc_of_patients": _auc_of_patients(*units_of(folder)),
     }
 
 
-def _auc_of_patients(units: Predictions, probabilities: np.ndarray) -> float:
+def _auc_of_patients(study: Study, units: Predictions) -> float:
     """AUC of the mean over a patient's tested slices of the mean probability, so that units are patients."""
+    probabilities = unit_probabilities(study, units)
     keys = units.repeat * 1_000_000 + np.unique(units.patient, return_inverse=True)[1]
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     mean = np.bincount(inverse, probabilities[:, :3].mean(axis=1)) / np.bincount(inverse)

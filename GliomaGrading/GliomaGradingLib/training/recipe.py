@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import UsageError
 from ..image_form import ImageForm
@@ -59,7 +59,7 @@ class Recipe:
     """
 
     backbone: str = "googlenet-2014"
-    image: ImageForm = field(default_factory=lambda: ImageForm(turned=True))
+    image: ImageForm = field(default_factory=lambda: ImageForm(turned=True, shifted=8))
     augmentation: Augmentation = field(default_factory=Augmentation)
     sampling: str = "patients"
     images_per_epoch: int = 1600
@@ -93,21 +93,25 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     """The recipe of a (partial) JSON object; what it leaves out keeps its default.
 
     Raises:
-        UsageError: a key is not known.
+        UsageError: a key is not known, or its value is of another kind or too small.
     """
-    image = ImageForm(**_known(ImageForm, values["image"])) if "image" in values else Recipe().image
-    parts = {
-        "image": image,
-        "augmentation": Augmentation(**_known(Augmentation, values.get("augmentation", {}))),
-    }
-    return Recipe(**{**_known(Recipe, values), **parts})
+    settings = _checked(Recipe, values)
+    parts: dict[str, Any] = {}
+    if "image" in settings:
+        parts["image"] = ImageForm(**_checked(ImageForm, settings["image"]))
+    if "augmentation" in settings:
+        parts["augmentation"] = Augmentation(**_checked(Augmentation, settings["augmentation"]))
+    recipe = Recipe(**{**settings, **parts})
+    if not (recipe.epochs or recipe.probe):
+        raise UsageError("with no epoch and no probe nothing is learned", remedy="give the recipe one of them")
+    return recipe
 
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe's JSON file.
 
     Raises:
-        UsageError: it cannot be read, or a key is not known.
+        UsageError: it cannot be read, or a setting is wrong.
     """
     try:
         return recipe_from_dict(json.loads(path.read_text(encoding="utf-8")))
@@ -117,14 +121,38 @@ def read_recipe(path: Path) -> Recipe:
         ) from error
 
 
-def _known(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
-    names = {entry.name for entry in fields(kind)}
-    unknown = sorted(set(values) - names)
+LEAST = {"pixels": 32, "batch": 2, "images_per_epoch": 1, "probe_passes": 1}
+"""The smallest value of a setting; of any other number it is 0."""
+_SIGNED = ("low", "high")
+
+
+def _checked(kind: Any, values: Any) -> dict[str, Any]:
+    """These settings, if a value of the kind can be made of them."""
+    if not isinstance(values, dict):
+        raise UsageError(f"a {kind.__name__} is no {type(values).__name__}", remedy="give a JSON object")
+    defaults = asdict(kind())
+    unknown = sorted(set(values) - set(defaults))
     if unknown:
         raise UsageError(
-            f"a {kind.__name__} has no {unknown[0]!r}", remedy=f"known are {', '.join(sorted(names))}"
+            f"a {kind.__name__} has no {unknown[0]!r}", remedy=f"known are {', '.join(sorted(defaults))}"
         )
+    for name, value in values.items():
+        _check_setting(name, value, type(defaults[name]))
     return dict(values)
+
+
+def _check_setting(name: str, value: Any, kind: Any) -> None:
+    taken = (int, float) if kind is float else (kind,)
+    if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
+        raise UsageError(f"the recipe's {name} is {value!r}", remedy=f"give {_KINDS[kind]}")
+    if kind not in (int, float) or name in _SIGNED:
+        return
+    least, number = LEAST.get(name, 0), float(cast(Any, value))
+    if not (math.isfinite(number) and number >= least):
+        raise UsageError(f"the recipe's {name} is {value!r}", remedy=f"give {least} or more")
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a JSON object"}
 
 
 PAPER_RECIPE = Recipe(

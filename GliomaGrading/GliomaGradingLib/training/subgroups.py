@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..files import write_atomically
+from ..files import all_or_nothing
 from ..slices import InputForm
 from .evaluate import cell, unit_probabilities
-from .evidence import FIGURES, units_of, write_json
-from .metrics import NAN, Figures, auc, wilson, with_intervals
+from .evidence import FIGURES, json_text, units_of
+from .metrics import Figures, auc, auc_of_pairs, wilson, with_intervals
 from .selective import majority_hgg
 from .study import Predictions
 
@@ -64,10 +64,10 @@ def run_subgroups(study: Path, table: Path, output: Path, command: str) -> dict[
     """
     settings, units = units_of(study)
     groups = read_groups(table, set(map(str, units.patient)))
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / GROUPS, groups.csv())
-    figures = subgroup_figures(units, unit_probabilities(settings, units).round(6), groups, command)
-    write_json(output / FIGURES, figures)
+    figures = subgroup_figures(units, unit_probabilities(settings, units), groups, command)
+    with all_or_nothing(output) as write:
+        write(GROUPS, groups.csv())
+        write(FIGURES, json_text(figures))
     return figures
 
 
@@ -181,13 +181,6 @@ def _same_institution(
     grade, soft, place = units.grade[rows], probabilities[rows, :3].mean(axis=1), institution[rows]
 
     def figures(r: np.ndarray) -> Figures:
-        pairs, ordered = 0.0, 0.0
-        for name in np.unique(place[r]):
-            part = r[place[r] == name]
-            hgg = float(grade[part].sum())
-            count = hgg * (len(part) - hgg)
-            if count:
-                pairs, ordered = pairs + count, ordered + count * auc(grade[part], soft[part])
-        return {"auc": ordered / pairs if pairs else NAN}
+        return {"auc": auc_of_pairs(grade[r], soft[r], place[r])["within"]["auc"]}
 
     return with_intervals(figures, units.patient[rows], draws, repeats=units.repeat[rows])["auc"]

@@ -283,3 +283,105 @@ def test_worker_python_is_slicers_own(host, tmp_path, monkeypatch):
     monkeypatch.setattr("GliomaGradingLib.scene.application.Path.is_file", lambda path: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert worker_python() == sys.executable
+
+
+SHARED = {1: (slice(2, 4), slice(3, 7), slice(4, 9)), 2: (slice(4, 6), slice(3, 7), slice(4, 9))}
+
+
+def labels_in_one_layer(scene):
+    """Segments of two labels that lie in one labelmap, as a file of labels is loaded, and an empty one."""
+    import slicer
+
+    label = scene.volume("labels", 0, kind="vtkMRMLLabelMapVolumeNode")
+    voxels = slicer.util.arrayFromVolume(label)
+    for value, box in SHARED.items():
+        voxels[box] = value
+    slicer.util.arrayFromVolumeModified(label)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "seg")
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(label, node)
+    node.GetSegmentation().AddEmptySegment("empty", "empty")
+    slicer.mrmlScene.RemoveNode(label)
+    return node
+
+
+def test_segments_of_one_layer_are_told_apart(host, scene):
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1, node = volume_of(scene.volume("t1")), labels_in_one_layer(scene)
+    segmentation = node.GetSegmentation()
+    assert segmentation.GetNumberOfLayers() == 1
+    first, second, empty = segmentation.GetSegmentIDs()
+    for identifier, value in ((first, 1), (second, 2)):
+        expected = np.zeros(t1.array.shape, bool)
+        expected[SHARED[value]] = True
+        assert np.array_equal(mask_of(node, identifier, [t1]).array, expected)
+    assert mask_of(node, None, [t1]).array.sum() == 2 * (2 * 4 * 5)
+    with pytest.raises(CaseError, match="nothing is drawn"):
+        mask_of(node, empty, [t1])
+    transform(node, np.array([[1, 0, 0, 2.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    moved = mask_of(node, second, [t1])
+    assert moved.array.sum() == 2 * 4 * 5 and np.allclose(ras_centre(moved), (8, 4.5, 4.5))
+
+
+def spheres(scene, count):
+    """A segmentation of closed surfaces alone, side by side along R."""
+    import slicer
+    import vtk
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surfaces")
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    for number in range(count):
+        sphere = vtk.vtkSphereSource()
+        sphere.SetCenter(8 + 14 * number, 10, 10)
+        sphere.SetRadius(4 + number)
+        sphere.SetPhiResolution(40)
+        sphere.SetThetaResolution(40)
+        sphere.Update()
+        node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), f"s{number}", [1, 0, 0])
+    return node
+
+
+def inside(radius):
+    """Voxels of 1 mm in a sphere around one of them."""
+    distance = np.square(np.mgrid[-radius : radius + 1, -radius : radius + 1, -radius : radius + 1]).sum(axis=0)
+    return (distance < radius**2).sum()
+
+
+def test_closed_surfaces_are_drawn_all_at_once(host, scene, monkeypatch):
+    from GliomaGradingLib.scene import mask
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1", shape=(20, 20, 50)))
+    node = spheres(scene, 3)
+    real, calls = mask._converted, []
+    monkeypatch.setattr(mask, "_converted", lambda *given: calls.append(1) or real(*given))
+    whole = mask_of(node, None, [t1]).array.sum()
+    assert whole == pytest.approx(inside(4) + inside(5) + inside(6), rel=0.01)
+    assert calls == [1]
+    second = node.GetSegmentation().GetNthSegmentID(1)
+    alone = mask_of(node, second, [t1])
+    assert alone.array.sum() == pytest.approx(inside(5), rel=0.01)
+    assert np.allclose(ras_centre(alone), (22, 10, 10), atol=0.1)
+
+
+def test_a_surface_goes_where_its_transform_puts_it(host, scene):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    volume, node = scene.volume("t1", shape=(20, 20, 50)), spheres(scene, 1)
+    turn = np.array([[0, -1.0, 0, 100], [1, 0, 0, 20], [0, 0, 1, 5], [0, 0, 0, 1]])
+    for one in (volume, node):
+        transform(one, turn)
+    found = mask_of(node, None, [volume_of(volume)])
+    assert np.allclose(ras_centre(found), (turn @ [8, 10, 10, 1])[:3], atol=0.1)
+
+
+@pytest.mark.parametrize("matrix", [np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1])])
+def test_voxels_without_extent_are_refused(host, scene, matrix):
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("case_t1")
+    transform(node, matrix)
+    with pytest.raises(CaseError, match="leaves its voxels without extent, in case_t1: correct the spacing"):
+        volume_of(node)

@@ -10,10 +10,11 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
 from ..volume import Volume
-from .volumes import oriented_volume, volume_of
+from .volumes import LPS_FROM_RAS, oriented_volume, volume_of
 
 LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()
 _TOLERANCE = 1e-3
@@ -75,55 +76,61 @@ def _chosen(node: Any, segment_id: str | None) -> list[str]:
 
 def _labelmaps(node: Any, identifiers: list[str], references: Sequence[Volume]) -> Iterator[Volume | None]:
     """Each segment in world coordinates, on its own grid; None for an empty one."""
-    has_voxels = node.GetSegmentation().ContainsRepresentation(LABELMAP)
-    for one in identifiers:
-        yield _labelmap(node, one) if has_voxels else _converted(node, one, references[0])
+    segmentation = node.GetSegmentation()
+    if not segmentation.ContainsRepresentation(LABELMAP):
+        segmentation = _converted(node, identifiers, references[0])
+        yield None
+    yield from (_labelmap(segmentation, node, one) for one in identifiers)
 
 
-def _labelmap(node: Any, identifier: str) -> Volume | None:
-    image = slicer.vtkOrientedImageData()
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    if not logic.GetSegmentBinaryLabelmapRepresentation(node, identifier, image):
+def _labelmap(segmentation: Any, node: Any, identifier: str) -> Volume | None:
+    """A segment of the node's segmentation, or of a copy of it.
+
+    Segments that do not overlap share one labelmap, in which each has a value of its own.
+    """
+    segment = segmentation.GetSegment(identifier)
+    shared = segment.GetRepresentation(LABELMAP)
+    if shared is None:
         raise CaseError(
             _("this segment cannot be read"),
             describe(node, identifier),
             _("save and load the segmentation"),
         )
-    return _volume(image, node, identifier)
+    image = slicer.vtkOrientedImageData()
+    image.DeepCopy(shared)
+    if min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
+        return None
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars())
+    voxels[:] = voxels == segment.GetLabelValue()
+    slicer.vtkSlicerSegmentationsModuleLogic.ApplyParentTransformToOrientedImageData(node, image)
+    return oriented_volume(image, describe(node, identifier))
 
 
-def _converted(node: Any, identifier: str, reference: Volume) -> Volume | None:
-    """A closed surface drawn onto voxels like the reference's, in a copy: the user's node stays as it is."""
+def _converted(node: Any, identifiers: list[str], reference: Volume) -> Any:
+    """Closed surfaces drawn onto voxels like the reference's, in a copy: the user's node stays as it is."""
     copy = slicer.vtkSegmentation()
-    copy.DeepCopy(node.GetSegmentation())
+    copy.SetSourceRepresentationName(node.GetSegmentation().GetSourceRepresentationName())
+    for one in identifiers:
+        copy.CopySegmentFromSegmentation(node.GetSegmentation(), one)
     converter = slicer.vtkSegmentationConverter
     geometry = converter.SerializeImageGeometry(_oriented(reference))
     copy.SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), geometry)
-    image = slicer.vtkOrientedImageData()
     if not copy.CreateRepresentation(LABELMAP):
         raise CaseError(
             _("this surface cannot be turned into voxels"),
-            describe(node, identifier),
+            describe(node, identifiers[0] if len(identifiers) == 1 else None),
             _("create its binary labelmap in the Segmentations module"),
         )
-    image.DeepCopy(copy.GetSegment(identifier).GetRepresentation(LABELMAP))
-    slicer.vtkSlicerSegmentationsModuleLogic.ApplyParentTransformToOrientedImageData(node, image)
-    return _volume(image, node, identifier)
+    return copy
 
 
 def _oriented(volume: Volume) -> Any:
     """The geometry of a Volume as a vtkOrientedImageData (RAS) without voxels."""
     image = slicer.vtkOrientedImageData()
     image.SetExtent(*(bound for size in volume.size for bound in (0, size - 1)))
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    affine = LPS_FROM_RAS @ volume.affine
     image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     return image
-
-
-def _volume(image: Any, node: Any, identifier: str) -> Volume | None:
-    if min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
-        return None
-    return oriented_volume(image, describe(node, identifier))
 
 
 def _united(parts: Sequence[Volume], references: Sequence[Volume], source: str) -> Volume:

@@ -1,6 +1,6 @@
 """Whether what was graded is still what it was: when voxels were changed last, and where they lie.
 
-Kept for as long as Slicer runs and not saved: of a result out of a file nobody knows.
+Kept for as long as Slicer runs: of a result out of a file nobody knows more than it was saved with.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .volumes import ijk_to_ras, linear_to_world
+from .volumes import ijk_to_ras, linear_to_world, transform_matrix
 
 Stamp = tuple[Any, ...]
 
@@ -51,6 +51,13 @@ def _segment_times(segmentation: Any, segment_id: str | None) -> Iterator[Any]:
 def _place(node: Any) -> Any:
     """Where the parent transforms put it."""
     matrix = linear_to_world(node)
-    if matrix is not None:
-        return matrix.tolist()
-    return node.GetParentTransformNode().GetTransformToParent().GetMTime()
+    return matrix.tolist() if matrix is not None else list(_transforms(node))
+
+
+def _transforms(node: Any) -> Iterator[Any]:
+    """Each parent up to the world: its matrix where it is linear, else when it was changed last."""
+    while (node := node.GetParentTransformNode()) is not None:
+        if node.IsLinear():
+            yield node.GetID(), transform_matrix(node).tolist()
+        else:
+            yield node.GetID(), node.GetTransformToParent().GetMTime()

@@ -22,7 +22,7 @@ def volume_of(node: Any) -> Volume:
     A linear transform changes the geometry alone, and the array is a view of the node's; others resample.
 
     Raises:
-        CaseError: the node has no voxels.
+        CaseError: the node has no voxels, or they have no extent.
     """
     if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
         raise CaseError(_("this volume has no voxels"), node.GetName(), _("load it again, or choose another"))
@@ -44,7 +44,17 @@ def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode")
 
 
 def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str) -> Volume:
-    """A Volume of an array (K, J, I) and its 4 x 4 matrix from (I, J, K) to LPS."""
+    """A Volume of an array (K, J, I) and its 4 x 4 matrix from (I, J, K) to LPS.
+
+    Raises:
+        CaseError: its voxels have no extent.
+    """
+    if not np.isfinite(affine).all() or not np.linalg.norm(affine[:3, :3], axis=0).all():
+        raise CaseError(
+            _("its spacing or its transform leaves its voxels without extent"),
+            source,
+            _("correct the spacing in the Volumes module, or the transform, and grade again"),
+        )
     steps = tuple(float(value) for value in spacing)
     with np.errstate(divide="ignore", invalid="ignore"):
         direction = affine[:3, :3] / steps
@@ -53,10 +63,20 @@ def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str
 
 def linear_to_world(node: Any) -> np.ndarray | None:
     """The 4 x 4 matrix of all parent transforms (RAS); None where one of them is not linear."""
-    matrix = vtk.vtkMatrix4x4()
     parent = node.GetParentTransformNode()
-    if parent and not slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(parent, None, matrix):
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
         return None
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def transform_matrix(node: Any) -> np.ndarray:
+    """The 4 x 4 matrix of one linear transform (RAS), without its parents."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetMatrixTransformToParent(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 

@@ -95,6 +95,8 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         undo_saved()
         self.initializeParameterNode()
+        if self.parent.isEntered:  # reloaded while it was open: nobody else says that it is
+            self.controller.enter()
 
     def cleanup(self):
         if self.controller:
@@ -115,7 +117,6 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer reloads this file only; the package comes anew with it."""
         import sys
 
-        ScriptedLoadableModuleWidget.cleanup(self)
         for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -135,6 +136,8 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.controller.viewer.leave()
         undo_saved()
+        self.setParameterNode(None)
+        self.controller.onSceneLoaded()
         self.onSceneEndClose()
 
     def onNodeAdded(self, caller=None, event=None):
@@ -142,6 +145,8 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, caller, event, node):
+        if self._parameterNode is None and any(node is one for one in self.controller.watched):
+            self._inputObservers.observe([])  # it shall not stay in the memory until the panel is opened again
         self.controller.onNodeAboutToBeRemoved(node)
 
     def initializeParameterNode(self):
@@ -165,7 +170,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Keeps the list of segments up to date while the user draws, and sees when a result gets old."""
         from GliomaGradingLib.scene.inputs import change_events
 
-        self._inputObservers.observe(change_events(self.controller.inputs.nodes))
+        self._inputObservers.observe(change_events(self.controller.watched))
 
     def onInputsChanged(self, caller=None, event=None):
         self.controller.onInputsChanged()
@@ -181,19 +186,21 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._worker = None
         self._loaded = None
+        self._processed = None
 
     def getParameterNode(self):
         return GliomaGradingParameterNode(super().getParameterNode())
 
     def process(
         self, t1Node, t2Node, flairNode, segmentationNode, segmentId=None, *,
-        vote="majority", register="auto", bundle="", device="auto", progress=None, cancelled=None,
+        vote="majority", register="auto", bundle="", device="auto", jump=True, progress=None, cancelled=None,
     ):  # fmt: skip
         """Grades and puts the result into the scene: ``prepare``, ``run`` and ``publish`` in a row.
 
         Args:
             segmentationNode: a segmentation, or a labelmap.
             segmentId: one segment; None for all of them together.
+            jump: whether the slice views go to the largest slice.
             progress: called with a stage's name and the fraction done.
             cancelled: asked again and again; where it says True, the grading ends and nothing is published.
 
@@ -207,7 +214,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         options = {"vote": vote, "register": register}
         result = self.run(prepared, options, bundle, device, progress, cancelled)
         inputs.check_stay(places)
-        self.publish(result, inputs, prepared)
+        self._processed = self.publish(result, inputs, prepared, {**options, "bundle": bundle}, jump)
         return result
 
     def prepare(self, inputs):
@@ -237,22 +244,34 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
 
         return worker.wait(job, pump=pump)
 
-    def publish(self, result, inputs, prepared):
-        """A GradeResult to nodes; the slice views go to the largest slice."""
+    def publish(self, result, inputs, prepared, options=None, jump=True):
+        """A GradeResult to nodes.
+
+        Args:
+            options: vote, register and bundle that it was graded with.
+            jump: whether the slice views go to the largest slice.
+        """
         from GliomaGradingLib.scene.results import largest_slice_position, publish
         from GliomaGradingLib.scene.views import jump_to
 
         center = largest_slice_position(result, prepared.volumes["mask"])
-        published = publish(result, inputs, center, prepared.stamp)
-        jump_to(published.center)
+        published = publish(result, inputs, center, prepared.stamp, options)
+        self._processed = None  # what is asked for from now on is no longer an older result
+        if jump:
+            jump_to(published.center)
         return published
 
     @property
     def published(self):
-        """The nodes of the result of the chosen inputs, or of the latest one; None where there is none."""
+        """The nodes of the result that ``process`` gave last, unless it is gone or the panel has graded since.
+
+        Else of the result of the panel's inputs, or of the latest one; None where there is none.
+        """
         from GliomaGradingLib.scene.inputs import Inputs
         from GliomaGradingLib.scene.results import latest, published_for
 
+        if self._processed is not None and self._processed.text.GetScene() is not None:
+            return self._processed
         chosen = self.getParameterNode()
         inputs = Inputs(chosen.t1, chosen.t2, chosen.flair, chosen.mask, chosen.segmentId or None)
         return published_for(inputs) or latest()
@@ -268,23 +287,28 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         published = self.published
         return published.node(role) if published else None
 
-    def explain(self, *, vote="majority", register="auto", bundle="", device="auto", progress=None,
-                cancelled=None):  # fmt: skip
-        """Puts maps of where the networks looked (Grad-CAM) beside the nodes of ``published``.
+    def explain(self, resultNode=None, *, vote="majority", register=None, bundle="", device="auto",
+                progress=None, cancelled=None):  # fmt: skip
+        """Puts maps of where the networks looked (Grad-CAM) beside the nodes of a result.
+
+        Args:
+            resultNode: the text node of a result; by default that of ``published``.
+            register: by default as the result was graded.
+            bundle: the model that graded, where it is not the one that ships.
 
         Returns: GliomaGradingLib.explanation.Explanation.
         Raises: GliomaGradingLib.GliomaGradingError: no result, or its images or the model were changed since.
         """
         from GliomaGradingLib.explanation import Explanation
-        from GliomaGradingLib.scene.results import check_model, inputs_of, publish_maps
+        from GliomaGradingLib.scene.results import as_graded, inputs_of, publish_maps, result_of
 
-        published = self.published
-        inputs = inputs_of(published)
-        options = {"vote": vote, "register": register}
+        published = self._published(resultNode)
+        inputs, options = inputs_of(published), {"vote": vote, **as_graded(result_of(published))}
+        if register is not None:
+            options["register"] = register
         answer = self._ask("explain", self.prepare(inputs), options, bundle, device, progress, cancelled)
         explanation = Explanation.fromDict(answer)
-        check_model(published, self._worker.info.get("model") or {})
-        publish_maps(explanation, published)
+        publish_maps(explanation, published, self._worker.info.get("model") or {})
         return explanation
 
     def saveReport(
@@ -303,12 +327,17 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         from pathlib import Path
 
         from GliomaGradingLib.scene.report import files_of, report_options, write_report
-        from GliomaGradingLib.scene.results import Published, inputs_of, result_of
+        from GliomaGradingLib.scene.results import inputs_of, result_of
 
-        published = Published(resultNode) if resultNode is not None else self.published
+        published = self._published(resultNode)
         options, prepared = report_options(result_of(published)), self.prepare(inputs_of(published))
         answer = self._ask("report", prepared, options, bundle, device, progress, cancelled)
         return write_report(Path(directory), files_of(answer))
+
+    def _published(self, resultNode):
+        from GliomaGradingLib.scene.results import Published
+
+        return Published(resultNode) if resultNode is not None else self.published
 
     def gradeCohort(self, inputDirectory, outputDirectory, *, vote="majority", register="auto", bundle="",
                     device="auto", maskLabels=None, reports=False, dicom=False, timeout=900.0, progress=None,

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from .network import TransferModel
     from .slices import SliceStack
 
-DOUBTFUL = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped", "misaligned", "brain-doubtful")
+DOUBTFUL = (
+    "t1-t2-swapped",
+    "t2-flair-swapped",
+    "t1-flair-swapped",
+    "misaligned",
+    "brain-doubtful",
+    "dicom-different-patients",
+)
 """Warnings with which no decision is stood for: what the networks saw may not be what it is named."""
 
 Progress = Callable[[str, float], None]
@@ -222,7 +229,10 @@ def choose_device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
         raise UsageError(f"there is no device {name!r}", remedy="choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("this machine has no CUDA that torch can use", remedy="choose --device cpu")
+        raise UsageError(
+            "this machine has no CUDA that torch can use",
+            remedy="choose the device cpu: under Advanced in the panel, by --device cpu on the command line",
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -100,4 +100,7 @@ def result(case, probability, options, mask):
     software = {"glioma-grading": "0", **{key: str(value) for key, value in options.items()}}
     seconds = {"read": 0.0, "total": 1.0}
     volume = float((mask != 0).sum())
-    return GradeResult(case, grade, decision, probability, votes, info, volume, (), model, software, seconds)
+    registration = {"mode": options.get("register", "auto")}
+    return GradeResult(
+        case, grade, decision, probability, votes, info, volume, (), model, software, seconds, registration
+    )

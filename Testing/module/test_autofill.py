@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 NAMES = {
@@ -104,3 +105,109 @@ def test_segment_list_follows_the_segmentation(host, module, scene):
     assert module.ui.statusLabel.text == "Choose a segment."
     box.setCurrentIndex(0)
     assert module.ui.gradeButton.enabled
+
+
+# The module's own nodes, and what the user took out
+
+
+def test_maps_are_no_images(host, module, scene, grade):
+    import slicer
+
+    nodes = scene.case()
+    grade()
+    module.logic.explain()
+    assert module.logic.node("map.T1").GetName() == "case where the T1 network looked"
+    slicer.mrmlScene.RemoveNode(nodes[0])
+    host.pump(0.3)
+    assert module.ui.t1Selector.currentNode() is None
+    again = scene.volume("case_t1")
+    host.pump(0.3)
+    assert module.ui.t1Selector.currentNode() is again
+
+
+def test_what_the_user_took_out_stays_out(host, module, scene):
+    import slicer
+
+    nodes = scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.maskSelector.setCurrentNode(None)
+    module.ui.t2Selector.setCurrentNode(None)
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    host.pump(0.3)
+    assert module.ui.maskSelector.currentNode() is None and module.ui.t2Selector.currentNode() is None
+    module.ui.t2Selector.setCurrentNode(nodes[1])
+    slicer.mrmlScene.RemoveNode(nodes[3])
+    other = scene.segmentation("other_seg")
+    host.pump(0.3)
+    assert module.ui.maskSelector.currentNode() is other and module.ui.t2Selector.currentNode() is nodes[1]
+
+
+# Segments of another segmentation
+
+
+def labelled(names, folder, name):
+    """A segmentation out of a file, as Slicer numbers its segments; then named."""
+    import SimpleITK as sitk
+    import slicer
+
+    array = np.zeros((8, 10, 12), np.uint8)
+    for label in range(1, len(names) + 1):
+        array[2 * label : 2 * label + 2, 3:6, 3:6] = label
+    path = folder / f"{name}.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    node = slicer.util.loadSegmentation(str(path))
+    for number, called in enumerate(names):
+        node.GetSegmentation().GetNthSegment(number).SetName(called)
+    return node
+
+
+def ids(node):
+    return list(node.GetSegmentation().GetSegmentIDs())
+
+
+def test_another_segmentation_has_other_segments_by_the_same_ids(host, module, tmp_path):
+    first = labelled(("tumour all", "ventricle"), tmp_path, "a")
+    second = labelled(("necrosis", "whole tumour"), tmp_path, "b")
+    assert ids(first) == ids(second)
+    box, mask = module.ui.segmentSelector, module.ui.maskSelector
+    mask.setCurrentNode(first)
+    box.setCurrentIndex(1)
+    assert box.currentText == "tumour all"
+    mask.setCurrentNode(second)
+    assert box.currentText == "whole tumour"
+    mask.setCurrentNode(None)
+    mask.setCurrentNode(first)
+    assert box.currentText == "tumour all"
+
+
+def test_the_segment_of_the_same_name_stays_chosen(host, module, tmp_path):
+    first = labelled(("necrosis", "whole tumour"), tmp_path, "a")
+    second = labelled(("whole tumour", "necrosis"), tmp_path, "b")
+    box, mask = module.ui.segmentSelector, module.ui.maskSelector
+    mask.setCurrentNode(first)
+    box.setCurrentIndex(1)
+    mask.setCurrentNode(second)
+    assert box.currentText == "necrosis" and box.currentIndex == 2
+
+
+def test_a_loaded_scene_keeps_its_segment(host, module, tmp_path):
+    import slicer
+
+    node = labelled(("necrosis", "whole tumour"), tmp_path, "a")
+    module.ui.maskSelector.setCurrentNode(node)
+    module.ui.segmentSelector.setCurrentIndex(1)
+    assert slicer.util.saveScene(str(tmp_path / "fall.mrb"))
+    host.close_scene()
+    slicer.util.loadScene(str(tmp_path / "fall.mrb"))
+    host.pump(0.3)
+    assert module.ui.segmentSelector.currentText == "necrosis"
+    other = labelled(("tumour", "whole tumour"), tmp_path, "b")  # and where it comes to another scene
+    module.ui.maskSelector.setCurrentNode(other)
+    assert module.ui.segmentSelector.currentText == "whole tumour"
+    slicer.util.loadScene(str(tmp_path / "fall.mrb"))
+    host.pump(0.3)
+    assert module.ui.maskSelector.currentNode().GetName() == "a"
+    assert module.ui.segmentSelector.currentText == "necrosis"
+    module.panel.exit()
+    module.panel.enter()
+    assert module.ui.segmentSelector.currentText == "necrosis"

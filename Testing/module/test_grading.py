@@ -126,7 +126,7 @@ def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(
     assert len(turns) > 3
     with pytest.raises(GliomaGradingError, match="holds the results of a batch"):
         module.logic.gradeCohort(sample, tmp_path / "out", vote="soft")
-    with pytest.raises(GliomaGradingError, match="--vote soft, and now it is majority"):
+    with pytest.raises(GliomaGradingError, match=r"made with --vote soft, and .*majority"):
         module.logic.gradeCohort(sample, tmp_path / "out", resume=True)
     assert len(module.logic.gradeCohort(sample, tmp_path / "out", vote="soft", resume=True)) == 1
 

@@ -10,6 +10,7 @@ import types
 
 import numpy as np
 import pytest
+from test_viewer import show
 
 
 def statuses(module):
@@ -61,8 +62,10 @@ def test_corner_of_the_3d_view(host, module, scene, grade):
     import vtk
 
     corner = slicer.app.layoutManager().threeDWidget(0).threeDView().cornerAnnotation()
-    scene.case()
+    nodes = scene.case()
     grade()
+    assert not corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)  # no view shows anything of the case yet
+    show(nodes[0], "Red")
     line = corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
     assert line == "case: HGG, P(HGG) 0.90 - research use only"
     host.close_scene()
@@ -495,3 +498,271 @@ def test_errors_of_the_inputs_are_translated(host, scene, monkeypatch):
     empty.SetAndObserveImageData(None)
     with pytest.raises(CaseError, match="<this volume has no voxels>"):
         volumes.volume_of(empty)
+
+
+# Several patients from Python
+
+
+def test_a_script_gets_what_it_asked_for_whatever_the_panel_shows(host, module, scene, tmp_path):
+    import json
+
+    logic = module.logic
+    first = scene.case("anna", 0.9)
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    logic.process(*first)
+    logic.saveReport(tmp_path / "anna")
+    anna = logic.node("result")
+    second = scene.case("berta", 0.1)
+    host.pump(0.2)
+    assert module.ui.t1Selector.currentNode() is first[0]
+    assert logic.process(*second).case == "berta"
+    logic.saveReport(tmp_path / "berta")
+    saved = json.loads((tmp_path / "berta" / "result.json").read_text(encoding="utf-8"))
+    assert (saved["case"], saved["grade"]) == ("berta", "LGG")
+    assert logic.result.case == "berta" and logic.published.node("T1") is second[0]
+    logic.explain()
+    assert logic.node("map.T1").GetName().startswith("berta") and anna.GetNodeReference("map.T1") is None
+    logic.explain(anna)
+    assert anna.GetNodeReference("map.T1").GetName().startswith("anna")
+    assert logic.published.node("T1") is second[0]
+
+
+def test_a_result_that_is_gone_is_not_the_scripts(host, module, scene, grade):
+    from GliomaGradingLib.scene.results import remove
+
+    first = scene.case("anna", 0.9)
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    module.logic.process(*scene.case("berta", 0.1))
+    assert module.logic.result.case == "berta"
+    remove(module.logic.node("result"))
+    assert module.logic.published is None
+    module.logic.process(*scene.case("clara", 0.1))
+    grade()  # the panel's inputs: now that is what was asked for last
+    assert module.logic.node("T1") is first[0]
+
+
+def test_maps_are_asked_for_as_the_result_was_graded(host, module, scene, grade, monkeypatch):
+    scene.case()
+    controller = module.widget.controller
+    controller.parameters.registration = "never"
+    grade()
+    controller.parameters.registration = "always"
+    controller._graded = None
+    module.ui.mapCheckBox.click()
+    assert controller.viewer.run._options == {"register": "never"}
+    host.wait(lambda: controller.viewer.run is None, 20)
+    asked = []
+    real = module.logic._ask
+    monkeypatch.setattr(
+        module.logic,
+        "_ask",
+        lambda kind, prepared, options, *rest: asked.append(options) or real(kind, prepared, options, *rest),
+    )
+    module.logic.explain()
+    module.logic.explain(register="auto")
+    assert [one["register"] for one in asked] == ["never", "auto"]
+
+
+# What nobody foresaw
+
+
+def fail_with(error):
+    def fail(*_arguments, **_options):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            MemoryError("Unable to allocate 3 GiB"),
+            "✖ Memory ran out in Slicer (MemoryError: Unable to allocate",
+        ),
+        (AttributeError("no segment"), "✖ Something unexpected went wrong (AttributeError: no segment)."),
+        (StopIteration(), "✖ Something unexpected went wrong (RuntimeError: generator raised StopIteration)."),
+    ],
+)
+def test_an_unforeseen_error_ends_the_grading(host, module, scene, grade, monkeypatch, caplog, error, told):
+    from GliomaGradingLib.scene import inputs
+
+    scene.case()
+    before = scene.ids()
+    monkeypatch.setattr(inputs, "volume_of", fail_with(error))
+    grade()
+    assert module.ui.messageLabel.text.replace("\u200b", "").startswith(told)
+    assert "\n" in module.ui.messageLabel.text and "Traceback" in caplog.text
+    assert module.ui.gradeButton.enabled and not module.ui.cancelButton.enabled and scene.ids() == before
+    monkeypatch.undo()
+
+
+def test_steps_that_end_too_early_are_an_error(host, module, scene, grade, monkeypatch):
+    from GliomaGradingLib.panel import run
+
+    monkeypatch.setattr(run.WorkerRun, "_prepare", lambda self: iter(()))
+    scene.case()
+    grade()
+    assert module.ui.messageLabel.text.startswith("✖ Something unexpected went wrong (StopIteration)")
+
+
+def test_an_unforeseen_error_of_publishing_is_said(host, module, scene, grade, monkeypatch):
+    from GliomaGradingLib.scene import results
+
+    scene.case()
+    before = scene.ids()
+    monkeypatch.setattr(results, "add_charts", fail_with(RuntimeError("no charts")))
+    grade()
+    assert module.ui.messageLabel.text.startswith(
+        "✖ Something unexpected went wrong (RuntimeError: no charts)."
+    )
+    assert scene.ids() == before and module.ui.gradeButton.enabled
+
+
+def test_an_unforeseen_error_of_maps_and_reports_is_said(host, module, scene, grade, monkeypatch, tmp_path):
+    from GliomaGradingLib.panel import report, viewer
+
+    scene.case()
+    grade()
+    monkeypatch.setattr(viewer, "publish_maps", fail_with(RuntimeError("no maps")))
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: module.widget.controller.viewer.run is None, 20)
+    assert module.ui.mapLabel.text.startswith("✖ Something unexpected went wrong (RuntimeError: no maps).")
+    assert not module.ui.mapCheckBox.checked
+    monkeypatch.setattr(report, "write_report", fail_with(RuntimeError("no disk")))
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        module.ui.reportButton.click()
+    host.wait(lambda: module.widget.controller.report.run is None, 20)
+    assert module.ui.reportLabel.text.startswith("✖ Something unexpected went wrong (RuntimeError: no disk).")
+
+
+def test_cancel_counts_even_when_the_answer_is_there(host, module, scene):
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    controller = module.widget.controller
+    module.ui.gradeButton.click()
+    controller._timer.stop()
+    run = controller.run
+    while run.job is None:
+        run.tick()
+    while not run.job.isDone:
+        run.worker._step()  # takes the answer in, and leaves the callback for the next time
+    module.ui.cancelButton.click()
+    controller._timer.start()
+    host.wait(lambda: controller.run is None, 10)
+    assert scene.results() == [] and statuses(module) == ("Ready.", "Cancelled.")
+
+
+# Scenes, samples, reloads
+
+
+def test_a_volume_that_is_removed_leaves_the_memory(host, module, scene, grade):
+    import slicer
+
+    nodes = scene.case()
+    grade()
+    assert module.widget.controller._graded is not None
+    slicer.mrmlScene.RemoveNode(nodes[0])
+    assert module.widget.controller._graded is None
+
+
+def test_regrading_keeps_the_names(host, module, scene, grade):
+    scene.case()
+    grade()
+
+    def names():
+        return {role: node.GetName() for role, node in module.logic.published.nodes.items()}
+
+    before = names()
+    assert before["result"] == "case result" and before["votes"] == "case votes"
+    for _time in range(2):
+        grade()
+        assert names() == before
+
+
+def test_a_scene_of_another_machine_shows_its_unusual_choices(host, module, scene, tmp_path):
+    import slicer
+
+    section = module.ui.advancedCollapsibleButton
+
+    def loaded(**choices):
+        for name, value in choices.items():
+            setattr(module.widget.controller.parameters, name, value)
+        assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+        host.close_scene()
+        section.collapsed = True
+        slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+        host.pump(0.2)
+        return not section.collapsed
+
+    scene.case()
+    assert not loaded()
+    assert not loaded(bundle="glioma-tcga")
+    assert loaded(device="cuda")
+    assert loaded(device="auto", bundle="/somewhere/else")
+    module.panel.exit()
+    section.collapsed = True
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert section.collapsed
+    module.panel.enter()
+    assert not section.collapsed
+
+
+def test_a_damaged_sample_is_made_once_more(host, module, monkeypatch, tmp_path):
+    import slicer
+    from GliomaGradingLib.scene import sample_data
+    from test_viewer import _small_sample
+
+    made = []
+    monkeypatch.setattr(sample_data, "sample_folder", lambda preset: tmp_path)
+    monkeypatch.setattr(
+        sample_data, "write_sample_case", lambda *given: made.append(given) or _small_sample(*given)
+    )
+    for path in sample_data._files(tmp_path, "hgg"):
+        path.write_bytes(b"\x1f\x8b trunc")
+    module.ui.sampleButton.click()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    assert len(made) == 1 and module.ui.messageLabel.text == ""
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 3
+
+
+def test_a_sample_that_is_damaged_again_is_said(host, module, scene, monkeypatch, tmp_path):
+    from GliomaGradingLib.scene import sample_data
+    from test_viewer import _small_sample
+
+    def damaged(folder, preset):
+        _small_sample(folder, preset)
+        (folder / "synthetic-hgg_t2.nii.gz").write_bytes(b"\x1f\x8b trunc")
+
+    monkeypatch.setattr(sample_data, "sample_folder", lambda preset: tmp_path)
+    monkeypatch.setattr(sample_data, "write_sample_case", damaged)
+    before = scene.ids()
+    module.ui.sampleButton.click()
+    assert module.ui.messageLabel.text.startswith("✖ The sample case cannot be made (")
+    assert "t2" in module.ui.messageLabel.text and module.ui.sampleButton.enabled
+    assert scene.ids() == before
+
+
+def test_a_reloaded_panel_goes_on_filling_in(host, module, scene):
+    import slicer
+
+    slicer.util.reloadScriptedModule("GliomaGrading")
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert module.ui.t1Selector.currentNode().GetName() == "case_t1"
+
+
+@pytest.mark.parametrize(("position", "told"), [(-18.4, "I 18"), (-0.2, "S 0"), (0.0, "S 0"), (3.0, "S 3")])
+def test_heights_are_not_to_be_mistaken(host, position, told):
+    from GliomaGradingLib.panel.text import height_text
+
+    assert height_text(position) == told
+
+
+def test_measures_and_bars(host, module, scene, grade):
+    scene.case()
+    grade()
+    measures = module.ui.measuresLabel.text
+    assert measures == "Tumour 60.0 ml · slices S 0 to S 19 mm · largest cross-section 25 mm²"
+    assert "#868e96" in module.ui.t1ProbabilityBar.styleSheet

@@ -178,3 +178,51 @@ def test_a_result_of_a_real_model(host, sample, tmp_path, monkeypatch):
     array[:] = array.astype(float) ** 3 / float(array.max()) ** 2
     with pytest.raises(CaseError, match="the images have changed"):
         logic.saveReport(tmp_path / "other")
+
+
+def test_a_report_is_finished_while_another_case_is_looked_at(host, module, scene, grade, tmp_path):
+    scene.case("pause")
+    grade()
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        module.ui.reportButton.click()
+    controller, t1 = module.widget.controller, module.ui.t1Selector
+    host.wait(lambda: controller.report.run.job is not None, 30)
+    chosen = t1.currentNode()
+    t1.setCurrentNode(None)
+    assert controller.report.run is not None and not module.ui.reportFrame.isHidden()
+    assert "Drawing" in module.ui.reportLabel.text or "Handing" in module.ui.reportLabel.text
+    host.wait(lambda: controller.report.run is None, 30)
+    assert names(tmp_path) == FILES
+    told = module.ui.reportLabel.text.replace("\u200b", "")
+    assert told == f"Report of pause: Saved in {tmp_path}: report.html, slices.png, result.json."
+    assert not module.ui.reportButton.enabled
+    t1.setCurrentNode(chosen)
+    assert module.ui.reportLabel.text == "" and module.ui.reportButton.enabled
+
+
+def test_a_report_that_goes_for_a_grading_is_said(host, module, scene, grade, tmp_path):
+    scene.case("pause")
+    grade()
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        module.ui.reportButton.click()
+    grade()
+    assert module.ui.messageLabel.text == "Report cancelled: the grading went first. Save it again."
+    assert not module.ui.messageLabel.isHidden() and names(tmp_path) == []
+
+
+def test_a_path_is_copied_as_it_is(host, module, graded, save, tmp_path):
+    import qt
+
+    folder = tmp_path / "reports_of-2026.11"
+    save(folder)
+    label = module.ui.reportLabel
+    assert "\u200b" in label.text
+    (action,) = label.actions()
+    assert action.text == "Copy"
+    action.trigger()
+    assert qt.QApplication.clipboard().text() == f"Saved in {folder}: report.html, slices.png, result.json."
+    label.setSelection(len("Saved in "), label.text.index(": report") - len("Saved in "))
+    action.trigger()
+    assert qt.QApplication.clipboard().text() == str(folder)

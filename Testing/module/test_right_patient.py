@@ -177,16 +177,194 @@ def test_looking_at_a_result_does_not_make_it_old(host, module, graded):
     assert module.ui.warningsLabel.text == "" and not module.logic.published.isOutdated
 
 
-def test_of_a_result_out_of_a_file_nothing_is_known(host, module, graded, tmp_path):
+def saved_and_loaded(host, path):
     import slicer
 
-    slicer.util.arrayFromVolumeModified(graded[0])
-    assert slicer.util.saveScene(str(tmp_path / "fall.mrb"))
+    assert slicer.util.saveScene(str(path))
     host.close_scene()
-    slicer.util.loadScene(str(tmp_path / "fall.mrb"))
+    slicer.util.loadScene(str(path))
     host.pump(0.3)
+
+
+def test_a_result_out_of_a_file_is_as_doubtful_as_it_was(host, module, graded, grade, tmp_path):
+    import slicer
+
+    saved_and_loaded(host, tmp_path / "fine.mrb")
     assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+    assert module.ui.warningsLabel.text == "" and module.ui.reportButton.enabled
+    grade()
+    slicer.util.arrayFromVolumeModified(module.logic.node("T2"))
+    saved_and_loaded(host, tmp_path / "changed.mrb")
+    assert plain(module.ui.warningsLabel).startswith(f"⚠ {DOUBT}")
+    assert "dashed" in module.ui.bannerFrame.styleSheet and not module.ui.reportButton.enabled
+    saved_and_loaded(host, tmp_path / "changed again.mrb")
+    assert DOUBT in plain(module.ui.warningsLabel)
+    grade()
     assert module.ui.warningsLabel.text == ""
+    saved_and_loaded(host, tmp_path / "graded.mrb")
+    assert module.ui.warningsLabel.text == ""
+
+
+def test_drawing_in_another_module_makes_the_result_doubtful(host, module, graded, tmp_path):
+    import slicer
+
+    show(graded[0])
+    module.panel.exit()
+    slicer.util.arrayFromVolumeModified(graded[1])
+    assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed since"
+    assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") == "1"
+    slicer.mrmlScene.RemoveNode(graded[1])
+    assert module.widget._inputObservers._observed == []
+
+
+def test_what_was_moved_back_is_not_outdated(host, module, graded):
+    import slicer
+
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    graded[2].SetAndObserveTransformNodeID(transform.GetID())
+    moved = np.eye(4)
+    moved[0, 3] = 5.0
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(moved))
+    assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") == "1"
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.eye(4)))
+    assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") is None
+
+
+def grid_transform(shift):
+    """A warp that moves everything by ``shift`` mm along R."""
+    import slicer
+    import vtk
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(3, 3, 3)
+    image.SetOrigin(-60, -60, -60)
+    image.SetSpacing(60, 60, 60)
+    image.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    image.GetPointData().GetScalars().Fill(0)
+    image.GetPointData().GetScalars().FillComponent(0, shift)
+    warp = slicer.vtkOrientedGridTransform()
+    warp.SetDisplacementGridData(image)
+    return warp
+
+
+def test_a_warp_above_the_first_parent_counts(host, module, scene, grade, capfd):
+    import slicer
+
+    nodes = scene.case()
+    first = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    above = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    above.SetAndObserveTransformToParent(grid_transform(0.0))
+    first.SetAndObserveTransformNodeID(above.GetID())
+    nodes[0].SetAndObserveTransformNodeID(first.GetID())
+    grade()
+    assert module.ui.messageLabel.text == "" and module.ui.warningsLabel.text == ""
+    assert not module.logic.published.isOutdated
+    above.SetAndObserveTransformToParent(grid_transform(4.0))
+    assert module.logic.published.isOutdated and DOUBT in plain(module.ui.warningsLabel)
+    assert "ERR|" not in "".join(capfd.readouterr())
+
+
+# Options that change
+
+
+def test_options_that_were_changed_since_are_said(host, module, graded, grade):
+    label = module.ui.optionsLabel
+    assert label.isHidden() and label.text == ""
+    text = module.logic.node("result")
+    assert (text.GetAttribute("GliomaGrading.Vote"), text.GetAttribute("GliomaGrading.Bundle")) == (
+        "majority",
+        "",
+    )
+    parameters = module.widget.controller.parameters
+    for name, other, before in (
+        ("vote", "soft", "majority"),
+        ("registration", "never", "auto"),
+        ("bundle", "/another/model", ""),
+    ):
+        setattr(parameters, name, other)
+        assert label.text == "The options have changed since: grade again to apply them.", name
+        assert not label.isHidden()
+        setattr(parameters, name, before)
+        assert label.isHidden()
+    parameters.device = "cpu"
+    assert label.isHidden()
+    parameters.vote = "soft"
+    grade()
+    assert label.isHidden()
+    assert module.logic.node("result").GetAttribute("GliomaGrading.Vote") == "soft"
+
+
+def test_a_result_without_options_claims_nothing(host, module, graded):
+    text = module.logic.node("result")
+    for name in ("Vote", "Bundle"):
+        text.RemoveAttribute(f"GliomaGrading.{name}")
+    module.widget.controller.parameters.vote = "soft"
+    assert module.ui.optionsLabel.isHidden()
+
+
+# Messages of another patient
+
+
+def test_an_error_does_not_stand_beside_another_patient(host, module, scene, grade):
+    scene.sequences("anna")
+    scene.labelmap("anna_seg", box=(slice(0, 0),))
+    grade()
+    assert module.ui.messageLabel.text.startswith("✖ The mask is empty")
+    module.panel.exit()
+    module.panel.enter()
+    assert module.ui.messageLabel.text.startswith("✖ The mask is empty")
+    other = scene.case("berta")
+    module.ui.t1Selector.setCurrentNode(other[0])
+    assert module.ui.messageLabel.text == "" and not module.ui.statusLabel.isHidden()
+
+
+def test_an_error_goes_with_its_scene(host, module, scene, grade):
+    scene.sequences("anna")
+    scene.labelmap("anna_seg", box=(slice(0, 0),))
+    grade()
+    assert module.ui.messageLabel.text != ""
+    host.close_scene()
+    assert module.ui.messageLabel.text == ""
+
+
+# What others wrote, and 3D
+
+
+def corner_3d():
+    import slicer
+
+    return slicer.app.layoutManager().threeDWidget(0).threeDView().cornerAnnotation()
+
+
+def test_what_another_module_wrote_stays(host, module, graded):
+    import vtk
+
+    place = vtk.vtkCornerAnnotation.UpperLeft
+    corner_3d().SetText(place, "volume 3 of 10")
+    show(graded[0], "Red")
+    module.widget.controller.viewer.leave()
+    assert corner_3d().GetText(place) == "volume 3 of 10"
+    corner_3d().SetText(place, "")
+    module.widget.controller.refresh()
+    assert corner_3d().GetText(place) == "case: HGG, P(HGG) 0.90 - research use only"
+    assert corner_3d().GetTextProperty().GetShadow()
+    corner_3d().SetText(place, "")
+
+
+def test_the_3d_line_goes_with_the_images(host, module, graded, scene):
+    import vtk
+
+    place = vtk.vtkCornerAnnotation.UpperLeft
+    show(graded[0])
+    assert corner_3d().GetText(place).startswith("case: HGG")
+    show(scene.volume("berta_t1"))
+    assert not corner_3d().GetText(place)
+    graded[3].CreateDefaultDisplayNodes()
+    graded[3].CreateClosedSurfaceRepresentation()
+    module.widget.controller.refresh()
+    assert corner_3d().GetText(place).startswith("case: HGG")  # its tumour is seen in 3D
+    graded[3].GetDisplayNode().SetVisibility(False)
+    assert not corner_3d().GetText(place)
 
 
 # Scenes that were saved as the module had them

@@ -515,3 +515,120 @@ def _small_sample(folder, preset):
     mask = np.zeros((8, 10, 12), np.uint8)
     mask[2:5, 3:7, 4:9] = 1
     sitk.WriteImage(sitk.GetImageFromArray(mask), str(folder / f"synthetic-{preset}_seg.nii.gz"))
+
+
+# The user's own hand in the views
+
+
+def test_a_foreground_that_the_user_chooses_stays(host, module, graded):
+    show(graded[0])
+    with_map(host, module)
+    maps = {name: module.logic.node(f"map.{name}").GetID() for name in ("T1", "T2")}
+    red = composites()["Red"]
+    red.SetForegroundVolumeID(graded[2].GetID())
+    assert red.GetForegroundVolumeID() == graded[2].GetID()
+    module.ui.mapSelector.setCurrentIndex(1)
+    module.ui.opacitySlider.setValue(20)
+    assert red.GetForegroundVolumeID() == graded[2].GetID()
+    assert composites()["Green"].GetForegroundVolumeID() == maps["T2"]
+    module.ui.mapCheckBox.click()
+    assert red.GetForegroundVolumeID() == graded[2].GetID()
+    assert composites()["Green"].GetForegroundVolumeID() is None
+    module.ui.mapCheckBox.click()  # asked for again, it comes into every view
+    assert red.GetForegroundVolumeID() == maps["T2"]
+
+
+def test_an_opacity_that_the_user_chooses_in_a_view_is_the_sliders(host, module, graded):
+    show(graded[0])
+    with_map(host, module)
+    assert module.ui.opacityLabel.text == "Opacity 60 %:"
+    composites()["Red"].SetForegroundOpacity(0.1)
+    assert module.ui.opacitySlider.value == 10 and module.ui.opacityLabel.text == "Opacity 10 %:"
+    assert [composites()[name].GetForegroundOpacity() for name in ("Red", "Green")] == [0.1, 0.1]
+    module.ui.opacitySlider.setValue(45)
+    assert module.ui.opacityLabel.text == "Opacity 45 %:"
+    assert [composites()[name].GetForegroundOpacity() for name in ("Red", "Green")] == [0.45, 0.45]
+
+
+def test_a_result_that_comes_while_another_module_is_open_moves_no_view(host, module, scene):
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    module.ui.gradeButton.click()
+    module.panel.exit()
+    red = slice_nodes()["Red"]
+    red.SetSliceOffset(1.25)
+    host.wait(lambda: module.widget.controller.run is None, 60)
+    assert len(scene.results()) == 1 and red.GetSliceOffset() == 1.25
+    module.panel.enter()
+    assert red.GetSliceOffset() == 4.0
+    red.SetSliceOffset(1.25)
+    module.panel.exit()
+    module.panel.enter()
+    assert red.GetSliceOffset() == 1.25
+
+
+def test_a_script_says_whether_views_move(host, module, scene):
+    nodes, red = scene.case(), slice_nodes()["Red"]
+    red.SetSliceOffset(1.25)
+    module.logic.process(*nodes, jump=False)
+    assert red.GetSliceOffset() == 1.25
+    module.logic.process(*nodes)
+    assert red.GetSliceOffset() == 4.0
+
+
+def test_there_is_a_way_back_from_the_layout_that_was_there_already(host, module, graded):
+    import slicer
+    from GliomaGradingLib.scene.views import register_layout
+
+    register_layout()
+    slicer.app.layoutManager().setLayout(LAYOUT)
+    module.ui.layoutButton.click()
+    assert module.ui.layoutButton.text == "Back to my layout"
+    assert slicer.app.layoutManager().layout == LAYOUT
+    module.ui.layoutButton.click()
+    assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+
+def test_a_segment_that_goes_while_it_is_outlined(host, module, graded, capfd):
+    segmentation = graded[3].GetSegmentation()
+    extra = segmentation.AddEmptySegment("extra")
+    module.ui.layoutButton.click()
+    segmentation.RemoveSegment(extra)
+    capfd.readouterr()
+    module.ui.layoutButton.click()
+    assert "ERR|" not in "".join(capfd.readouterr())
+    display = graded[3].GetDisplayNode()
+    assert [one for one in display.GetAttributeNames() if one.startswith("GliomaGrading.Was.")] == []
+
+
+def test_what_makes_no_sense_in_a_scene_is_not_set_back(host, scene, tmp_path):
+    from GliomaGradingLib.scene.changes import undo_saved
+
+    node = scene.segmentation()
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisibility2DFill(True)
+    for name, value in (
+        ("Visibility", "no JSON"),
+        ("Visibility2DFill", "false"),
+        ("Visibility2DOutline", '"text"'),
+        ("Name", '"renamed"'),
+        ("SegmentOverrideColor@zz", "[1, 0, 0]"),
+        ("SegmentOverrideColor@6e6f6e65", "[1, 0, 0]"),
+    ):
+        display.SetAttribute(f"GliomaGrading.Was.{name}", value)
+    before = display.GetName()
+    undo_saved()
+    assert display.GetName() == before and display.GetVisibility() == 1
+    assert not display.GetVisibility2DFill()
+    assert [one for one in display.GetAttributeNames() if one.startswith("GliomaGrading.Was.")] == []
+
+
+def test_plot_and_legend_say_what_they_are(host, module, graded):
+    import slicer
+
+    assert module.logic.node("chart").GetTitle().endswith("(research use only)")
+    assert "no localisation" in module.ui.mapCheckBox.toolTip and "Grad-CAM" in module.ui.mapCheckBox.toolTip
+    with_map(host, module)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(module.logic.node("map.T1"))
+    assert "log-odds" in legend.GetTitleText()

@@ -76,7 +76,7 @@ def _bin_text(probability: float, metadata: Mapping[str, Any]) -> str:
 def _accuracy_text(metadata: Mapping[str, Any]) -> str:
     figures = metadata.get("figures")
     found = (
-        [one for name, one in figures.items() if name.startswith("accuracy")]
+        [one for name, one in figures.items() if name == "accuracy of the vote"]
         if isinstance(figures, dict)
         else []
     )
@@ -85,5 +85,5 @@ def _accuracy_text(metadata: Mapping[str, Any]) -> str:
     except (IndexError, KeyError, TypeError, ValueError):
         return ""
     return _(
-        "In unseen patients the three together were right in {value} % (95 % CI {low} to {high} %)"
+        "In cross-validation the vote was right in {value} % of the patients (95 % interval {low} to {high} %)."
     ).format(value=value, low=low, high=high)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..bundle import find_bundles
 from ..errors import GliomaGradingError
 from ..result import GradeResult
 from ..scene import autofill
+from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
 from ..scene.mask import segments_of
-from ..scene.results import Published, inputs_of, published_for, result_of
+from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of
 from ..scene.sample_data import load_sample
 from ..worker.client import Job, WorkerClient
 from . import dependencies, text
+from .copying import offer_copy
 from .report import ReportSaver
 from .result_view import ResultView
 from .run import GradingRun, Listener, MapRun, ReportRun
@@ -30,7 +34,14 @@ class Logic(Protocol):
     """What the controller needs of the module's logic."""
 
     def worker(self, bundle: str = "", device: str = "auto") -> WorkerClient: ...
-    def publish(self, result: GradeResult, inputs: Inputs, prepared: Prepared) -> object: ...
+    def publish(
+        self,
+        result: GradeResult,
+        inputs: Inputs,
+        prepared: Prepared,
+        options: Mapping[str, str] | None = None,
+        jump: bool = True,
+    ) -> object: ...
 
 
 class Controller:
@@ -45,10 +56,15 @@ class Controller:
         self.report = ReportSaver(ui, self._start_report, self.refresh)
         self._hints = {role: self._box(role).toolTip for role in _ROLES}
         self._message = ""
-        self._mask: Any = None
+        self._mask, self._segment = "", ""
+        self._chosen: dict[str, str] = {}
+        self._cleared: dict[str, str] = {}
+        self._choices: dict[str, str] = {}
         self._isEntered = False
         self._isFilling = False
         self._isLoading = False
+        self._isSceneNew = False
+        self._isJumpDue = False
         self._client: WorkerClient | None = None
         self._graded: tuple[Any, WorkerClient, Job] | None = None
         self._timer = _timer(self._on_timer, IDLE_MS)
@@ -59,6 +75,8 @@ class Controller:
         ui.sampleButton.connect("clicked(bool)", self.loadSample)
         ui.segmentSelector.connect("currentIndexChanged(int)", self._on_segment)
         ui.messageLabel.setStyleSheet("font-weight: bold;")
+        for label in (ui.messageLabel, ui.reportLabel, ui.warningsLabel, ui.modelLabel):
+            offer_copy(label)
         self.refresh()
 
     # The panel comes and goes
@@ -68,6 +86,9 @@ class Controller:
         self.fill()
         if self.parameters is not None and not dependencies.missing():
             self._connect_worker().start()
+        if self._isJumpDue:
+            self._isJumpDue = False
+            self.viewer.showLargest()
         self._timer.start()
 
     def exit(self) -> None:
@@ -85,6 +106,9 @@ class Controller:
         self.report.show(None)
         self._view.show(None)
         self._graded = None
+        self._isJumpDue = False
+        self._message = ""
+        self._chosen, self._cleared = {}, {}
 
     def stop(self) -> None:
         """Ends everything, for good."""
@@ -96,7 +120,22 @@ class Controller:
 
     def setParameters(self, parameters: Any) -> None:
         self.parameters = parameters
+        self._mask = ""  # what is chosen in it now belongs together, whatever was chosen before
+        if parameters is not None and self._isSceneNew:
+            self._isSceneNew = False
+            self._show_unusual()
         self.refresh()
+
+    def onSceneLoaded(self) -> None:
+        """The choices that come next are out of a file."""
+        self._isSceneNew = True
+
+    def _show_unusual(self) -> None:
+        """Another machine may have neither that model nor that device: the user shall see what was chosen."""
+        bundle = self.parameters.bundle
+        is_shipped = not bundle or bundle in [folder.name for folder in find_bundles()]
+        if not is_shipped or self.parameters.device != "auto":
+            self._ui.advancedCollapsibleButton.collapsed = False
 
     # Inputs
 
@@ -106,6 +145,13 @@ class Controller:
         if chosen is None:
             return Inputs()
         return Inputs(chosen.t1, chosen.t2, chosen.flair, chosen.mask, chosen.segmentId or None)
+
+    @property
+    def watched(self) -> list[Any]:
+        """Nodes whose changes count: the inputs; with another module open, those of the result in the views."""
+        if self.parameters is not None or self.viewer.published is None:
+            return self.inputs.nodes
+        return inputs_of(self.viewer.published).nodes
 
     def settle(self) -> None:
         """Nodes came: looks at them when their names and voxels are there, too."""
@@ -119,11 +165,15 @@ class Controller:
         guess = autofill.guess()
         taken = self.inputs.nodes
         for name, node in guess.sequences.items():
-            if getattr(self.parameters, name.lower()) is None and node not in taken:
+            if self._is_open(name.lower(), node) and node not in taken:
                 setattr(self.parameters, name.lower(), node)
-        if self.parameters.mask is None and guess.mask is not None:
+        if guess.mask is not None and self._is_open("mask", guess.mask):
             self.parameters.mask = guess.mask
             self.parameters.segmentId = autofill.whole_tumour_segment(segments_of(guess.mask))
+
+    def _is_open(self, role: str, node: Any) -> bool:
+        """Whether an input is empty, and not because the user took just this node out of it."""
+        return getattr(self.parameters, role) is None and self._cleared.get(role) != node.GetID()
 
     def refresh(self) -> None:
         """Brings buttons, status line and result in line with the inputs.
@@ -132,18 +182,22 @@ class Controller:
         """
         self._follow_mask()
         inputs = self.inputs
+        self._note_choice(inputs)
         self._fill_segments(inputs)
         for role, hint in self._hints.items():
             node = getattr(inputs, role)
             self._box(role).toolTip = f"{node.GetName()}\n{hint}" if node is not None else hint
         if self.parameters is not None:
             self._show_result(inputs)
+        else:
+            self.viewer.look()
         self._show_doubts(inputs)
         self._show_state(*inputs.isValid())
 
     def onInputsChanged(self) -> None:
         """Voxels, segments, names or places of the inputs changed."""
         if not slicer.mrmlScene.IsBatchProcessing():
+            mark_outdated()
             self.refresh()
 
     def _show_result(self, inputs: Inputs) -> None:
@@ -153,7 +207,8 @@ class Controller:
         isOutdated = published is not None and published.isOutdated
         self.viewer.show(published, result, isBusy, isOutdated)
         self.report.show(published, isBusy, isOutdated)
-        self._view.show(result, self.parameters.bundle, isOutdated)
+        options = text.options_text(published.options if published else {}, self._all_options())
+        self._view.show(result, self.parameters.bundle, isOutdated, options)
 
     def _show_doubts(self, inputs: Inputs) -> None:
         """What names and headers say against the chosen volumes, before they are graded."""
@@ -162,14 +217,31 @@ class Controller:
         label.visible = bool(label.text)
 
     def _follow_mask(self) -> None:
-        """Another segmentation has other segments: what was chosen in the last one may be none of them."""
+        """Another segmentation has other segments, perhaps by the same ids: the one of the same name is chosen.
+
+        While a scene is loaded, mask and segment come one after the other and belong together.
+        """
         mask = self.parameters.mask if self.parameters is not None else None
-        if mask is self._mask:
+        if mask is None or slicer.mrmlScene.IsBatchProcessing():
             return
-        self._mask = mask
-        known = segments_of(mask)
-        if known and self.parameters.segmentId and self.parameters.segmentId not in dict(known):
-            self.parameters.segmentId = autofill.whole_tumour_segment(known)
+        known, former, self._mask = dict(segments_of(mask)), self._mask, mask.GetID()
+        chosen = self.parameters.segmentId
+        is_lost = not former and known and chosen and chosen not in known
+        if is_lost or (former and former != self._mask):
+            self.parameters.segmentId = autofill.segment_like(self._segment, known.items())
+        self._segment = known.get(self.parameters.segmentId, "")
+
+    def _note_choice(self, inputs: Inputs) -> None:
+        """Sees which inputs the user took out; what was said of other inputs than these is over."""
+        if self.parameters is None or slicer.mrmlScene.IsBatchProcessing():
+            return
+        nodes = {role: node.GetID() for role in _ROLES if (node := getattr(inputs, role)) is not None}
+        chosen = {**nodes, "segment": inputs.segmentId or ""}
+        if chosen != self._chosen and self.run is None:
+            self._message = ""
+        taken = {role: self._chosen[role] for role in _ROLES if role in self._chosen and role not in nodes}
+        self._cleared = {r: one for r, one in {**self._cleared, **taken}.items() if r not in nodes}
+        self._chosen = chosen
 
     def onNodeAboutToBeRemoved(self, node: Any) -> None:
         """A grading whose input goes has nothing to give its result to.
@@ -177,12 +249,16 @@ class Controller:
         The choice is emptied first: a node box would go on to the next node, which nobody chose.
         """
         self.viewer.onNodeAboutToBeRemoved(node)
-        if self.run is not None and any(node is one for one in self.run.inputs.nodes):
+        is_graded = self.run is not None and any(node is one for one in self.run.inputs.nodes)
+        if is_graded:
             self.abandon()
-            self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(node.GetName() or "")))
+        if self._graded is not None and any(node is one for one in self._graded[0]):
+            self._graded = None
         for role in _ROLES if self.parameters is not None else ():
             if getattr(self.parameters, role) is node:
                 setattr(self.parameters, role, None)
+        if is_graded:
+            self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(node.GetName() or "")))
         self.settle()
 
     # Grading
@@ -197,10 +273,12 @@ class Controller:
                 self._say(_("Cancelled: PyTorch was not installed."))
                 return
             self.viewer.abandonMap()
-            self.report.abandon()
+            if self.report.abandon():
+                self._message = _("Report cancelled: the grading went first. Save it again.")
+            self._choices = self._all_options()
             self.run = GradingRun(self._connect_worker(), self.inputs, self._options(), self)
-        except GliomaGradingError as error:
-            self._say(text.error_text(error))
+        except Exception as error:
+            self._say(text.error_text(explained(error)))
             return
         self._timer.start(BUSY_MS)
         self.onProgress("images", 0.0)
@@ -210,15 +288,15 @@ class Controller:
         """Makes and loads the synthetic case; the inputs fill themselves in."""
         if self._isLoading or self.run is not None:
             return
-        self._isLoading, self._message = True, ""
+        self._isLoading, message = True, ""
         self.refresh()
         try:
             load_sample()
-        except GliomaGradingError as error:
-            self._message = text.error_text(error)
-        finally:
-            self._isLoading = False
-            self._on_settled()
+        except Exception as error:
+            message = text.error_text(explained(error))
+        self._isLoading = False
+        self._on_settled()
+        self._say(message)
 
     def cancel(self, *_clicked: object) -> None:
         self._ui.cancelButton.enabled = False
@@ -247,9 +325,11 @@ class Controller:
         assert run is not None and run.job is not None and prepared is not None
         self._graded = (run.inputs.nodes, run.worker, run.job)
         try:
-            self._logic.publish(result, run.inputs, prepared)
-        finally:
-            self.refresh()
+            self._logic.publish(result, run.inputs, prepared, self._choices, jump=self._isEntered)
+            self._isJumpDue = not self._isEntered  # somebody may be drawing in these views
+        except Exception as error:
+            self._message = text.error_text(explained(error))
+        self.refresh()
 
     def onError(self, error: GliomaGradingError) -> None:
         self.run = None
@@ -285,18 +365,22 @@ class Controller:
     def _options(self) -> dict[str, Any]:
         return {"vote": self.parameters.vote, "register": self.parameters.registration}
 
-    def _start_map(self, listener: Listener) -> MapRun:
-        """A map of the result that is shown; the worker may still have the slices that it graded last.
+    def _all_options(self) -> dict[str, str]:
+        """Whatever a result depends on besides the images."""
+        return {**self._options(), "bundle": self.parameters.bundle}
+
+    def _start_map(self, published: Published, listener: Listener) -> MapRun:
+        """A map of a result that is shown; the worker may still have the slices that it graded last.
 
         Raises:
-            GliomaGradingError: PyTorch cannot be installed, or the user said no.
+            GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
         """
         self._need_torch()
         worker, inputs = self._connect_worker(), self.inputs
         nodes, client, job = self._graded or ([], None, None)
         graded = job if client is worker and nodes == inputs.nodes else None
         self._timer.start(BUSY_MS)
-        return MapRun(worker, inputs, self._options(), listener, graded)
+        return MapRun(worker, inputs, as_graded(result_of(published)), listener, graded)
 
     def _start_report(self, published: Published, listener: Listener) -> ReportRun:
         """The files of a result that is shown.

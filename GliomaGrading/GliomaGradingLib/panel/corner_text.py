@@ -1,8 +1,8 @@
 """The result's line in the views: at the top of the slice views, and in the corner of the 3D view.
 
-A slice view has it while it shows a volume of the result's, and in it the name of the case: a grade must not
-stand on another patient's images. The Data Probe writes into the four corners of slice views; their upper edge
-is nobody's.
+A slice view has it while it shows a volume of the result's, the 3D view while any view does or the mask is seen
+in 3D; and in it the name of the case: a grade must not stand on another patient's images. The Data Probe writes
+into the four corners of slice views; their upper edge is nobody's.
 """
 
 from __future__ import annotations
@@ -14,24 +14,54 @@ import vtk
 
 from ..result import GradeResult
 from ..scene.results import Published
-from ..scene.views import shown_sequence, slice_view
+from ..scene.views import is_shown, shown_sequence, slice_view
 from . import text
 
 _CORNER, _EDGE = vtk.vtkCornerAnnotation.UpperLeft, vtk.vtkCornerAnnotation.UpperEdge
 
 
-def annotate(published: Published | None, result: GradeResult | None, isOutdated: bool = False) -> None:
-    """Writes a result's line into the views that show it, in place of the one before; None takes it away."""
-    manager = slicer.app.layoutManager()
-    if manager is None:
-        return
-    line = text.annotation_text(result, isOutdated) if result else ""
-    for index in range(manager.threeDViewCount):
-        _write(manager.threeDWidget(index), "threeDView", _CORNER, line)
-    for name in manager.sliceViewNames():
-        widget = manager.sliceWidget(name)
-        if widget is not None:
-            _write(widget, "sliceView", _EDGE, _line(name, widget, published, result, isOutdated))
+class CornerText:
+    """Writes lines into views and takes them away again; what somebody else wrote there stays."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, str] = {}
+        self._shadows: dict[str, int] = {}
+
+    def annotate(
+        self, published: Published | None, result: GradeResult | None, isOutdated: bool = False
+    ) -> None:
+        """Writes a result's line into the views that show it, in place of the last one; None takes it away."""
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        is_seen = published is not None and result is not None and is_shown(published)
+        line = text.annotation_text(result, isOutdated) if result is not None and is_seen else ""
+        for index in range(manager.threeDViewCount):
+            widget = manager.threeDWidget(index)
+            if widget is not None:
+                self._write(f"3D {index}", widget.threeDView(), _CORNER, line)
+        for name in manager.sliceViewNames():
+            widget = manager.sliceWidget(name)
+            if widget is not None:
+                line = _line(name, widget, published, result, isOutdated)
+                self._write(name, widget.sliceView(), _EDGE, line)
+
+    def _write(self, name: str, view: Any, place: int, line: str) -> None:
+        corner = view.cornerAnnotation()
+        before = corner.GetText(place) or ""
+        if before == line or before != self._written.get(name, ""):
+            return
+        corner.SetText(place, line)
+        self._written[name] = line
+        self._shade(name, corner.GetTextProperty(), bool(line))
+        view.scheduleRender()
+
+    def _shade(self, name: str, look: Any, is_ours: bool) -> None:
+        """White on a bright skull cannot be read without a shadow; the view's other corners share the look."""
+        before = self._shadows.setdefault(name, look.GetShadow())
+        look.SetShadow(True if is_ours else before)
+        if not is_ours:
+            del self._shadows[name]
 
 
 def _line(
@@ -46,12 +76,3 @@ def _line(
     if name == slice_view(sequence):
         return text.vote_text(result, vote, isOutdated)
     return text.short_annotation_text(result, isOutdated)
-
-
-def _write(widget: Any, view_name: str, place: int, line: str) -> None:
-    if widget is None:
-        return
-    view = getattr(widget, view_name)()
-    if (view.cornerAnnotation().GetText(place) or "") != line:
-        view.cornerAnnotation().SetText(place, line)
-        view.scheduleRender()

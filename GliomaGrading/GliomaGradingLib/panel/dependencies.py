@@ -63,7 +63,7 @@ def question(absent: list[str]) -> str:
         "Grading needs {packages}, which are not installed in this Slicer yet.\n\n"
         "They will be downloaded from the internet and installed into Slicer: {size}, some minutes. "
         "Nothing else is installed, and no image leaves this computer.\n\n{offline}"
-    ).format(packages=" and ".join(absent), size=DOWNLOAD, offline=offline_advice())
+    ).format(packages=_(" and ").join(absent), size=DOWNLOAD, offline=offline_advice())
 
 
 def offline_advice() -> str:

@@ -11,9 +11,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import GliomaGradingError
+from ..scene.failures import explained
 from ..scene.inputs import Prepared
 from ..scene.report import present_in, write_report
-from ..scene.results import Published
+from ..scene.results import RESULT, Published, text_of
 from . import text
 from .run import Listener, ReportRun
 
@@ -32,19 +33,22 @@ class ReportSaver:
         self._ui, self._start, self._changed = ui, start, changed
         self.run: ReportRun | None = None
         self._published: Published | None = None
+        self._saved: Published | None = None
         self._folder = Path()
         self._message = ""
         ui.reportButton.connect("clicked(bool)", self.save)
         self.show(None)
 
     def show(self, published: Published | None, isBusy: bool = False, isOutdated: bool = False) -> None:
-        """The result that can be saved; None for none. ``isBusy``: a grading is under way."""
-        if _text_of(published) is not _text_of(self._published):
-            self.abandon()
+        """The result that can be saved; None for none. ``isBusy``: a grading is under way.
+
+        A report of another one that is being made is finished all the same.
+        """
+        if text_of(published) is not text_of(self._published):
             self._message = ""
         self._published = published
         isBusy = isBusy or self.run is not None
-        self._ui.reportFrame.visible = published is not None
+        self._ui.reportFrame.visible = published is not None or self.run is not None or bool(self._message)
         self._ui.reportButton.enabled = published is not None and not isBusy and not isOutdated
         self._ui.reportButton.toolTip = text.save_tip(isBusy, isOutdated)
         if self.run is None:
@@ -59,11 +63,12 @@ class ReportSaver:
         if folder and self._may_replace(Path(folder)):
             self._begin(Path(folder))
 
-    def abandon(self) -> None:
-        """Ends the making without a word."""
-        if self.run is not None:
-            run, self.run = self.run, None
+    def abandon(self) -> bool:
+        """Ends the making without a word; False where there was none."""
+        run, self.run, self._message = self.run, None, ""
+        if run is not None:
             run.abandon()
+        return run is not None
 
     def cancel(self) -> None:
         if self.run is not None:
@@ -78,8 +83,8 @@ class ReportSaver:
     def onResult(self, files: dict[str, bytes], prepared: Prepared | None) -> None:
         try:
             written = write_report(self._folder, files)
-        except GliomaGradingError as error:
-            self._end(text.error_text(error))
+        except Exception as error:
+            self._end(text.error_text(explained(error)))
         else:
             self._end(text.saved_text(str(self._folder), [path.name for path in written]))
 
@@ -91,15 +96,18 @@ class ReportSaver:
 
     def _begin(self, folder: Path) -> None:
         assert self._published is not None
-        self._folder, self._message = folder, ""
+        self._folder, self._message, self._saved = folder, "", self._published
         try:
             self.run = self._start(self._published, self)
-        except GliomaGradingError as error:
-            self._message = text.error_text(error)
+        except Exception as error:
+            self._message = text.error_text(explained(error))
         self._changed()
 
     def _end(self, message: str) -> None:
-        self.run, self._message = None, message
+        saved, self.run, self._saved = self._saved, None, None
+        if saved is not None and text_of(saved) is not text_of(self._published):
+            message = text.report_of(saved.text.GetAttribute(RESULT) or "", message)
+        self._message = message
         self._changed()
 
     def _may_replace(self, folder: Path) -> bool:
@@ -110,7 +118,3 @@ class ReportSaver:
             folder=folder, names=", ".join(names)
         )
         return bool(slicer.util.confirmOkCancelDisplay(question, _("Save report")))
-
-
-def _text_of(published: Published | None) -> Any:
-    return published.text if published is not None else None

@@ -9,6 +9,9 @@ from ..result import GradeResult
 from ..words import SEQUENCES
 from . import card, text
 
+_BAR = "QProgressBar::chunk { background: #868e96; }"
+"""Grey: the palette's highlight is blue on most systems, and blue stands for LGG."""
+
 _BORDER = {grade: f"6px solid {color}" for grade, color in GRADE_COLORS.items()}
 
 
@@ -18,14 +21,19 @@ class ResultView:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         ui.researchLabel.setStyleSheet("font-weight: bold;")
+        for sequence in SEQUENCES:
+            getattr(ui, f"{sequence.lower()}ProbabilityBar").setStyleSheet(_BAR)
         self.show(None)
 
-    def show(self, result: GradeResult | None, bundle: str = "", isOutdated: bool = False) -> None:
+    def show(
+        self, result: GradeResult | None, bundle: str = "", isOutdated: bool = False, options: str = ""
+    ) -> None:
         """Shows a result.
 
         Args:
             bundle: the chosen model's folder, where its card is looked for.
             isOutdated: an input was changed since.
+            options: what is to be said of options that were changed since.
         """
         self._ui.resultFrame.visible = self._ui.modelLabel.visible = result is not None
         if result is None:
@@ -37,6 +45,8 @@ class ResultView:
             getattr(self._ui, f"{name}ProbabilityBar").value = round(100 * vote.probability_hgg)
             getattr(self._ui, f"{name}ProbabilityLabel").text = text.probability_text(vote.probability_hgg)
             getattr(self._ui, f"{name}SlicesLabel").text = text.slices_text(vote)
+        self._ui.optionsLabel.text = options
+        self._ui.optionsLabel.visible = bool(options)
         self._ui.measuresLabel.text = text.measures_text(result)
         self._ui.modelLabel.text = text.model_text(result)
 

@@ -1,7 +1,8 @@
 """One piece of the worker's work, seen from the panel: nodes to arrays, arrays to the worker, its answer back.
 
-No Qt here. Everything happens in ``tick``, which a timer calls on the main thread and which takes some
-milliseconds.
+No Qt here. Everything happens in ``tick``, which a timer calls on the main thread. It reads a node or writes a
+block at a time: milliseconds each, but for what has to be resampled or drawn onto voxels first (a volume below
+a warp, closed surfaces), which takes a second or so.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
+from slicer.i18n import tr as _
+
 from ..errors import GliomaGradingError
 from ..explanation import Explanation
 from ..result import GradeResult
+from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
 from ..scene.report import files_of, report_options
 from ..worker.arrays import ArrayFile
@@ -78,7 +82,7 @@ class WorkerRun:
         return time.monotonic() - self._start
 
     def tick(self) -> None:
-        """Does some milliseconds of work and tells what there is to tell."""
+        """Does a piece of work and tells what there is to tell."""
         if self.job is None and not self.isDone:
             self._advance()
         self.worker.poll()
@@ -108,10 +112,10 @@ class WorkerRun:
         end = time.monotonic() + _BUDGET
         try:
             while self.job is None and time.monotonic() < end:
-                self._tell("images", _WRITING * next(self._steps, 1.0))
-        except GliomaGradingError as error:
+                self._tell("images", _WRITING * next(self._steps))
+        except Exception as error:  # in a timer nobody else would see it, and the run would never end
             self._remove_arrays()
-            self._fail(error)
+            self._fail(explained(error))
 
     def _prepare(self) -> Generator[float, None, None]:
         for prepared in self.inputs.prepare_steps():
@@ -122,6 +126,7 @@ class WorkerRun:
         for fraction in self._arrays.write_steps():
             yield 0.1 + 0.9 * fraction
         self._submit(self._prepared, self._arrays)
+        yield 1.0  # so that steps which end before the images are handed over are an error
 
     def _submit(self, prepared: Prepared, arrays: ArrayFile) -> None:
         self._read = self.seconds
@@ -135,10 +140,16 @@ class WorkerRun:
         self._tell(stage, _STARTING + (1 - _STARTING) * fraction)
 
     def _on_answer(self, answer: dict[str, Any]) -> None:
+        if self.isCancelling:
+            self._on_cancelled()  # it was there already, and nobody had looked
+            return
         try:
             result = self.decode(answer)
         except ValueError as error:
-            self._fail(GliomaGradingError(str(error), remedy="install the module again"))
+            self._fail(GliomaGradingError(str(error), remedy=_("install the module again")))
+            return
+        except Exception as error:
+            self._fail(explained(error))
             return
         self._end(self._listener.onResult, result, self._prepared)
 
@@ -205,6 +216,8 @@ class MapRun(WorkerRun):
         return dict(self.worker.info.get("model") or {})
 
     def _on_forgotten(self, _error: GliomaGradingError) -> None:
+        if self.isCancelling:
+            self._on_cancelled()
         self.job = None  # the next tick prepares the images
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from slicer.i18n import tr as _
 
@@ -13,6 +13,7 @@ from ..words import HGG, INDETERMINATE, LGG
 
 _LONGEST = 28
 _LONGEST_IN_VIEW = 20
+_BREAK = "\u200b"
 
 
 def stage_text(stage: str, seconds: float) -> str:
@@ -73,18 +74,34 @@ def slices_text(vote: Vote) -> str:
 
 def measures_text(result: GradeResult) -> str:
     info = result.slices
-    return _("Tumour {volume} ml · slices S {first} to {last} mm · largest {area} mm²").format(
+    return _("Tumour {volume} ml · slices {first} to {last} mm · largest cross-section {area} mm²").format(
         volume=f"{result.tumour_ml:.1f}",
-        first=f"{info.positions_mm[0]:.0f}",
-        last=f"{info.positions_mm[-1]:.0f}",
+        first=height_text(info.positions_mm[0]),
+        last=height_text(info.positions_mm[-1]),
         area=f"{info.largest_area_mm2:.0f}",
     )
+
+
+def height_text(position: float) -> str:
+    """``S 4`` above the origin, ``I 18`` below it: mm and direction, in Slicer's letters."""
+    rounded = round(position)
+    return f"I {-rounded}" if rounded < 0 else f"S {rounded}"
 
 
 def warnings_text(warnings: Iterable[Notice], isOutdated: bool = False) -> str:
     """One line each; the first says that the result is of other inputs than are there now, where it is."""
     first = [_("The inputs have changed since: grade again.")] * isOutdated
     return "\n".join(f"⚠ {breakable(line)}" for line in (*first, *(notice.message for notice in warnings)))
+
+
+def options_text(known: Mapping[str, str], chosen: Mapping[str, str]) -> str:
+    """Says where options are chosen now that the result was not graded with; '' where they are the same.
+
+    Args:
+        known: what the result was graded with, as far as that is known.
+    """
+    is_other = any(chosen.get(name, value) != value for name, value in known.items())
+    return _("The options have changed since: grade again to apply them.") if is_other else ""
 
 
 def model_text(result: GradeResult) -> str:
@@ -138,10 +155,10 @@ def slice_text(result: GradeResult, index: int) -> str:
     info = result.slices
     ones = [f"{vote.sequence} {probability_text(vote.slice_probabilities[index])}" for vote in result.votes]
     largest = _(", the largest") if info.indices[index] == info.largest_index else ""
-    return _("{number} of {total} (S {position} mm{largest}): {grade}\n{probabilities}").format(
+    return _("{number} of {total} ({position} mm{largest}): {grade}\n{probabilities}").format(
         number=index + 1,
         total=len(info.indices),
-        position=f"{info.positions_mm[index]:.0f}",
+        position=height_text(info.positions_mm[index]),
         largest=largest,
         grade=grade_text(HGG if medians(result)[index] >= 0.5 else LGG),
         probabilities=" · ".join(ones),
@@ -154,6 +171,11 @@ def saving_text(stage: str, seconds: float) -> str:
 
 def saved_text(folder: str, names: Iterable[str]) -> str:
     return _("Saved in {folder}: {names}.").format(folder=breakable(folder), names=", ".join(names))
+
+
+def report_of(case: str, message: str) -> str:
+    """What became of a report, where another result is shown by now."""
+    return _("Report of {case}: {message}").format(case=breakable(shortened(case)), message=message)
 
 
 def save_tip(isBusy: bool, isOutdated: bool) -> str:
@@ -176,7 +198,14 @@ def map_legend() -> str:
 def map_tip(is_busy: bool) -> str:
     if is_busy:
         return _("Grading is under way.")
-    return _("Lays a map of each network's evidence over the images (Grad-CAM); untick to take it away again.")
+    return _(
+        "Lays an evidence map of each network over the images (Grad-CAM): which places moved the network's "
+        "output. It is no localisation of tumour. Untick to take it away again."
+    )
+
+
+def opacity_text(percent: int) -> str:
+    return _("Opacity {percent} %:").format(percent=percent)
 
 
 def layout_tip(is_shown: bool, is_possible: bool) -> str:
@@ -202,8 +231,13 @@ def shortened(name: str, longest: int = _LONGEST) -> str:
 
 
 def breakable(text: str) -> str:
-    """The text with places to break long words at, so that a narrow panel stays narrow."""
-    return "".join(f"{character}\u200b" if character in "/\\_-.," else character for character in text)
+    """The text with places to break long words at, so that a narrow panel stays narrow; ``plain`` undoes it."""
+    return "".join(f"{character}{_BREAK}" if character in "/\\_-.," else character for character in text)
+
+
+def plain(text: str) -> str:
+    """The text as it can be pasted elsewhere: a path with places to break at is another path."""
+    return text.replace(_BREAK, "")
 
 
 def _sentence(text: str) -> str:

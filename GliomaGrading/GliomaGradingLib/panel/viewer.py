@@ -13,10 +13,12 @@ from ..explanation import SALIENCY_NOTE, Explanation
 from ..result import GradeResult
 from ..scene import views
 from ..scene.charts import SHOWN, SHOWN_SERIES, mark_slice
+from ..scene.failures import explained
 from ..scene.inputs import Prepared
-from ..scene.results import Published, check_model, publish_maps
+from ..scene.results import Published, publish_maps, text_of
 from ..words import SEQUENCES
-from . import corner_text, text
+from . import text
+from .corner_text import CornerText
 from .run import Listener, MapRun
 
 _LAYOUT_SIGNAL = "layoutChanged(int)"
@@ -27,16 +29,19 @@ class Viewer:
     """Owns the widgets of the panel's ``viewFrame``; ``run`` is the map that is being made, or None.
 
     Args:
-        startMap: makes a run whose listener is the one it is given; raises GliomaGradingError.
+        startMap: makes a run for a result, whose listener is the one it is given; raises GliomaGradingError.
         changed: called when the run began or ended.
     """
 
-    def __init__(self, ui: Any, startMap: Callable[[Listener], MapRun], changed: Callable[[], object]) -> None:
+    def __init__(
+        self, ui: Any, startMap: Callable[[Published, Listener], MapRun], changed: Callable[[], object]
+    ) -> None:
         self._ui, self._start_map, self._changed = ui, startMap, changed
         self.run: MapRun | None = None
         self.published: Published | None = None
         self._result: GradeResult | None = None
         self._sides, self._overlay = views.SideBySide(), views.MapOverlay()
+        self._corners = CornerText()
         self._message = ""
         self._isBusy = self._isFilling = self._isOutdated = False
         self._watch = views.CompositeWatch(self._look_again)
@@ -67,7 +72,7 @@ class Viewer:
             isBusy: a grading is under way.
             isOutdated: an input was changed since the result was made.
         """
-        is_other = result != self._result or _text_of(published) is not _text_of(self.published)
+        is_other = result != self._result or text_of(published) is not text_of(self.published)
         self.published, self._result = published, result
         self._isBusy, self._isOutdated = isBusy, isOutdated
         if is_other:
@@ -75,6 +80,12 @@ class Viewer:
         self._annotate()
         self._settle_map()
         self._show_state()
+
+    def look(self) -> None:
+        """Sees whether the result that is in the views has got old meanwhile."""
+        if self.published is not None and self.published.isOutdated != self._isOutdated:
+            self._isOutdated = not self._isOutdated
+            self._annotate()
 
     def onNodeAboutToBeRemoved(self, node: Any) -> None:
         """Gives the foreground back before MRML forgets which it was; a result that goes takes all along."""
@@ -175,19 +186,20 @@ class Viewer:
 
     def _annotate(self) -> None:
         """The result's line in the views, and from now on in those that come to show it."""
-        corner_text.annotate(self.published, self._result, self._isOutdated)
+        self._corners.annotate(self.published, self._result, self._isOutdated)
         if self.published is not None:
-            self._watch.start()
+            self._watch.start(self.published.node("mask"))
         else:
             self._watch.stop()
 
     def _look_again(self) -> None:
         """Slice views show other volumes than before."""
         if self._overlay.isShown and self.published is not None and self.published.hasMaps:
+            self._take_opacity(self._overlay.chosenOpacity)
             self._show_map()
         else:
             self._overlay.hide()
-        corner_text.annotate(self.published, self._result, self._isOutdated)
+        self._corners.annotate(self.published, self._result, self._isOutdated)
 
     # Layout
 
@@ -221,6 +233,7 @@ class Viewer:
         if self._sides.isShown and layout != views.LAYOUT:
             self._sides.back()
             self._show_state()
+        self._annotate()
 
     # Maps
 
@@ -232,12 +245,10 @@ class Viewer:
         run, self.run = self.run, None
         try:
             if self.published is not None and run is not None:
-                check_model(self.published, run.model)
-                publish_maps(explanation, self.published)
-        except GliomaGradingError as error:
-            self._refuse(text.error_text(error))
-        finally:
-            self._changed()
+                publish_maps(explanation, self.published, run.model)
+        except Exception as error:
+            self._refuse(text.error_text(explained(error)))
+        self._changed()
 
     def onError(self, error: GliomaGradingError) -> None:
         self.run = None
@@ -277,9 +288,9 @@ class Viewer:
         if self.published is None or self.published.hasMaps or self.run is not None or self._isBusy:
             return
         try:
-            self.run = self._start_map(self)
-        except GliomaGradingError as error:
-            self._refuse(text.error_text(error))
+            self.run = self._start_map(self.published, self)
+        except Exception as error:
+            self._refuse(text.error_text(explained(error)))
 
     def _settle_map(self) -> None:
         """Shows the map that is wanted, where there is one; else the foreground that was there before."""
@@ -297,9 +308,18 @@ class Viewer:
         opacity = self._ui.opacitySlider.value / 100
         self._overlay.show(self.published, SEQUENCES[self._ui.mapSelector.currentIndex], opacity)
 
+    def _take_opacity(self, opacity: float | None) -> None:
+        """What the user chose in a view itself counts as chosen with the slider."""
+        if opacity is not None:
+            self._isFilling = True
+            self._ui.opacitySlider.value = round(100 * opacity)
+            self._isFilling = False
+            self._show_map_state()
+
     def _on_map_look(self, *_value: object) -> None:
-        if self._overlay.isShown:
+        if self._overlay.isShown and not self._isFilling:
             self._show_map()
+            self._show_map_state()
 
     # Widgets
 
@@ -333,10 +353,7 @@ class Viewer:
         shown = self._overlay.isShown
         for name in ("mapSelector", "opacityLabel", "opacitySlider"):
             getattr(self._ui, name).visible = getattr(self._ui, name).enabled = shown
+        self._ui.opacityLabel.text = text.opacity_text(self._ui.opacitySlider.value)
         if self.run is None:
             self._ui.mapLabel.text = f"{text.map_legend()} {SALIENCY_NOTE}" if shown else self._message
         self._ui.mapLabel.visible = bool(self._ui.mapLabel.text) and self.published is not None
-
-
-def _text_of(published: Published | None) -> Any:
-    return published.text if published is not None else None

@@ -12,8 +12,17 @@ import slicer
 from ..sequence_names import CONTRAST, is_mask_name, is_other_organ, sequence_of
 from ..words import SEQUENCES
 from .acquisition import is_sure, series_description
+from .maps import MAP
 
-__all__ = ["CONTRAST", "Guess", "guess", "sequence_of", "series_description", "whole_tumour_segment"]
+__all__ = [
+    "CONTRAST",
+    "Guess",
+    "guess",
+    "segment_like",
+    "sequence_of",
+    "series_description",
+    "whole_tumour_segment",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,13 @@ def whole_tumour_segment(segments: Iterable[tuple[str, str]]) -> str:
     return chosen[0] if len(chosen) == 1 and len(segments) > 1 else ""
 
 
+def segment_like(name: str, segments: Iterable[tuple[str, str]]) -> str:
+    """The id of the one segment that has a name; where none or several have it, that of the whole tumour."""
+    segments = list(segments)
+    same = [one for one, called in segments if called == name]
+    return same[0] if len(same) == 1 else whole_tumour_segment(segments)
+
+
 def _is_part(name: str) -> bool:
     return bool(
         re.search(r"enhanc|core|necro|label|seg|edema|oedema|(^|[^a-z])(et|tc)([^a-z]|$)", name.lower())
@@ -55,7 +71,9 @@ def _nodes(kind: str) -> list[Any]:
 
 
 def _is_plain_volume(node: Any) -> bool:
-    return node.GetClassName() == "vtkMRMLScalarVolumeNode" and node.GetImageData() is not None
+    """An image: no map of where a network looked, whose name says a sequence, too."""
+    is_scalar = node.GetClassName() == "vtkMRMLScalarVolumeNode" and node.GetImageData() is not None
+    return is_scalar and not node.GetAttribute(MAP)
 
 
 def _segmentations() -> list[Any]:

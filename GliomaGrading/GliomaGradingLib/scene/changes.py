@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import slicer
@@ -13,6 +14,13 @@ _WAS = "GliomaGrading.Was."
 Where the property is a node's id, a node reference of the same name says it as well: an id changes when
 the scene is added to another, and references follow.
 """
+
+_COLOR = "SegmentOverrideColor"
+_KNOWN = {
+    *("ViewArrangement", "ForegroundVolumeID", "ForegroundOpacity", "SliceIntersectionThickness", _COLOR),
+    *("Visibility", "Visibility2D", "Visibility2DFill", "Visibility2DOutline"),
+}
+"""What may be set back out of a file, which anybody can have written."""
 
 
 class Changes:
@@ -36,13 +44,21 @@ class Changes:
         _remember(node, name, before)
         self._changed[key] = (node, before, _get(node, name))
 
+    def ours(self, node: Any, name: str) -> Any:
+        """What the property was set to here; None where it was not."""
+        return self._changed[node.GetID(), name][2] if (node.GetID(), name) in self._changed else None
+
+    def isOthers(self, node: Any, name: str) -> bool:
+        """Whether somebody else has changed the property since it was set here."""
+        return self.ours(node, name) is not None and _get(node, name) != self.ours(node, name)
+
     def undo(self, node: Any = None) -> None:
         """Sets everything back, the last first; of one node where one is given."""
         mine = {key: one for key, one in self._changed.items() if node is None or one[0] is node}
         self._changed = {key: one for key, one in self._changed.items() if key not in mine}
         for (_identifier, name), (changed, before, ours) in reversed(mine.items()):
             if changed.GetScene() is not None:
-                _set_back(changed, name, before, _get(changed, name) == ours)
+                _set_back(changed, name, before, _is_there(changed, name) and _get(changed, name) == ours)
 
     @property
     def nodes(self) -> list[Any]:
@@ -59,8 +75,18 @@ def undo_saved() -> None:
     for index in range(slicer.mrmlScene.GetNumberOfNodes()):
         node = slicer.mrmlScene.GetNthNode(index)
         for attribute in [one for one in node.GetAttributeNames() if one.startswith(_WAS)]:
-            before = _saved(node, attribute)
-            _set_back(node, attribute.removeprefix(_WAS), before, True)
+            _undo_attribute(node, attribute)
+
+
+def _undo_attribute(node: Any, attribute: str) -> None:
+    """What makes no sense is taken away; the rest of the scene is no worse for it."""
+    name = attribute.removeprefix(_WAS)
+    try:
+        if _parts(name)[0] in _KNOWN and _is_there(node, name):
+            _set_back(node, name, _saved(node, attribute), True)
+    except Exception:  # whatever somebody has written there
+        logging.warning("GliomaGrading: %s of %s cannot be set back", name, node.GetName())
+    node.RemoveAttribute(attribute)
 
 
 def with_argument(name: str, argument: str) -> str:
@@ -71,6 +97,15 @@ def with_argument(name: str, argument: str) -> str:
 def _parts(name: str) -> tuple[str, list[str]]:
     plain, _at, argument = name.partition("@")
     return plain, [bytes.fromhex(argument).decode()] if argument else []
+
+
+def _is_there(node: Any, name: str) -> bool:
+    """Whether what the property is of is there: a segment that had a colour may have been removed."""
+    plain, argument = _parts(name)
+    if plain != _COLOR:
+        return True
+    mask = node.GetDisplayableNode()
+    return mask is not None and mask.GetSegmentation().GetSegment(*argument) is not None
 
 
 def _get(node: Any, name: str) -> Any:

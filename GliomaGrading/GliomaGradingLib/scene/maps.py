@@ -16,6 +16,9 @@ from .volumes import add_volume
 COLORS = "colours"
 """Role of the colour table that the three maps share."""
 
+MAP = "GliomaGrading.Map"
+"""Attribute of the maps; its value is the sequence."""
+
 LEGEND = "GliomaGrading.Legend"
 """Attribute of the maps' legends."""
 
@@ -44,6 +47,7 @@ def add_maps(explanation: Explanation, name: str, keep: Callable[[str, Any], Any
     for sequence in SEQUENCES:
         title = f"{name} {_('where the {sequence} network looked').format(sequence=sequence)}"
         node = keep(map_role(sequence), add_volume(explanation.volume(sequence), title))
+        node.SetAttribute(MAP, sequence)
         _dress(node, colors, explanation.strength)
         _add_legend(node, sequence)
 
@@ -89,7 +93,7 @@ def _add_legend(node: Any, sequence: str) -> None:
         return
     legend.SetAttribute(LEGEND, sequence)
     legend.SetVisibility(False)
-    legend.SetTitleText(_("{sequence}: evidence\n+ HGG, - LGG").format(sequence=sequence))
+    legend.SetTitleText(_("{sequence}: evidence\n(log-odds)\n+ HGG, - LGG").format(sequence=sequence))
     legend.SetLabelFormat("%+.1f")
     legend.SetNumberOfLabels(3)
     legend.SetSize(0.12, 0.4)

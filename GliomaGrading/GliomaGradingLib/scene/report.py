@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..export.dicom_outputs import OVERLAY, REPORT
 from ..files import all_or_nothing
 from ..result import GradeResult
+from .results import as_graded
 
 FILES = ("report.html", "slices.png", "result.json")
 LEFT_OVER = (REPORT, OVERLAY)
@@ -23,7 +24,7 @@ LEFT_OVER = (REPORT, OVERLAY)
 
 def report_options(result: GradeResult) -> dict[str, Any]:
     """Options of a ``report`` request: the images are aligned as they were when they were graded."""
-    return {"register": result.registration.get("mode", "auto"), "result": result.toDict()}
+    return {**as_graded(result), "result": result.toDict()}
 
 
 def files_of(answer: Mapping[str, Any]) -> dict[str, bytes]:

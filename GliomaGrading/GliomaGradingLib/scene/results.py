@@ -6,6 +6,7 @@ The text node refers to all the others by roles; so a scene that was saved and l
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ SEGMENT = "GliomaGrading.Segment"
 
 CENTER = "GliomaGrading.Center"
 """Attribute of the same node: the tumour's middle on its largest slice, RAS mm."""
+
+OPTIONS = {"vote": "GliomaGrading.Vote", "bundle": "GliomaGrading.Bundle"}
+"""Attributes of the same node: what was chosen for the grading and does not stand in the result itself."""
+
+OUTDATED = "GliomaGrading.Outdated"
+"""Attribute of the same node, where an input was changed since: it is there to be saved with the scene."""
 
 INPUT_ROLES = (*SEQUENCES, "mask")
 """Roles from the text node to what was graded; all its other roles are the result's own nodes."""
@@ -88,9 +95,24 @@ class Published:
 
     @property
     def isOutdated(self) -> bool:
-        """Whether an input was changed since; False where nobody knows, as after loading a scene."""
+        """Whether an input was changed since; of a result out of a file, whether it was when that was saved."""
         known = kept(self.text)
-        return known is not None and known != inputs_of(self).stamp
+        if known is None:
+            return bool(self.text.GetAttribute(OUTDATED))
+        return known != inputs_of(self).stamp
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What it was graded with, as far as that is known: vote, bundle, register."""
+        chosen = {name: self.text.GetAttribute(attribute) for name, attribute in OPTIONS.items()}
+        if (result := self.result) is not None:
+            chosen["register"] = result.registration.get("mode")
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+def text_of(published: Published | None) -> Any:
+    """The text node that tells one result from another; None for none."""
+    return published.text if published is not None else None
 
 
 def publish(
@@ -98,22 +120,29 @@ def publish(
     inputs: Inputs,
     center: tuple[float, float, float] | None = None,
     stamp: Stamp | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Published:
-    """Adds a result to the scene in place of the former result of the same three volumes.
+    """Adds a result to the scene in place of the former result of the same three volumes, under its names.
 
     Takes back what it added if it fails; the former result then stays.
 
     Args:
         center: ``largest_slice_position`` of the result.
         stamp: of the inputs when they were read; by default as they are now.
+        options: ``vote`` and ``bundle`` that were chosen for it.
     """
     stamp = inputs.stamp if stamp is None else stamp
     former = [node for node in result_nodes() if _has_roles(node, inputs.sequences)]
+    names = {role: node.GetName() for one in former for role, node in Published(one).nodes.items()}
     with _undo_on_error() as added:
-        text = added(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", _node_name(result, _("result"))))
+        name = _node_name(result, _("result"), names.get("result"))
+        text = added(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", name))
         text.SetText(result.toJson())
         text.SetAttribute(RESULT, result.case)
         text.SetAttribute(SEGMENT, inputs.segmentId or "")
+        for option, value in (options or {}).items():
+            if option in OPTIONS:
+                text.SetAttribute(OPTIONS[option], str(value))
         if center is not None:
             text.SetAttribute(CENTER, " ".join(f"{value:.3f}" for value in center))
         for role, node in _roles(inputs):
@@ -121,7 +150,8 @@ def publish(
         own = [text]
 
         def add(role: str, kind: str, what: str) -> Any:
-            node = added(slicer.mrmlScene.AddNewNodeByClass(kind, _node_name(result, what)))
+            name = _node_name(result, what, names.get(role))
+            node = added(slicer.mrmlScene.AddNewNodeByClass(kind, name))
             text.SetNodeReferenceID(role, node.GetID())
             own.append(node)
             return node
@@ -131,19 +161,28 @@ def publish(
     for node in former:
         remove(node)
     keep(text, stamp)
+    mark_outdated()
     return Published(text)
 
 
-def check_model(published: Published, model: Mapping[str, Any]) -> None:
-    """Refuses a model that is not the one that graded.
+def mark_outdated() -> None:
+    """Writes on every result in the scene whether an input was changed since, where that is known."""
+    for text in result_nodes():
+        if kept(text) is None:
+            continue
+        if Published(text).isOutdated:
+            text.SetAttribute(OUTDATED, "1")
+        elif text.GetAttribute(OUTDATED):
+            text.RemoveAttribute(OUTDATED)
 
-    Args:
-        model: what the grading process says of the one it holds; of an engine that does not say, all is well.
 
-    Raises:
-        CaseError: it is another one.
-    """
-    result, sha256 = published.result, model.get("sha256")
+def as_graded(result: GradeResult) -> dict[str, Any]:
+    """Options with which the images are aligned as they were when they were graded."""
+    return {"register": result.registration.get("mode", "auto")}
+
+
+def _check_model(result: GradeResult | None, model: Mapping[str, Any]) -> None:
+    sha256 = model.get("sha256")  # an engine of a test's own has none
     if result is not None and sha256 and sha256 != result.model.get("sha256"):
         raise CaseError(
             _("it was graded with another model ({name} {version})").format(
@@ -154,12 +193,16 @@ def check_model(published: Published, model: Mapping[str, Any]) -> None:
         )
 
 
-def publish_maps(explanation: Explanation, published: Published) -> None:
+def publish_maps(explanation: Explanation, published: Published, model: Mapping[str, Any]) -> None:
     """Adds the maps of a result to its nodes, in place of former ones; takes them back if it fails.
 
+    Args:
+        model: what the grading process says of the one that it holds.
+
     Raises:
-        CaseError: the maps are not of what was graded: the images were changed since; or the result is gone.
+        CaseError: the maps are not of what was graded (other images, another model), or the result is gone.
     """
+    _check_model(published.result, model)
     text = published.text
     if text.GetScene() is None:
         problem = _("its result was removed from the scene while it was explained")
@@ -302,8 +345,12 @@ def _has_roles(text: Any, nodes: Mapping[str, Any]) -> bool:
     return all(node is not None and text.GetNodeReference(role) is node for role, node in nodes.items())
 
 
-def _node_name(result: GradeResult, what: str) -> str:
-    return slicer.mrmlScene.GenerateUniqueName(f"{result.case} {what}")
+def _node_name(result: GradeResult, what: str, former: str | None = None) -> str:
+    """A name of its own, or that of the node whose place it takes."""
+    name = f"{result.case} {what}"
+    if former and re.fullmatch(rf"{re.escape(name)}(_\d+)?", former):
+        return former
+    return slicer.mrmlScene.GenerateUniqueName(name)
 
 
 def _put_into_folder(nodes: list[Any], name: str) -> None:

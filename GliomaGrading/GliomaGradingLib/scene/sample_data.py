@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from slicer.i18n import tr as _
 
 from ..errors import GliomaGradingError
 from ..sample import sample_identifier, write_sample_case
+from .folders import remove_node
 
 CATEGORY = "GliomaGrading"
 SAMPLES = {"hgg": "GliomaGradingSampleHGG", "lgg": "GliomaGradingSampleLGG"}
@@ -42,7 +44,8 @@ def register(icons: Path) -> None:
 def load_sample(preset: str = "hgg") -> list[Any]:
     """T1, T2 and FLAIR volumes and the segmentation of the synthetic case; made the first time it is asked for.
 
-    Slicer's events are handled meanwhile. Asked again before it is there, it gives nothing.
+    Files of an earlier time that cannot be loaded any more are made once more. Slicer's events are handled
+    meanwhile. Asked again before it is there, it gives nothing.
 
     Raises:
         GliomaGradingError: the files cannot be written, or something else went wrong.
@@ -52,9 +55,13 @@ def load_sample(preset: str = "hgg") -> list[Any]:
     _making.add(preset)
     try:
         folder = sample_folder(preset)
-        if not all(path.is_file() for path in _files(folder, preset)):
-            _make(folder, preset)
+        if all(path.is_file() for path in _files(folder, preset)):
+            with suppress(Exception):  # damaged since; what is wrong is said if it is again
+                return _load(folder, preset)
+        _remake(folder, preset)
         return _load(folder, preset)
+    except Exception as error:
+        raise _explained(error) from error
     finally:
         _making.discard(preset)
 
@@ -66,6 +73,12 @@ def sample_folder(preset: str) -> Path:
 
 def _files(folder: Path, preset: str) -> list[Path]:
     return [folder / f"{sample_identifier(preset)}_{part}.nii.gz" for part in _PARTS]
+
+
+def _remake(folder: Path, preset: str) -> None:
+    for path in _files(folder, preset):
+        path.unlink(missing_ok=True)
+    _make(folder, preset)
 
 
 def _make(folder: Path, preset: str) -> None:
@@ -84,7 +97,7 @@ def _make(folder: Path, preset: str) -> None:
         slicer.app.processEvents()
         time.sleep(0.02)
     if problems:
-        raise _explained(problems[0]) from problems[0]
+        raise problems[0]
 
 
 def _explained(error: Exception) -> GliomaGradingError:
@@ -97,8 +110,16 @@ def _explained(error: Exception) -> GliomaGradingError:
 
 
 def _load(folder: Path, preset: str) -> list[Any]:
+    """All four nodes, or none."""
     paths = [str(path) for path in _files(folder, preset)]
-    volumes = [slicer.util.loadVolume(path) for path in paths[:3]]
-    segmentation = slicer.util.loadSegmentation(paths[3])
-    segmentation.CreateClosedSurfaceRepresentation()
-    return [*volumes, segmentation]
+    nodes: list[Any] = []
+    try:
+        for path in paths[:3]:
+            nodes.append(slicer.util.loadVolume(path))
+        nodes.append(slicer.util.loadSegmentation(paths[3]))
+        nodes[3].CreateClosedSurfaceRepresentation()
+    except Exception:
+        for node in nodes:
+            remove_node(node)
+        raise
+    return nodes

@@ -24,6 +24,7 @@ LAYOUT = 22381
 """Number of the side-by-side layout among Slicer's layouts; far from those of Slicer and known extensions."""
 
 PLOT_VIEW = "GliomaGradingPlot"
+SURFACE = "Closed surface"  # vtkSegmentationConverter::GetClosedSurfaceRepresentationName()
 _VIEW_GROUP = 22381
 """Linked slice views of another group are left alone."""
 
@@ -86,6 +87,13 @@ def register_layout() -> None:
         layout.AddLayoutDescription(LAYOUT, layout_description())
 
 
+def is_shown(published: Published) -> bool:
+    """Whether a view shows one of a result's sequences, or its mask in 3D."""
+    views = {node.GetLayoutName() for node in _slice_nodes() if node.IsMappedInLayout()}
+    shown = (one for one in _composites() if one.GetLayoutName() in views)
+    return _is_solid(published.node("mask")) or any(shown_sequence(published, one) for one in shown)
+
+
 def shown_sequence(published: Published, composite: Any) -> str:
     """Which of a result's sequences a slice view shows; '' where it shows anything else.
 
@@ -99,28 +107,36 @@ def shown_sequence(published: Published, composite: Any) -> str:
 
 
 class CompositeWatch:
-    """Calls ``changed`` whenever a slice view shows other volumes, or another slice view comes."""
+    """Calls ``changed`` when a slice view shows other volumes, another one comes, or a mask looks different."""
 
     def __init__(self, changed: Callable[[], object]) -> None:
         self._changed = changed
         self._sceneObservers = Observers(self._on_added)
         self._viewObservers = Observers(self._on_modified)
         self._isCalling = False
+        self._mask: Any = None
 
-    def start(self) -> None:
-        """Begins, or takes in the slice views that came since."""
-        scene = slicer.mrmlScene
+    def start(self, mask: Any = None) -> None:
+        """Begins, or takes in what came since.
+
+        Args:
+            mask: a node whose looks count, too.
+        """
+        scene, self._mask = slicer.mrmlScene, mask
+        display = mask.GetDisplayNode() if mask is not None else None
+        shown = [*_composites(), *([display] if display is not None else [])]
         self._sceneObservers.observe([(scene, scene.NodeAddedEvent)])
-        self._viewObservers.observe([(view, vtk.vtkCommand.ModifiedEvent) for view in _composites()])
+        self._viewObservers.observe([(one, vtk.vtkCommand.ModifiedEvent) for one in shown])
 
     def stop(self) -> None:
+        self._mask = None
         self._sceneObservers.observe([])
         self._viewObservers.observe([])
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_added(self, _scene: Any, _event: str, node: Any) -> None:
         if node.IsA("vtkMRMLSliceCompositeNode"):
-            self.start()
+            self.start(self._mask)
             self._on_modified()
 
     def _on_modified(self, *_event: object) -> None:
@@ -149,6 +165,8 @@ class SideBySide:
         if layout is None:
             return False
         register_layout()
+        if layout.GetViewArrangement() == LAYOUT:  # by Slicer's menu, and "Back" needs somewhere to go
+            layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self._layout.set(layout, "ViewArrangement", LAYOUT)
         self.fill(published)
         return True
@@ -208,11 +226,21 @@ class SideBySide:
 
 
 class MapOverlay:
-    """A result's evidence maps over the images: in the three sequences' own views, and in the user's."""
+    """A result's evidence maps over the images: in the three sequences' own views, and in the user's.
+
+    A view of the user's to which somebody else gives another foreground is theirs until the maps are hidden.
+    """
 
     def __init__(self) -> None:
         self._changes = Changes()
+        self._taken: set[str] = set()
         self.isShown = False
+
+    @property
+    def chosenOpacity(self) -> float | None:
+        """What somebody else has set in a view with a map; None where all have what was set here."""
+        others = (one for one in self._changes.nodes if self._changes.isOthers(one, "ForegroundOpacity"))
+        return next((one.GetForegroundOpacity() for one in others if one.GetID() not in self._taken), None)
 
     def show(self, published: Published, sequence: str, opacity: float) -> None:
         """The map of ``sequence`` in the user's slice views; each sequence's own map in its own view.
@@ -220,10 +248,11 @@ class MapOverlay:
         Views of anything but the result's sequences are left alone, and left again where they had the map.
         """
         self.isShown = True
+        self._see_taken()
         for composite in self._changes.nodes:
             if not _sequence_with(published, composite.GetBackgroundVolumeID()):
                 self._changes.undo(composite)
-        for composite in _composites():
+        for composite in (one for one in _composites() if one.GetID() not in self._taken):
             name = composite.GetLayoutName()
             own = next((one for one in SEQUENCES if slice_view(one) == name), sequence)
             node = published.node(map_role(own))
@@ -236,10 +265,17 @@ class MapOverlay:
     def hide(self) -> None:
         """The foreground that was there before."""
         self.isShown = False
+        self._taken.clear()
         self._changes.undo()
         nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
         for legend in (one for one in nodes if one.GetAttribute(LEGEND)):
             legend.SetVisibility(False)
+
+    def _see_taken(self) -> None:
+        for composite in self._changes.nodes:
+            is_users = composite.GetLayoutName() not in OWN_VIEWS
+            if is_users and self._changes.isOthers(composite, "ForegroundVolumeID"):
+                self._taken.add(composite.GetID())
 
 
 def _layout_node() -> Any:
@@ -250,6 +286,14 @@ def _sequence_with(published: Published, volume: str | None) -> str:
     """Which of a result's sequences has this node id; '' for none."""
     ids = {name: node.GetID() for name in SEQUENCES if (node := published.node(name)) is not None}
     return next((name for name, one in ids.items() if one == volume), "")
+
+
+def _is_solid(mask: Any) -> bool:
+    """Whether 3D views draw a segmentation."""
+    display = mask.GetDisplayNode() if mask is not None and mask.IsA("vtkMRMLSegmentationNode") else None
+    if display is None or not (display.GetVisibility() and display.GetVisibility3D()):
+        return False
+    return bool(mask.GetSegmentation().ContainsRepresentation(SURFACE))
 
 
 def _own(kind: str, tag: str) -> Any:

@@ -74,11 +74,17 @@ TABLE` names any table with a column for the case (`case`, `id`, `subject`, `pat
 with or without "WHO", "grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others
 put grade 3 into HGG: look before comparing. Grade 1 and anything else is told and not guessed.
 
+A table's names are those of the cases, or of their patients, in any case. Where a case has no row of its own,
+zeros before numbers do not count (`UCSF-PDGM-004` is `UCSF-PDGM-0004`), unless another name of the table or of
+the input then reads the same: such a case gets no grade, and a note says so. Nor does one whose rows contradict
+each other. A table that `--grades` names and that has no grade for any case is told.
+
 ## A table of cases
 
 `glioma-grading batch cohort.csv` with the columns `case,t1,t2,flair,mask` and, at will, `grade`,
 `mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). Paths are relative to the table, or
-absolute; a path may be a folder with one DICOM series.
+absolute; a path may be a folder with one DICOM series. A case whose `grade` is none is graded all the same, and
+the listing says so.
 
 ```
 case,t1,t2,flair,mask,grade

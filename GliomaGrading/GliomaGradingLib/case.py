@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .case_checks import check_case, whole_tumour
+from .case_checks import Labels, check_case, labels_of, whole_tumour
 from .case_files import ROLES, case_identifier, find_case_files
 from .dicom_study import resolve
 from .errors import CaseError
@@ -48,21 +48,21 @@ class Case:
         cls,
         path: PathText,
         *,
-        maskLabels: Sequence[int] | None = None,
+        maskLabels: int | Sequence[int] | None = None,
         caseId: str | None = None,
         layout: str = "auto",
     ) -> Case:
         """Reads the case in a folder of any known layout (``case_files.LAYOUTS``).
 
         Args:
-            maskLabels: the labels that make up the tumour; all but 0 by default.
+            maskLabels: the label or labels that make up the tumour; all but 0 by default.
             caseId: what to call it; the folder's name by default.
 
         Raises:
             CaseError: something is missing, unreadable, or cannot be graded.
         """
         found = find_case_files(Path(path), layout)
-        labels = maskLabels or found.mask_labels
+        labels = labels_of(maskLabels) or found.mask_labels
         case = read_paths(found.paths, labels, caseId or found.case, isFound=True)
         doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()
         return replace(case, warnings=(*doubt, *case.warnings))
@@ -75,13 +75,13 @@ class Case:
         t2: PathText,
         flair: PathText,
         mask: PathText,
-        maskLabels: Sequence[int] | None = None,
+        maskLabels: int | Sequence[int] | None = None,
         caseId: str | None = None,
     ) -> Case:
         """Reads a case from four files or DICOM folders.
 
         Args:
-            maskLabels: the labels that make up the tumour; all but 0 by default.
+            maskLabels: the label or labels that make up the tumour; all but 0 by default.
             caseId: what to call it; by default the name of the folder that holds the T1.
 
         Raises:
@@ -101,7 +101,7 @@ class Case:
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
         origin: Sequence[float] = (0.0, 0.0, 0.0),
         direction: np.ndarray | Sequence[float] = _IDENTITY,
-        maskLabels: Sequence[int] | None = None,
+        maskLabels: int | Sequence[int] | None = None,
         caseId: str = "case",
     ) -> Case:
         """A case from arrays in memory; they are not copied where their type allows it.
@@ -113,7 +113,8 @@ class Case:
             direction: 3 x 3 (or 9 numbers by row); columns are the directions of I, J, K in LPS.
 
         Raises:
-            CaseError: an array is not 3D or not real, or the case cannot be graded.
+            CaseError: an array is not 3D or not real, arrays that share the geometry differ in shape, or the
+                case cannot be graded.
         """
         matrix = np.asarray(direction, dtype=float)
         if len(spacing) != 3 or len(origin) != 3 or matrix.size != 9:
@@ -127,7 +128,29 @@ class Case:
             )
             for role, item in given.items()
         }
+        _check_one_shape(given)
         return _checked(volumes, [volumes.pop("mask")], maskLabels, caseId)
+
+
+def _check_one_shape(given: Mapping[str, np.ndarray | Volume]) -> None:
+    """Arrays that share a geometry share their shape: one in another order of axes would lie elsewhere."""
+    shapes = {
+        role: _single(np.asarray(item)).shape for role, item in given.items() if not isinstance(item, Volume)
+    }
+    first = next(iter(shapes), "")
+    other = next((role for role in shapes if shapes[role] != shapes[first]), None)
+    if other:
+        raise CaseError(
+            f"the {other} array has the shape {shapes[other]}, and the {first} array {shapes[first]}",
+            remedy="give all in the order (K, J, I) on one grid, or Volumes with their own",
+        )
+
+
+def _single(array: np.ndarray) -> np.ndarray:
+    """Without an axis for a single channel."""
+    if array.ndim == 4 and 1 in (array.shape[0], array.shape[-1]):
+        return array[0] if array.shape[0] == 1 else array[..., 0]
+    return array
 
 
 def _volume(
@@ -139,9 +162,7 @@ def _volume(
 ) -> Volume:
     volume = item if isinstance(item, Volume) else Volume(np.asarray(item), spacing, origin, direction)  # type: ignore[arg-type]
     volume = replace(volume, source=volume.source or f"the {role} array")
-    array = volume.array
-    if array.ndim == 4 and 1 in (array.shape[0], array.shape[-1]):
-        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    array = _single(volume.array)
     if array.ndim != 3 or array.dtype.kind not in "biuf" or array.size == 0:
         what = f"shape {array.shape} and type {array.dtype}"
         raise CaseError(
@@ -152,9 +173,7 @@ def _volume(
     )
 
 
-def read_paths(
-    paths: Mapping[str, Path], labels: Sequence[int] | None, identifier: str, isFound: bool = False
-) -> Case:
+def read_paths(paths: Mapping[str, Path], labels: Labels, identifier: str, isFound: bool = False) -> Case:
     """Reads the four at once: unpacking leaves Python's lock, so two cores are used.
 
     Args:
@@ -182,7 +201,7 @@ def read_paths(
 def _checked(
     images: Mapping[str, Volume],
     layers: Sequence[Volume],
-    labels: Sequence[int] | None,
+    labels: Labels,
     identifier: str,
     found: Sequence[Notice] = (),
 ) -> Case:

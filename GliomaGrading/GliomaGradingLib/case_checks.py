@@ -5,18 +5,22 @@ What makes a grade meaningless is a ``CaseError``; what may be right but needs a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from . import coarse
-from .errors import CaseError
+from .errors import CaseError, UsageError
 from .grid import content_box, voxels_of
 from .result import Notice
 from .volume import Volume
 from .words import SEQUENCES, SLICE_COUNT
+
+Labels = int | Sequence[int] | None
+"""Labels that make up the tumour: one, several, or None for every label of the mask."""
 
 MAX_TUMOUR_ML = 700.0
 """Twice the largest gliomas of BraTS: beyond, the mask is one of the brain or the head."""
@@ -242,19 +246,35 @@ def _near(places: np.ndarray, points: np.ndarray, mm: float = 4.0) -> np.ndarray
     return np.isin(keys(places), np.unique(keys(points)))
 
 
-def whole_tumour(
-    layers: Sequence[Volume], labels: Sequence[int] | None = None
-) -> tuple[Volume, tuple[Notice, ...]]:
+def labels_of(given: Labels) -> tuple[int, ...] | None:
+    """Labels of a mask as a tuple; None stays None, which means every label.
+
+    Raises:
+        UsageError: one of them is no whole number.
+    """
+    if given is None:
+        return None
+    labels = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    try:
+        return tuple(map(operator.index, labels))
+    except TypeError:
+        remedy = "give whole numbers, such as (1, 2, 4)"
+        raise UsageError(f"the mask labels {given!r} are no labels", remedy=remedy) from None
+
+
+def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volume, tuple[Notice, ...]]:
     """The binary mask (uint8 0/1) of a mask's layers: every label but 0, or the chosen ones.
 
     A mask of values between 0 and 1 (resampled, or a probability) is cut at 0.5, with a notice.
 
     Raises:
         CaseError: it holds no labels, none of the chosen ones, or the chosen set is empty.
+        UsageError: a chosen label is no whole number.
     """
+    chosen = labels_of(labels)
     notices = [n for layer in layers for n in layer.warnings]
-    integers = [_as_labels(layer, notices, labels is not None) for layer in layers]
-    wanted = None if labels is None else _chosen(integers, labels, layers[0].source, notices)
+    integers = [_as_labels(layer, notices, chosen is not None) for layer in layers]
+    wanted = None if chosen is None else _chosen(integers, chosen, layers[0].source, notices)
     selected = [a != 0 if wanted is None else np.isin(a, wanted) for a in integers]
     array = np.logical_or.reduce(selected).astype(np.uint8)
     first = layers[0]
@@ -284,7 +304,7 @@ def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndar
 def _chosen(
     integers: Sequence[np.ndarray], labels: Sequence[int], source: str, notices: list[Notice]
 ) -> list[int]:
-    wanted = sorted({int(label) for label in labels} - {0})
+    wanted = sorted({*labels} - {0})
     present = sorted({int(v) for a in integers for v in np.unique(a)} - {0})
     have = ", ".join(map(str, present[:20])) or "none"
     if not set(wanted) & set(present):

@@ -6,6 +6,7 @@ comes with a notice; notices name series by number only, for descriptions are fr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +127,8 @@ def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
         is_found: they were found by their names; what a user has named himself is taken with a notice.
 
     Raises:
-        CaseError: as ``pick_series``; or the T1 was found, and is with contrast by its header.
+        CaseError: as ``pick_series``; or what was found is of several patients or studies, or its T1 is with
+            contrast by its header.
     """
     notices: list[Notice] = []
     studies: dict[Path, Found] = {}
@@ -134,9 +136,11 @@ def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
     for name in SEQUENCES:
         found = _study_at(paths[name], studies)
         images[name] = _series_for(name, paths[name], found.images, notices) if found else paths[name]
+    series = [one for one in images.values() if isinstance(one, Series)]
     if is_found:
+        _check_one_study(_folder_of(paths), series)
         _check_no_contrast(images["T1"])
-    notices += _same_patient([one for one in images.values() if isinstance(one, Series)])
+    notices += _same_patient(series)
     return Inputs(images, _mask_at(paths["mask"], studies), tuple(dict.fromkeys(notices)))
 
 
@@ -147,6 +151,11 @@ def _study_at(path: Path, studies: dict[Path, Found]) -> Found | None:
     elif path not in studies and _is_dicom_file(path):
         studies[path] = Found((Series(path, (read_header(path),)),))
     return studies.get(path)
+
+
+def _folder_of(paths: Mapping[str, Path]) -> Path:
+    """The folder that all of a case lies in."""
+    return Path(os.path.commonpath([path.absolute() for path in paths.values()]))
 
 
 def _mask_at(path: Path, studies: dict[Path, Found]) -> Path:
@@ -357,7 +366,8 @@ def _check_one_study(folder: Path, images: Sequence[Series]) -> None:
     studies = {one.first.text("StudyInstanceUID") for one in images}
     if len(patients) > 1 or len(studies) > 1:
         what = f"{len(patients)} patients" if len(patients) > 1 else f"{len(studies)} studies of one patient"
-        raise CaseError(f"these are {what}", folder, "give the folder of one study")
+        remedy = "give the folder of one study, or name the four inputs one by one"
+        raise CaseError(f"these are {what}", folder, remedy)
 
 
 def _same_patient(series: Sequence[Series]) -> Iterator[Notice]:

@@ -133,7 +133,7 @@ def other_bundle(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("options", "the results here were made with --reports True, and now it is False"),
+        ("options", "the results here were made with --reports, and this batch is without --reports"),
         ("bundle", "the results here were made with bundle glioma-tcga"),
         ("input", "the input of a has changed since it was graded"),
     ],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, reply, result
-from GliomaGradingLib.cohort import journal
+from GliomaGradingLib.cohort import journal, lock
 from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.lock import FolderLock
@@ -24,7 +24,7 @@ from GliomaGradingLib.cohort.names import folder_names
 from GliomaGradingLib.cohort.run import Job, run
 from GliomaGradingLib.cohort.store import Store
 from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
-from GliomaGradingLib.errors import GliomaGradingError, UsageError
+from GliomaGradingLib.errors import BundleError, GliomaGradingError, UsageError
 
 NAMES = [f"case_{number:02d}" for number in range(6)]
 MODEL = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA, "device": "cpu"}
@@ -196,9 +196,22 @@ def test_what_is_not_ours_is_never_overwritten(source, tmp_path):
     ("runner", "settings", "words"),
     [
         (Instant(model={**MODEL, "sha256": "6" * 64}), Settings(), "bundle stub 1 .sha256 555"),
-        (Instant(model={**MODEL, "device": "cuda"}), Settings(), "made with device cpu, and now it is cuda"),
-        (Instant(), Settings(vote="soft"), "--vote majority, and now it is soft"),
-        (Instant(), Settings(maskLabels=(1, 4)), r"--mask-labels None, and now it is \[1, 4\]"),
+        (
+            Instant(model={**MODEL, "device": "cuda"}),
+            Settings(),
+            "made with device cpu, and this batch is with device cuda",
+        ),
+        (Instant(), Settings(vote="soft"), "with --vote majority, and this batch is with --vote soft"),
+        (
+            Instant(),
+            Settings(maskLabels=(1, 4)),
+            "without --mask-labels, and this batch is with --mask-labels 1,4",
+        ),
+        (
+            Instant(),
+            Settings(reports=True),
+            "made without --reports, and .* with --reports, in .*: run it without",
+        ),
         (Instant(), Settings(register="never"), "--register"),
     ],
 )
@@ -208,6 +221,17 @@ def test_results_of_another_bundle_or_other_options_do_not_mix(source, tmp_path,
     with pytest.raises(UsageError, match=words):
         grade(source, tmp_path / "out", runner, settings, resume=True)
     assert runner.seen == [] and without_seconds(tmp_path / "out") == before
+
+
+def test_a_switch_is_told_in_words_both_ways(source, tmp_path):
+    settings = Settings(reports=True, dicom=True, maskLabels=(1, 4))
+    grade(source, tmp_path / "out", settings=settings)
+    with pytest.raises(UsageError) as refused:
+        grade(source, tmp_path / "out", settings=Settings(reports=True, maskLabels=(1, 4)), resume=True)
+    assert str(refused.value) == (
+        f"the results here were made with --dicom, and this batch is without --dicom, in {tmp_path / 'out'}: "
+        "run it with --dicom, use --overwrite to start anew, or choose another --output"
+    )
 
 
 def test_a_changed_input_is_refused_and_named(source, tmp_path):
@@ -329,6 +353,117 @@ def test_a_batch_of_an_earlier_form_is_refused_as_such(source, tmp_path):
         grade(source, tmp_path / "out", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--workers", "x"], "argument --workers: 'x' is no number of grading processes, such as 1 or 4"),
+        (["--workers", "0"], "argument --workers: '0' is no number of grading processes, such as 1 or 4"),
+        (["--timeout", "x"], "argument --timeout: 'x' is no time for a case in seconds, such as 900"),
+        (["--timeout", "nan"], "argument --timeout: 'nan' is no time for a case in seconds, such as 900"),
+    ],
+)
+def test_numbers_that_are_none_are_told(source, tmp_path, capsys, words, told):
+    from GliomaGradingLib import cli
+
+    assert cli.main(["batch", str(source), "--output", str(tmp_path / "out"), *words]) == 2
+    assert capsys.readouterr().err == f"error: {told}: see 'glioma-grading batch --help'\n"
+
+
+def test_a_case_with_an_odd_grade_is_graded(source, tmp_path):
+    files = ",".join(f"in/case_01/case_01_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg"))
+    (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask,grade\na,{files},GBM\n")
+    done = run(Job(tmp_path / "list.csv", tmp_path / "out"), Settings(), Instant)
+    assert (done.counts.graded, done.counts.failed) == (1, 0)
+    assert done.cohort.notices[0].startswith("'GBM' in list.csv is no grade that counts")
+    assert "GBM" in (tmp_path / "out" / "cohort.html").read_text()
+
+
+# The output among the input
+
+
+def test_an_output_that_is_a_case_of_the_input_is_refused(source, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    for output in (source / "case_02", source / "case_00" / ".." / "case_02"):
+        with pytest.raises(UsageError) as refused:
+            grade(source, output)
+        assert str(refused.value) == (
+            f"the output folder is a case of the input, in {output}: choose another --output"
+        )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_output_with_cases_of_the_input_below_it_is_refused(source, tmp_path):
+    with pytest.raises(UsageError, match=r"the output folder holds a case \(case_00\) of the input, in .*/in:"):
+        grade(tmp_path, source)
+    assert not (source / "batch.lock").exists()
+
+
+def test_an_output_below_a_case_or_with_an_earlier_batch_is_taken(source, tmp_path):
+    for output in (source / "case_02" / "out", source / "out"):
+        counts, _ = grade(source, output)
+        assert counts.graded == 6
+        assert grade(source, output, resume=True)[0].earlier == 6
+
+
+# What a refused batch leaves
+
+
+def leaves_nothing(source, output, match, runner=None):
+    """A batch is refused with this text, and everything is as before."""
+    before = sorted(source.parent.rglob("*"))
+    with pytest.raises(GliomaGradingError, match=match):
+        run(Job(source, output), Settings(), runner or Instant)
+    assert sorted(source.parent.rglob("*")) == before
+
+
+def refusing(error):
+    class Refusing(Instant):
+        def start(self):
+            raise error
+
+    return Refusing
+
+
+def test_a_batch_without_its_bundle_or_device_leaves_nothing(source, tmp_path, monkeypatch):
+    from GliomaGradingLib.grading import choose_device
+
+    no_bundle = refusing(BundleError("there is no bundle 'x'", remedy="choose another"))
+    leaves_nothing(source, tmp_path / "new" / "out", "there is no bundle", no_bundle)
+    (tmp_path / "there").mkdir()
+    leaves_nothing(source, tmp_path / "there", "there is no bundle", no_bundle)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError) as no_cuda:
+        choose_device("cuda")
+    leaves_nothing(source, tmp_path / "new", "no CUDA that torch can use", refusing(no_cuda.value))
+
+
+def test_a_batch_that_is_refused_for_what_lies_there_leaves_it_alone(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").write_text("mine")
+    leaves_nothing(source, tmp_path / "out", "holds a results.csv that no batch of this program wrote")
+    assert (tmp_path / "out" / "results.csv").read_text() == "mine"
+
+
+def test_the_lock_of_an_earlier_batch_stays(source, tmp_path):
+    grade(source, tmp_path / "out")
+    inode = (tmp_path / "out" / "batch.lock").stat().st_ino
+    leaves_nothing(source, tmp_path / "out", "holds the results of a batch")
+    no_bundle = refusing(BundleError("there is no bundle 'x'"))
+    with pytest.raises(BundleError):
+        run(Job(source, tmp_path / "out", resume=True), Settings(), no_bundle)
+    assert (tmp_path / "out" / "batch.lock").stat().st_ino == inode
+
+
+def test_a_file_of_somebody_else_in_a_new_folder_stays(source, tmp_path):
+    def start(self):
+        (tmp_path / "new" / "theirs.txt").write_text("keep")
+        raise BundleError("there is no bundle 'x'")
+
+    with pytest.raises(BundleError):
+        run(Job(source, tmp_path / "new" / "out"), Settings(), type("Late", (Instant,), {"start": start}))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["theirs.txt"]
+
+
 # The journal
 
 
@@ -394,6 +529,53 @@ def test_the_lock_of_a_killed_process_is_free(source, tmp_path):
 def environment(**more):
     paths = [str(HERE.parents[1] / "GliomaGrading"), str(HERE)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
+
+
+CONTENDER = """
+import os, sys
+from pathlib import Path
+from GliomaGradingLib.cohort.lock import FolderLock
+from GliomaGradingLib.errors import UsageError
+folder, held = Path(sys.argv[1]), 0
+while held < 150:
+    try:
+        lock = FolderLock(folder)
+    except UsageError:
+        continue
+    alone = os.open(folder / "alone", os.O_CREAT | os.O_EXCL)  # fails where another holds the lock too
+    (folder / "alone").unlink()
+    os.close(alone)
+    lock.discard()
+    held += 1
+"""
+
+
+def test_two_processes_never_both_hold_a_lock_that_is_discarded(tmp_path):
+    command = [sys.executable, "-c", CONTENDER, str(tmp_path)]
+    contenders = [subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) for _ in range(3)]
+    told = [contender.communicate(timeout=120)[1].decode() for contender in contenders]
+    assert told == [""] * 3 and [contender.returncode for contender in contenders] == [0] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_discarded_while_another_comes_is_not_the_others(tmp_path, monkeypatch):
+    """Between the other's opening of the file and its locking: it would hold a file that nobody else finds."""
+    first = FolderLock(tmp_path)
+    real = lock._lock
+
+    def late(descriptor):
+        first.discard()
+        real(descriptor)
+
+    monkeypatch.setattr(lock, "_lock", late)
+    second = FolderLock(tmp_path)
+    monkeypatch.setattr(lock, "_lock", real)
+    assert os.path.samestat(os.fstat(second._descriptor), (tmp_path / "batch.lock").stat())
+    with pytest.raises(UsageError, match="another batch writes here"):
+        FolderLock(tmp_path)
+    first.discard()  # is over, and takes nothing from the second
+    assert (tmp_path / "batch.lock").exists()
+    second.release()
 
 
 # A full disk

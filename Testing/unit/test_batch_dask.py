@@ -10,7 +10,7 @@ import time
 from asyncio import all_tasks
 
 import pytest
-from batch_stub import ENGINE, ENVIRONMENT, make_cohort
+from batch_stub import ENGINE, ENVIRONMENT, HERE, make_cohort
 from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.run import Job, run
@@ -106,6 +106,63 @@ def test_no_scheduler_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     source, settings = make_cohort(tmp_path / "in", NAMES[:1]), Settings()
     with pytest.raises(UsageError, match=r"there is no Dask scheduler .*tcp://127\.0\.0\.1:9"):
         run(Job(source, tmp_path / "out"), settings, lambda: on("tcp://127.0.0.1:9", settings))
+
+
+@pytest.mark.parametrize(
+    "address", ["foo", "tcp://host", "127.0.0.1", "host:", "a b:8786", "", "tcp://host:port"]
+)
+def test_what_is_no_address_is_refused_at_once(address):
+    with pytest.raises(UsageError) as refused:
+        DaskRunner(Settings(), scheduler=address)
+    told = f"{address!r} is no address of a Dask scheduler: give its host and port, such as tcp://host:8786"
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
+    "address", ["host:8786", "tcp://10.0.0.1:8786", "tls://head.cluster:1", "tcp://[::1]:80/"]
+)
+def test_addresses_of_schedulers(address):
+    assert DaskRunner(Settings(), scheduler=address)._scheduler == address
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("tcp://127.0.0.1:9", "there is no Dask scheduler (OSError: Timed out trying to connect"),
+        ("ftp://127.0.0.1:9", "there is no Dask scheduler (ValueError: unknown address scheme 'ftp'"),
+        ("tls://127.0.0.1:9", "there is no Dask scheduler (TypeError: TLS expects"),
+    ],
+)
+def test_a_client_that_cannot_connect_is_closed(tmp_path, address, text):
+    """What is left of it at the end of the process would wait for a minute and print a traceback."""
+    code = (
+        "import sys; from GliomaGradingLib import cli; from GliomaGradingLib.cohort import dask_runner; "
+        "dask_runner._CONNECT_SECONDS = 1; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    source = make_cohort(tmp_path / "in", NAMES[:1])
+    words = ["batch", str(source), "--output", str(tmp_path / "out"), "--scheduler", address]
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment(), capture_output=True, text=True, timeout=100
+    )
+    assert time.monotonic() - begun < 30
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {text}")
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_cluster_of_this_machine_leaves_nothing_behind(tmp_path):
+    source = make_cohort(tmp_path / "in", NAMES[:2])
+    (tmp_path / "tmp").mkdir()
+    words = [str(HERE / "batch_stub.py"), str(source), str(tmp_path / "out"), "--workers", "2"]
+    done = subprocess.run(
+        [sys.executable, *words],
+        env=environment(TMPDIR=str(tmp_path / "tmp")),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.stdout, done.stderr) == ("2 done, 0 earlier\n", "")
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def slow_task(key: str, task: Task) -> Outcome:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_volumes, whole_tumour
 from GliomaGradingLib.case_files import find_case_files
-from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 
@@ -125,6 +125,20 @@ def test_from_arrays_keeps_values_and_geometry() -> None:
     assert case.identifier == "small" and case.sources["mask"] == "the mask array"
 
 
+@pytest.mark.parametrize("role", ["t2", "mask"])
+def test_arrays_of_one_geometry_have_one_shape(role: str) -> None:
+    usual = arrays()["T1"].shape
+    name = {"t2": "T2", "mask": "mask"}[role]
+    turned = arrays()[name].T
+    with pytest.raises(CaseError) as refused:
+        made(**{role: turned})
+    assert str(refused.value) == (
+        f"the {name} array has the shape {turned.shape}, and the T1 array {usual}: "
+        "give all in the order (K, J, I) on one grid, or Volumes with their own"
+    )
+    assert made(**{role: arrays()[name][..., None]}).images["T2"].array.shape == usual  # a single channel
+
+
 def test_from_arrays_accepts_volumes_with_their_own_geometry() -> None:
     flipped = Volume(arrays()["T2"][::-1], SPACING, (*ORIGIN[:2], ORIGIN[2] + 79 * 2), np.diag([1, 1, -1]))
     case = made(t2=flipped, t1=arrays()["T1"][None], flair=arrays()["FLAIR"].astype(np.float16))
@@ -153,6 +167,22 @@ def test_whole_tumour_is_every_label_by_default_and_a_set_by_choice() -> None:
     assert [n.code for n in notices] == ["mask-label-missing"] and "labels 3 are not" in notices[0].message
     with pytest.raises(CaseError, match=r"none of the mask labels 7, 9 .* choose among its labels: 1, 2, 4"):
         whole_tumour([volume(mask, "m")], [7, 9])
+
+
+def test_one_label_is_a_set_of_one() -> None:
+    given = {"t1": arrays()["T1"], "t2": arrays()["T2"], "flair": arrays()["FLAIR"], "mask": labelled()}
+    for labels in (2, np.int64(2), (2,), np.array([2])):
+        case = Case.fromArrays(**given, spacing=SPACING, origin=ORIGIN, maskLabels=labels)
+        assert np.array_equal(case.mask.array, labelled() == 2)
+
+
+@pytest.mark.parametrize("labels", [[1.5], "1,2", [None], 2.0])
+def test_what_is_no_label_is_refused(labels: object) -> None:
+    with pytest.raises(UsageError) as refused:
+        whole_tumour([volume(labelled())], labels)  # type: ignore[arg-type]
+    assert (
+        str(refused.value) == f"the mask labels {labels!r} are no labels: give whole numbers, such as (1, 2, 4)"
+    )
 
 
 def test_layers_of_a_segmentation_are_united() -> None:

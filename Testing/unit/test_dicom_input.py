@@ -12,6 +12,7 @@ from GliomaGradingLib.dicom_header import is_dicom, read_header, what_is_no_imag
 from GliomaGradingLib.dicom_series import find_series, split
 from GliomaGradingLib.dicom_study import looks_like_study, pick_series
 from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.grading import DOUBTFUL
 from GliomaGradingLib.imaging import read_layers, read_volume
 from GliomaGradingLib.sequence_names import CONTRAST, has_agent, is_mask_name, read_sequence
 from small_head import ORIGIN, SPACING, arrays, volume
@@ -306,6 +307,26 @@ def test_sequences_of_two_patients_are_warned_about(study, tmp_path):
     assert "dicom-different-patients" in codes(case)
     (text,) = [n.message for n in case.warnings if n.code == "dicom-different-patients"]
     assert maker.PATIENT not in text and "another" not in text
+    assert "dicom-different-patients" in DOUBTFUL  # nothing is decided then
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        ({"PatientID": "another", "StudyInstanceUID": "1.2.9"}, "these are 2 patients"),
+        ({"StudyInstanceUID": "1.2.9"}, "these are 2 studies of one patient"),
+    ],
+)
+def test_folders_of_sequences_of_two_patients_or_studies_are_refused(tmp_path, other, text):
+    folder = maker.study(tmp_path / "p", ("T1", "FLAIR"))
+    maker.scan(folder / "T2", "T2", **other)
+    maker.segmentation_file(folder / "mask.nii.gz")
+    remedy = "give the folder of one study, or name the four inputs one by one"
+    with pytest.raises(CaseError) as refused:
+        Case.read(folder)
+    assert str(refused.value) == f"{text}, in {folder}: {remedy}"
+    files = {name.lower(): folder / name for name in ("T1", "T2", "FLAIR")}
+    assert "dicom-different-" in " ".join(codes(Case.fromFiles(**files, mask=folder / "mask.nii.gz")))
 
 
 def test_two_patients_below_one_folder_are_refused(tmp_path):

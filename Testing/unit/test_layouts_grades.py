@@ -9,10 +9,10 @@ import runpy
 from pathlib import Path
 
 import pytest
-from GliomaGradingLib.cohort.grades import parse_grade, read_grades, without_zeros
-from GliomaGradingLib.cohort.listing import describe, find_cohort, to_dict
+from GliomaGradingLib.cohort.grades import GradeTable, Word, parse_grade, read_grades, without_zeros
+from GliomaGradingLib.cohort.listing import CaseEntry, _with_grades, describe, find_cohort, to_dict
 from GliomaGradingLib.cohort.tables import read_table
-from GliomaGradingLib.errors import UsageError
+from GliomaGradingLib.errors import CaseError, UsageError
 from layout_trees import DATA_SETS, tree
 
 FOUR = "{t1,t2,flair,seg}.nii.gz"
@@ -55,7 +55,7 @@ def test_name_mapping_of_brats_2020(tmp_path: Path) -> None:
     assert grades_of(tmp_path / "BraTS20_Training_002") == {"BraTS20_Training_002": "LGG"}  # the table is above
     notices = find_cohort(tmp_path).notices
     assert [n for n in notices if n.startswith("grades are from") and n.endswith("3 count as LGG, 4 as HGG")]
-    assert read_grades(tmp_path / "name_mapping.csv").of("TCGA-CS-4941") == "LGG"
+    assert read_grades(tmp_path / "name_mapping.csv").told("tcga-cs-4941") == ("LGG", Word.GRADE)
 
 
 def test_metadata_of_ucsf_has_three_digits_where_folders_have_four(tmp_path: Path) -> None:
@@ -154,7 +154,81 @@ def test_a_table_that_the_user_names_goes_first(tmp_path: Path) -> None:
         find_cohort(cases, grades=table)
 
 
-def test_zeros_before_numbers_do_not_count() -> None:
+NAMES = ("p1", "p01", "p002", "p3")
+TOLD = "WHO 2 and 3 count as LGG, 4 as HGG"
+
+
+def graded_by(
+    folder: Path, *rows: str, names: tuple[str, ...] = NAMES
+) -> tuple[dict[str, str | None], list[str]]:
+    """Grades by case, and notices, of folders of these names with ``--grades``."""
+    cases = tree(folder / "cases", *(f"{name}/{FOUR}" for name in names))
+    table = folder / "g.csv"
+    table.write_text("\n".join(["case,grade", *rows]))
+    cohort = find_cohort(cases, grades=table)
+    notices = [notice.replace(str(table), "TABLE") for notice in cohort.notices]
+    return {entry.case: entry.grade for entry in cohort.cases}, notices
+
+
+def test_no_case_gets_the_grade_of_another_whose_name_differs_in_zeros(tmp_path: Path) -> None:
+    grades, notices = graded_by(tmp_path, "p01,HGG", "p3,HGG", "p002,LGG")
+    assert grades == {"p1": None, "p01": "HGG", "p002": "LGG", "p3": "HGG"}
+    alike = "TABLE gives no grade to p1: there or here, several names differ in zeros only"
+    assert notices == [f"grades are from TABLE: {TOLD}", alike]
+
+
+def test_zeros_before_numbers_do_not_count_where_one_name_is_meant(tmp_path: Path) -> None:
+    assert graded_by(tmp_path, "p001,4", "P02,2", names=("p1", "p002"))[0] == {"p1": "HGG", "p002": "LGG"}
+    grades, notices = graded_by(tmp_path / "twice", "p001,4", "p01,2", "p3,4", names=("p1", "p3"))
+    assert grades == {"p1": None, "p3": "HGG"} and "gives no grade to p1: there or here" in notices[1]
+
+
+def test_scans_of_one_patient_are_no_two_names(tmp_path: Path) -> None:
+    names = tuple(f"BraTS-GLI-00005-{scan}/BraTS-GLI-00005-{scan}-" for scan in ("000", "001"))
+    cases = tree(tmp_path / "cases", *(f"{name}{{t1n,t2w,t2f,seg}}.nii.gz" for name in names))
+    (tmp_path / "g.csv").write_text("case,grade\nBraTS-GLI-5,4\n")
+    assert set(grades_of(cases, grades=tmp_path / "g.csv").values()) == {"HGG"}
+
+
+def test_rows_that_contradict_each_other_give_no_grade(tmp_path: Path) -> None:
+    rows = ("p01,HGG", "p002,2", "p002,4", "p3,3", "p3,LGG", "p3,", "zz,3", "zz,4")
+    grades, notices = graded_by(tmp_path, *rows, names=("HGG/p002", "p01", "p3"))
+    assert grades == {"p002": None, "p01": "HGG", "p3": "LGG"}
+    assert notices[1:] == ["rows of p002 in TABLE contradict each other: the grade is left unknown"]
+    cohort = find_cohort(tmp_path / "cases", grades=tmp_path / "g.csv")
+    doubts = [entry.doubts for entry in cohort.cases]
+    assert doubts == [("its rows in g.csv contradict each other",), (), ()]
+
+
+def test_a_table_that_fits_no_case_is_told(tmp_path: Path) -> None:
+    grades, notices = graded_by(tmp_path, "x1,HGG", "x2,2")
+    assert set(grades.values()) == {None}
+    assert notices == ["no case of this input is in TABLE: its names have to be those of the cases"]
+
+
+def test_a_table_without_grades_is_told_with_what_it_has_instead(tmp_path: Path) -> None:
+    grades, notices = graded_by(tmp_path, "p1,1", "p3,glioblastoma", "p002,GBM", "p01,WHO I")
+    assert set(grades.values()) == {None}
+    odd = "'1', 'glioblastoma', 'GBM', ... in it is no grade that counts"
+    assert notices == [f"no case of this input has a grade in TABLE: {odd}; understood are LGG, HGG, 2, 3, 4"]
+
+
+def test_numbers_that_the_listing_gives_to_patients_are_no_names(tmp_path: Path) -> None:
+    table = GradeTable(tmp_path / "g.csv", {"patient 1": frozenset(["HGG"])})
+    found = CaseEntry("anna", {}, "dicom", tmp_path, patient="patient 1")
+    assert _with_grades([found], [table])[0] == [found]
+    named = CaseEntry("anna", {}, "manifest", tmp_path, patient="Patient 1")
+    assert _with_grades([named], [table])[0][0].grade == "HGG"
+
+
+def test_each_bids_data_set_has_its_own_table(tmp_path: Path) -> None:
+    for data_set, grade in (("A", "2"), ("B", "4")):
+        tree(tmp_path / data_set, *DATA_SETS["bids"])
+        (tmp_path / data_set / "participants.tsv").write_text(f"participant_id\tgrade\nsub-01\t{grade}\n")
+    assert grades_of(tmp_path) == {"A_sub-01_anat_sub-01": "LGG", "B_sub-01_anat_sub-01": "HGG"}
+
+
+def test_zeros_before_numbers_are_taken_away() -> None:
     assert without_zeros("UCSF-PDGM-0004") == without_zeros("ucsf-pdgm-004") == "ucsf-pdgm-4"
     assert without_zeros("p100") == "p100" and without_zeros("a0") == "a0"
 
@@ -210,8 +284,11 @@ def test_a_manifest_names_files_beside_it(tmp_path: Path) -> None:
     assert (cohort.layout, [entry.case for entry in cohort.cases]) == ("manifest", ["two", "one", "three"])
     assert (one.problem, one.grade, one.mask_labels, one.patient) == ("", "HGG", (1, 4), "X")
     assert one.files["T1"] == tmp_path / "data" / "p1_t1.nii.gz"
-    assert two.problem == f"T2 not found: there is no {tmp_path / 'data' / 'p2_t2.nii.gz'}"
-    assert three.problem == "T2 not named in the manifest" and three.missing == ("T2",)
+    assert two.problem == f"T2 ({tmp_path / 'data' / 'p2_t2.nii.gz'}) of row 2 of cohort.csv not found"
+    assert three.problem == "T2 not named in row 4 of cohort.csv" and three.missing == ("T2",)
+    with pytest.raises(CaseError) as refused:
+        two.read()
+    assert str(refused.value) == f"{two.problem}: correct the path"
     assert cohort.complete == (one,) and cohort.graded == (one,)
     assert pickle.loads(pickle.dumps(one)) == one
 
@@ -230,13 +307,25 @@ def test_manifests_that_are_refused(tmp_path: Path, text: str, message: str) -> 
         find_cohort(manifest(tmp_path, text))
 
 
-def test_a_wrong_grade_or_label_is_the_problem_of_its_row(tmp_path: Path) -> None:
+def test_an_odd_grade_is_told_and_its_case_is_graded_without(tmp_path: Path) -> None:
     tree(tmp_path, FOUR)
     row = "t1.nii.gz,t2.nii.gz,flair.nii.gz,seg.nii.gz"
-    text = f"case,t1,t2,flair,mask,grade,mask_labels\na,{row},V,\nb,{row},4,x\nc,{row},4,0\nd/e,{row},4,2\n"
-    a, b, c, d = find_cohort(manifest(tmp_path, text)).cases
-    assert a.problem == "'V' in row 2 of cohort.csv is no grade (LGG, HGG, 2, 3, 4)"
-    assert "'x' in row 3" in b.problem and "'0' in row 4" in c.problem
+    cohort = find_cohort(
+        manifest(tmp_path, f"case,t1,t2,flair,mask,grade\na,{row},1\nb,{row},GBM\nc,{row},4\n")
+    )
+    assert [(entry.problem, entry.grade) for entry in cohort.cases] == [("", None), ("", None), ("", "HGG")]
+    assert cohort.cases[1].doubts == ("'GBM' in row 3 of cohort.csv is no grade (LGG, HGG, 2, 3, 4)",)
+    assert cohort.notices == (
+        "'1', 'GBM' in cohort.csv is no grade that counts: understood are LGG, HGG, 2, 3, 4",
+    )
+
+
+def test_a_wrong_label_is_the_problem_of_its_row(tmp_path: Path) -> None:
+    tree(tmp_path, FOUR)
+    row = "t1.nii.gz,t2.nii.gz,flair.nii.gz,seg.nii.gz"
+    text = f"case,t1,t2,flair,mask,grade,mask_labels\nb,{row},4,x\nc,{row},4,0\nd/e,{row},4,2\n"
+    b, c, d = find_cohort(manifest(tmp_path, text)).cases
+    assert "'x' in row 2" in b.problem and "'0' in row 3" in c.problem
     assert (d.case, d.problem) == ("d_e", "")
 
 

@@ -92,6 +92,21 @@ def test_who_is_left_out_is_told(cohort: Path, capsys: pytest.CaptureFixture[str
     assert set(TrainingSet.read(tmp_path / "t.npz").collections) == {"ours"}
 
 
+def test_what_is_wrong_with_grades_is_told(
+    cohort: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = tmp_path / "g.csv"
+    arguments = ["prepare", str(cohort), "--grades", str(table), "--output", str(tmp_path / "t.npz")]
+    table.write_text("case,grade\nx,4\n")
+    assert main(arguments) == 2
+    told = f"there are 0 LGG and 0 HGG to learn from; no case of this input is in {table}: its names have"
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    table.write_text("case,grade\nBraTS-GLI-00000-000,4\nBraTS-GLI-00000-000,2\n")
+    assert main(arguments) == 2
+    told = "BraTS-GLI-00000-000 is left out: its rows in g.csv contradict each other"
+    assert told in capsys.readouterr().err.splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -108,6 +123,54 @@ def test_what_cannot_be_learned_from_leaves_nothing(
     assert main(["prepare", *given, "--output", str(tmp_path / "t.npz")]) == 2
     assert text in capsys.readouterr().err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["in", "--output", "out"], "this is a folder, in out: name the file to write, such as training.npz"),
+        (
+            ["in", "--output", "file/deep/t.npz"],
+            "this is a file, and no folder for the training set, in {}/file: choose another --output",
+        ),
+        (
+            ["in", "--cases", "in", "--output", "t.npz"],
+            "INPUT and --cases are given: give one: they are the same",
+        ),
+        (
+            ["in", "--pixels", "64", "--output", "t.npz"],
+            "--pixels is given without --form whole-slice: add it, or leave --pixels out",
+        ),
+    ],
+)
+def test_what_cannot_be_written_or_would_be_ignored_is_refused_before_a_case_is_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no folder called "in"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "file").touch()
+    assert main(["prepare", *arguments]) == 2
+    assert capsys.readouterr().err == f"error: {told.format(tmp_path)}\n"
+
+
+@pytest.mark.parametrize("pixels", ["0", "-5", "x", "31", "5000"])
+def test_a_side_of_a_slice_is_a_number_of_points(capsys: pytest.CaptureFixture[str], pixels: str) -> None:
+    arguments = ["in", "--form", "whole-slice", f"--pixels={pixels}", "--output", "t.npz"]
+    assert main(["prepare", *arguments]) == 2
+    assert f"argument --pixels: '{pixels}' is no side of a slice: give 32 to 1024" in capsys.readouterr().err
+
+
+def test_whole_slices_have_the_side_that_was_asked_for(cohort: Path, tmp_path: Path) -> None:
+    table = tmp_path / "few.csv"
+    table.write_text("case,grade\nBraTS-GLI-00000-000,4\nBraTS-GLI-00001-000,3\n")
+    arguments = ["--grades", str(table), "--form", "whole-slice", "--output", str(tmp_path / "t.npz")]
+    assert main(["prepare", str(cohort), *arguments, "--pixels", "40"]) == 0
+    data = TrainingSet.read(tmp_path / "t.npz")
+    assert data.images.shape[-2:] == (40, 40) and data.form.pixel_mm == 6.0
 
 
 def test_the_training_set_ends_in_a_bundle_that_grades(

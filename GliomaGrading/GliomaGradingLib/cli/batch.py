@@ -60,11 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.overwrite and options.retry_failed:
-        raise UsageError(
-            "--overwrite and --retry-failed are given",
-            remedy="give --retry-failed alone to keep what is graded, or --overwrite alone to start anew",
-        )
+    _check_options(options)
     job = Job(
         options.input,
         options.output,
@@ -83,6 +79,18 @@ def run(options: argparse.Namespace) -> int:
         done = run_batch(job, settings, lambda: _runner(options, settings), bar.watch())
     print(summary(done, options.output), end="")
     return 1 if done.counts.failed else 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if options.overwrite and options.retry_failed:
+        raise UsageError(
+            "--overwrite and --retry-failed are given",
+            remedy="give --retry-failed alone to keep what is graded, or --overwrite alone to start anew",
+        )
+    if options.scheduler is not None and options.workers:
+        raise UsageError(
+            "--workers and --scheduler are given", remedy="give one: a scheduler has its own workers"
+        )
 
 
 def summary(done: Finished, output: Path) -> str:
@@ -124,11 +132,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _runner(options: argparse.Namespace, settings: Settings) -> Runner:
-    if options.scheduler and options.workers:
-        raise UsageError(
-            "--workers and --scheduler are given", remedy="give one: a scheduler has its own workers"
-        )
-    if options.scheduler or (options.workers or 1) > 1:
+    if options.scheduler is not None or (options.workers or 1) > 1:
         from ..cohort.dask_runner import DaskRunner
 
         return DaskRunner(settings, options.workers, options.scheduler)
@@ -195,16 +199,18 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("there must be 1 worker or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of grading processes, such as 1 or 4")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not value > 0:
-        raise argparse.ArgumentTypeError("the time for a case must be more than 0 s")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time for a case in seconds, such as 900")
     return value
 
 

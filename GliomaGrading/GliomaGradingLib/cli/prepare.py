@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
 
 Failed = Callable[[str, CaseError], None]
+_PIXELS, _FEWEST_PIXELS, _MOST_PIXELS = 224, 32, 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,15 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="tumour-region",
         help="what models will see of the cases",
     )
-    parser.add_argument("--pixels", type=int, default=224, help="side of a whole slice, in points over 240 mm")
+    parser.add_argument(
+        "--pixels",
+        type=_pixels,
+        metavar="N",
+        help=f"with whole-slice: its side, in points over 240 mm; default: {_PIXELS}",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="training set to write")
 
 
 def run(options: argparse.Namespace) -> int:
+    _check_options(options)
+    _check_output(options.output)
     source = options.input or options.cases
     failures: list[str] = []
-    if source and (options.crops or options.table):
-        raise UsageError("cases and crops are given", remedy="give one or the other")
     if source:
         data = _of_cohort(source, options, failures)
     elif options.crops and options.table:
@@ -65,6 +72,33 @@ def run(options: argparse.Namespace) -> int:
     hgg = int(data.grades.sum())
     print(f"{options.output}: {len(data)} patients ({hgg} HGG, {len(data) - hgg} LGG)")
     return 1 if failures else 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if (options.input or options.cases) and (options.crops or options.table):
+        raise UsageError("cases and crops are given", remedy="give one or the other")
+    if options.input and options.cases:
+        raise UsageError("INPUT and --cases are given", remedy="give one: they are the same")
+    if options.pixels and options.form != "whole-slice":
+        raise UsageError("--pixels is given without --form whole-slice", remedy="add it, or leave --pixels out")
+
+
+def _check_output(output: Path) -> None:
+    """Before hours of reading, what would keep the training set from being written after them."""
+    if output.is_dir():
+        raise UsageError("this is a folder", output, "name the file to write, such as training.npz")
+    above = next(place for place in output.absolute().parents if place.exists())
+    if not above.is_dir():
+        raise UsageError("this is a file, and no folder for the training set", above, "choose another --output")
+    if not os.access(above, os.W_OK):
+        raise UsageError("no permission to write there", above, "choose another --output")
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or not _FEWEST_PIXELS <= int(text) <= _MOST_PIXELS:
+        what = f"{text!r} is no side of a slice: give {_FEWEST_PIXELS} to {_MOST_PIXELS} points"
+        raise argparse.ArgumentTypeError(what)
+    return int(text)
 
 
 def _of_cohort(source: Path, options: argparse.Namespace, failures: list[str]) -> TrainingSet:
@@ -93,7 +127,7 @@ def _one_scan_a_patient(cohort: Cohort) -> list[CaseEntry]:
         if entry.problem:
             _tell(f"{entry.case} is left out: {entry.problem}")
         elif not entry.grade:
-            _tell(f"{entry.case} is left out: its grade is not known")
+            _tell(f"{entry.case} is left out: {'; '.join(entry.doubts) or 'its grade is not known'}")
         elif entry.patient in chosen:
             _tell(f"{entry.case} is left out: {chosen[entry.patient].case} is of the same patient")
         else:
@@ -107,12 +141,16 @@ def _check_both_grades(cohort: Cohort, entries: list[CaseEntry]) -> None:
     counts = {grade: sum(entry.grade == grade for entry in entries) for grade in (LGG, HGG)}
     if not all(counts.values()):
         found = " and ".join(f"{number} {grade}" for grade, number in counts.items())
-        notices = "".join(f"; {notice}" for notice in cohort.notices if "not read" in notice)
+        notices = "".join(f"; {notice}" for notice in cohort.notices if _is_of_no_grades(notice))
         raise CaseError(
             f"there are {found} to learn from{notices}",
             cohort.source,
             "give cases of both grades, with --grades TABLE where the data set has no table of them",
         )
+
+
+def _is_of_no_grades(notice: str) -> bool:
+    return "not read" in notice or notice.startswith("no case of this input")
 
 
 def _read(entries: list[CaseEntry], failed: Failed) -> Iterator[tuple[Case, str]]:
@@ -134,4 +172,4 @@ def _tell(text: str) -> None:
 def _form(options: argparse.Namespace) -> InputForm:
     from ..slices import InputForm
 
-    return InputForm() if options.form == "tumour-region" else InputForm.wholeSlice(options.pixels)
+    return InputForm() if options.form == "tumour-region" else InputForm.wholeSlice(options.pixels or _PIXELS)

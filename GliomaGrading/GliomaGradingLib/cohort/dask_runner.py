@@ -9,6 +9,7 @@ batch itself writes to the output folder.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import shutil
 import tempfile
@@ -31,6 +32,7 @@ from .work import BatchStopped, Outcome, Settings, Task
 REMEDY = "pip install 'glioma-grading[cohort]'"
 _PLUGIN = "glioma-grading-"
 """Before the client's id in the name of a batch's plugin, so that others see whether the batch is alive."""
+_ADDRESS = re.compile(r"([a-z]+://)?[^\s/]+:\d{1,5}/?")
 _TURN = 0.2
 _AHEAD, _MOST_AHEAD = 2, 16
 """Tasks given away for each thread of a worker: one that it does and the next; more where they are quick."""
@@ -56,7 +58,7 @@ class DaskRunner:
         engine, environment: of the grading processes, see ``LocalRunner``.
 
     Raises:
-        UsageError: Dask is not installed.
+        UsageError: Dask is not installed, or this is no address.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DaskRunner:
         engine: str = ENGINE,
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
+        _check_address(scheduler)
         self._dask = _distributed()
         _silence()
         self._settings, self._workers, self._scheduler = settings, workers, scheduler
@@ -156,29 +159,38 @@ class DaskRunner:
         if not self._scheduler:
             self._cluster = self._local_cluster()
         try:
-            self._client = self._dask.Client(
-                self._cluster or self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False
-            )
-        except (OSError, ValueError) as error:
+            self._client = self._new_client()
+        except (OSError, ValueError, TypeError) as error:
             problem = f"there is no Dask scheduler ({type(error).__name__}: {error})"
             raise UsageError(
                 problem, self._scheduler or "", "check the address, such as tcp://host:8786"
             ) from error
+
+    def _new_client(self) -> Any:
+        kind = self._dask.Client
+        client = kind.__new__(kind)  # in hand before it connects, so that one that cannot is closed at once
+        try:
+            client.__init__(self._cluster or self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except Exception:
+            _quietly(client.close)
+            raise
+        return client
 
     def _local_cluster(self) -> Any:
         import dask
 
         self._folder = tempfile.mkdtemp(prefix="glioma-grading-dask-")
         dask.config.set({"distributed.scheduler.allowed-failures": _LOST_WORKERS})
-        return self._dask.LocalCluster(
-            n_workers=self._workers or 1,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,  # the grading process is what takes memory, and Dask does not see it
-            local_directory=self._folder,
-            silence_logs="CRITICAL",
-        )
+        with dask.config.set({"temporary-directory": self._folder}):  # the scheduler's, in this process
+            return self._dask.LocalCluster(
+                n_workers=self._workers or 1,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,  # the grading process is what takes memory, and Dask does not see it
+                local_directory=self._folder,
+                silence_logs="CRITICAL",
+            )
 
     def _end_what_dead_batches_left(self) -> None:
         """A batch that was killed could not take its plugin, and so its grading processes, off the workers."""
@@ -272,6 +284,13 @@ class DaskRunner:
 
 
 # Small things
+
+
+def _check_address(scheduler: str | None) -> None:
+    """Dask tries half a minute to reach what it cannot."""
+    if scheduler is not None and not _ADDRESS.fullmatch(scheduler):
+        problem = f"{scheduler!r} is no address of a Dask scheduler"
+        raise UsageError(problem, remedy="give its host and port, such as tcp://host:8786")
 
 
 def _distributed() -> ModuleType:

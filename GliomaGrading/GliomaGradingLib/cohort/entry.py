@@ -29,7 +29,7 @@ class CaseEntry:
         mask_labels: labels that are tumour; None for every label.
         grade: LGG or HGG, where a table or a folder tells. patient: what scans of one patient share.
         problem: why it cannot be graded, or ''.
-        doubts: what a dry run has found in headers that its user should know.
+        doubts: what its user should know: of its grade, and what a dry run has found in headers.
         shown: what a dry run shows of it rather than the names of files, or ''.
     """
 
@@ -67,7 +67,7 @@ class CaseEntry:
         from ..case import read_paths
 
         if self.problem:
-            raise CaseError(self.problem, self.folder, self.remedy)
+            raise CaseError(self.problem, self.folder if self.isFound else "", self.remedy)
         return read_paths(self.files, maskLabels or self.mask_labels, self.case, self.isFound)
 
 

@@ -22,15 +22,16 @@ from .thumbnail import NAME as THUMBNAIL
 REPORT = "report.html"
 
 
-def finish(store: Store, cohort: Cohort) -> list[str]:
-    """Write the page and the evaluation; gives remarks, such as why there is no evaluation.
+def finish(store: Store, cohort: Cohort, remarks: Sequence[str] = ()) -> list[str]:
+    """Write the page and the evaluation; gives these remarks and more, such as why there is no evaluation.
 
     Raises:
         BatchStopped: there is no room, or the disk fails.
     """
     rows = read_rows(store.folder / RESULTS)
     known = known_cases(cohort.cases, rows)
-    evaluation, remarks = _evaluated(known)
+    evaluation, more = _evaluated(known)
+    remarks = [*remarks, *more]
     page = cohort_page(
         cohort,
         rows,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import UsageError
 from ..words import HGG, LGG
@@ -24,6 +26,7 @@ ANY_TABLE = GradeSource(
 )
 """A table that a user gives: a column that names the case, and one with its grade."""
 
+_SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
 _WHO = re.compile(
@@ -31,25 +34,86 @@ _WHO = re.compile(
 )
 
 
+class Word(Enum):
+    """What a table has for a case."""
+
+    GRADE = "one grade"
+    NOTHING = "a row, and no grade in it"
+    AT_ODDS = "rows that contradict each other"
+    ALIKE = "a row of a name that differs in zeros only, and not from this name alone"
+    ABSENT = "no row"
+
+
+class Told(NamedTuple):
+    """What a table tells of a case: LGG, HGG or None, and why."""
+
+    grade: str | None
+    word: Word
+
+
 @dataclass(frozen=True)
 class GradeTable:
     """Grades by case.
 
     Args:
-        grades: LGG or HGG by the case's name in the table, in lower case. path: the table.
+        rows: by the case's name in the table, in lower case, what its rows say: LGG, HGG, or a text that is no
+            grade; nothing where they leave it open.
         unclear: what stood where a grade should be and was none ("grade 1", "mixed").
     """
 
     path: Path
-    grades: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unclear: tuple[str, ...] = ()
 
-    def of(self, *names: str) -> str | None:
-        """The grade of the first of the names that the table has, zeros before numbers left aside."""
-        for key in (key for name in names for key in (name.lower(), without_zeros(name))):
-            if key in self.grades:
-                return self.grades[key]
-        return None
+    def told(self, name: str) -> Told:
+        """What the rows of exactly this name (in lower case) tell."""
+        said = self.rows.get(name)
+        if said is None:
+            return Told(None, Word.ABSENT)
+        if len(said) > 1:
+            return Told(None, Word.AT_ODDS)
+        grade = next((text for text in said if text in (LGG, HGG)), None)
+        return Told(grade, Word.GRADE if grade else Word.NOTHING)
+
+
+class CohortGrades:
+    """What a table tells of the cases of one cohort.
+
+    A case that the table does not name has the row of a name that differs in zeros before numbers only
+    (UCSF-PDGM-004 for UCSF-PDGM-0004), where neither the table nor the cohort has another such name.
+
+    Args:
+        cases: the names of each case, see ``told``.
+    """
+
+    def __init__(self, table: GradeTable, cases: Iterable[tuple[str, ...]]) -> None:
+        self.table = table
+        self._rows: dict[str, set[str]] = {}
+        self._patients: dict[str, set[str]] = {}
+        for name in table.rows:
+            self._rows.setdefault(without_zeros(name), set()).add(name)
+        for names in cases:
+            for name in names:
+                self._patients.setdefault(without_zeros(name), set()).add(names[-1].lower())
+
+    def told(self, names: tuple[str, ...]) -> Told:
+        """What the table tells of a case.
+
+        Args:
+            names: the case's own, and its patient's last.
+        """
+        exact = (self.table.told(name.lower()) for name in names)
+        known = (told for told in exact if told.word is not Word.ABSENT)
+        return next(known, None) or self._told_but_for_zeros(names)
+
+    def _told_but_for_zeros(self, names: tuple[str, ...]) -> Told:
+        for key in map(without_zeros, names):
+            rows = self._rows.get(key, set())
+            if rows and len(rows) == 1 and len(self._patients[key]) == 1:
+                return self.table.told(next(iter(rows)))
+            if rows:
+                return Told(None, Word.ALIKE)
+        return Told(None, Word.ABSENT)
 
 
 def parse_grade(text: str) -> str | None:
@@ -68,6 +132,12 @@ def parse_grade(text: str) -> str | None:
     if number not in WHO_GRADES:
         raise ValueError(text)
     return WHO_GRADES[number]
+
+
+def no_grade(texts: Sequence[str], where: str = "it") -> str:
+    """The sentence about texts that stand where a grade should be."""
+    shown = ", ".join(map(repr, texts[:_SHOWN])) + (", ..." if len(texts) > _SHOWN else "")
+    return f"{shown} in {where} is no grade that counts"
 
 
 def without_zeros(name: str) -> str:
@@ -119,16 +189,15 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
     column, cases = table.having(source.grade), table.having(source.cases)
     if not column or not cases:
         return None
-    grades: dict[str, str] = {}
+    rows: dict[str, set[str]] = {}
     unclear: dict[str, None] = {}
     for _number, row in table.rows:
-        names = [row[name] for name in cases if row[name].casefold() not in _UNKNOWN]
+        text = row[column[0]]
         try:
-            grade = parse_grade(row[column[0]])
+            said = parse_grade(text)
         except ValueError:
-            unclear[row[column[0]]] = None
-            continue
-        for name in names if grade else ():
-            grades[name.lower()] = grade or ""
-            grades.setdefault(without_zeros(name), grade or "")
-    return GradeTable(table.path, grades, tuple(unclear))
+            said = text
+            unclear[text] = None
+        for name in (row[name] for name in cases if row[name].casefold() not in _UNKNOWN):
+            rows.setdefault(name.lower(), set()).update({said} if said else ())
+    return GradeTable(table.path, {name: frozenset(texts) for name, texts in rows.items()}, tuple(unclear))

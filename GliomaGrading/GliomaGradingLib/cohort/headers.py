@@ -65,5 +65,5 @@ def _with(
     chosen = [f"{name} series {series[name].number}" for name in SEQUENCES if name in series]
     shown = ", ".join([*chosen, *([mask.name] if mask else [])])
     remedy = "export what is missing, or name the four inputs one by one" if problems else ""
-    doubts = tuple(dict.fromkeys(notice.message for notice in notices))
+    doubts = tuple(dict.fromkeys([*entry.doubts, *(notice.message for notice in notices)]))
     return replace(entry, problem="; ".join(problems), remedy=remedy, doubts=doubts, shown=shown)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from ..errors import CaseError, UsageError
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
-from .grades import GradeTable, find_grades, parse_grade, read_grades
+from .grades import CohortGrades, GradeTable, Word, find_grades, no_grade, parse_grade, read_grades
 from .layouts import AUTO, LAYOUTS, NAMES, ROLES, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
 from .walk import Skipped, Walk, cases_below
@@ -19,6 +21,9 @@ from .walk import Skipped, Walk, cases_below
 __all__ = ["NAMES", "CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict"]
 
 SCHEMA = "glioma-grading/cohort/1"
+_NUMBERED = "patient {}"
+"""What patients are called whose ids are not told."""
+_SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ def _is_manifest(source: Path, layout: str) -> bool:
 
 
 def _of_manifest(source: Path) -> Cohort:
-    cases = read_manifest(source)
-    return Cohort(source, MANIFEST, f"a table of {len(cases)} cases", cases)
+    cases, odd_grades = read_manifest(source)
+    notices = (f"{no_grade(odd_grades, source.name)}: understood are LGG, HGG, 2, 3, 4",) if odd_grades else ()
+    return Cohort(source, MANIFEST, f"a table of {len(cases)} cases", cases, notices=notices)
 
 
 def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
@@ -101,10 +107,11 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
         raise _no_case(source, walk, layout)
     wanted, skipped = _fit(_alike(walk.found), is_asked_for=layout != AUTO)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
-    entries = [_entry(found_by, found, source, tables) for found_by, found in _numbered_patients(wanted)]
+    entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
     entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
+    entries, told = _with_grades(entries, tables)
     main, why = _recognised(wanted or walk.found)
-    notices = [*notices, *_notes(wanted), *_about_tables(tables, entries), *_mixed(wanted)]
+    notices = [*notices, *_notes(wanted), *told, *_mixed(wanted)]
     entries, renamed = _with_unique_names(source, entries)
     entries = _with_patients([layout.data_set(found) for layout, found in wanted], entries)
     rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
@@ -154,7 +161,7 @@ def _numbered_patients(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, 
         if case.patient:
             numbers.setdefault(case.patient, len(numbers) + 1)
     return [
-        (layout, replace(case, patient=f"patient {numbers[case.patient]}") if case.patient else case)
+        (layout, replace(case, patient=_NUMBERED.format(numbers[case.patient])) if case.patient else case)
         for layout, case in found
     ]
 
@@ -173,7 +180,7 @@ def _with_patients(data_sets: list[str], entries: list[CaseEntry]) -> list[CaseE
     ]
 
 
-def _entry(layout: Layout, found: Found, source: Path, tables: list[GradeTable]) -> CaseEntry:
+def _entry(layout: Layout, found: Found, source: Path) -> CaseEntry:
     """A case; one whose name is its owner's own, and not a data set's, has no patient yet."""
     patient = found.patient or (layout.patient(found.case) if layout.owns(found.case) else "")
     return CaseEntry(
@@ -182,17 +189,54 @@ def _entry(layout: Layout, found: Found, source: Path, tables: list[GradeTable])
         layout=layout.name,
         folder=found.folder,
         mask_labels=layout.mask_labels,
-        grade=_grade(layout, found, patient, source, tables),
+        grade=_grade(layout, found, source),
         patient=patient,
         problem=found.problem,
         remedy=found.remedy,
     )
 
 
-def _grade(layout: Layout, found: Found, patient: str, source: Path, tables: list[GradeTable]) -> str | None:
-    """What a table says, else the data set, else the name of a folder above: HGG or LGG."""
-    told = next((g for table in tables if (g := table.of(found.case, patient))), None)
-    return told or _told(layout.grade_of(found)) or layout.every_grade or _folder_grade(found.folder, source)
+def _grade(layout: Layout, found: Found, source: Path) -> str | None:
+    """What the data set says, else the name of a folder above: HGG or LGG."""
+    return _told(layout.grade_of(found)) or layout.every_grade or _folder_grade(found.folder, source)
+
+
+def _with_grades(
+    entries: Sequence[CaseEntry], tables: Sequence[GradeTable], isGiven: bool = False
+) -> tuple[list[CaseEntry], list[str]]:
+    """Cases with the grades that tables tell, which go before what was found, and what is to be said of them.
+
+    Args:
+        isGiven: the user has named the table, and expects grades of it.
+    """
+    names = [_names(entry) for entry in entries]
+    grades = [CohortGrades(table, names) for table in tables]
+    graded = [_graded(entry, known, grades) for entry, known in zip(entries, names, strict=True)]
+    return graded, [note for one in grades for note in _about_table(one, entries, isGiven)]
+
+
+def _names(entry: CaseEntry) -> tuple[str, ...]:
+    """What tables may call a case: its own name and its patient's, but no number that this listing gave him."""
+    is_numbered = entry.isFound and re.fullmatch(_NUMBERED.format(r"\d+"), entry.patient)
+    return (entry.case,) if is_numbered or not entry.patient else (entry.case, entry.patient)
+
+
+def _graded(entry: CaseEntry, names: tuple[str, ...], tables: Sequence[CohortGrades]) -> CaseEntry:
+    """The first table that has a grade decides, the nearest above the case before others."""
+    for table in sorted(tables, key=lambda table: _distance(table.table.path, entry.folder)):
+        told = table.told(names)
+        if told.word is Word.GRADE:
+            return replace(entry, grade=told.grade)
+        if told.word is Word.AT_ODDS:
+            doubt = f"its rows in {table.table.path.name} contradict each other"
+            return replace(entry, grade=None, doubts=(*entry.doubts, doubt))
+    return entry
+
+
+def _distance(table: Path, folder: Path) -> float:
+    """Folders from a case up to a table; none leads to one that does not lie above it."""
+    is_above = folder.is_relative_to(table.parent)
+    return len(folder.parts) - len(table.parent.parts) if is_above else math.inf
 
 
 def _told(text: str | None) -> str | None:
@@ -222,15 +266,29 @@ def _notes(found: list[tuple[Layout, Found]]) -> list[str]:
     return list(dict.fromkeys(layout.note for layout, case in found if layout.note and layout.owns(case.case)))
 
 
-def _about_tables(tables: list[GradeTable], entries: list[CaseEntry]) -> Iterator[str]:
-    for table in tables:
-        if any(table.of(entry.case, entry.patient) for entry in entries):
-            yield f"grades are from {table.path}: {_unclear(table)}WHO 2 and 3 count as LGG, 4 as HGG"
+def _about_table(grades: CohortGrades, entries: Sequence[CaseEntry], isGiven: bool) -> Iterator[str]:
+    path, unclear = grades.table.path, grades.table.unclear
+    told: dict[Word, list[str]] = {word: [] for word in Word}
+    for entry in entries:
+        told[grades.told(_names(entry)).word].append(entry.case)
+    odd = f"{no_grade(unclear)}; " if unclear else ""
+    if told[Word.GRADE]:
+        yield f"grades are from {path}: {odd}WHO 2 and 3 count as LGG, 4 as HGG"
+    elif isGiven and len(told[Word.ABSENT]) == len(entries):
+        yield f"no case of this input is in {path}: {odd}its names have to be those of the cases"
+    elif isGiven or told[Word.NOTHING]:
+        yield f"no case of this input has a grade in {path}: {odd}understood are LGG, HGG, 2, 3, 4"
+    if told[Word.AT_ODDS]:
+        cases = _some(told[Word.AT_ODDS])
+        yield f"rows of {cases} in {path} contradict each other: the grade is left unknown"
+    if told[Word.ALIKE]:
+        cases = _some(told[Word.ALIKE])
+        yield f"{path} gives no grade to {cases}: there or here, several names differ in zeros only"
 
 
-def _unclear(table: GradeTable) -> str:
-    texts = ", ".join(repr(text) for text in table.unclear[:3])
-    return f"{texts} in it is no grade that counts; " if texts else ""
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
 def _mixed(found: list[tuple[Layout, Found]]) -> Iterator[str]:
@@ -270,8 +328,8 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _with_given_grades(cohort: Cohort, table: GradeTable) -> Cohort:
-    cases = tuple(replace(e, grade=table.of(e.case, e.patient) or e.grade) for e in cohort.cases)
-    return replace(cohort, cases=cases, notices=(*cohort.notices, *_about_tables([table], list(cases))))
+    cases, told = _with_grades(cohort.cases, [table], isGiven=True)
+    return replace(cohort, cases=tuple(cases), notices=(*cohort.notices, *told))
 
 
 def _no_case(source: Path, walk: Walk, layout: str) -> UsageError:

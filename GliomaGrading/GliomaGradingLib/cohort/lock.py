@@ -31,19 +31,37 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _lock(self._descriptor)
-        except OSError as error:
-            holder = _holder(self.path)
-            os.close(self._descriptor)
-            raise _refusal(error, folder, holder) from error
+        self.isNew = not self.path.exists()
+        self._descriptor = self._held(folder)
         os.ftruncate(self._descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without the text
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
+    def _held(self, folder: Path) -> int:
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                _lock(descriptor)
+            except OSError as error:
+                holder = _holder(self.path)
+                os.close(descriptor)
+                raise _refusal(error, folder, holder) from error
+            if _is_at(self.path, descriptor):
+                return descriptor
+            os.close(descriptor)  # somebody took it away between our opening and our locking it
+
+    def discard(self) -> None:
+        """Lets go and takes the file away, as if nobody had come; what was let go before may be another's."""
+        if self._descriptor < 0:
+            return
+        if sys.platform == "win32":  # which removes nothing that is open
+            self.release()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        self.release()
+
     def release(self) -> None:
-        """Lets go; the file stays, because to remove it would let two others in."""
+        """Lets go; the file stays."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -53,6 +71,13 @@ class FolderLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int) -> None:

@@ -15,10 +15,12 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 
 
-def read_manifest(path: Path) -> tuple[CaseEntry, ...]:
-    """The cases of a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will.
+def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str]]:
+    """The cases of a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will; and
+    what stands in its column of grades and is none.
 
-    A row whose files are missing is a case with a problem, as it would be in a folder.
+    A row whose files are missing is a case with a problem, as it would be in a folder. A grade that is none is
+    left unknown: a case is graded without it.
 
     Raises:
         UsageError: it cannot be read, columns are missing, or two rows have one name.
@@ -31,7 +33,11 @@ def read_manifest(path: Path) -> tuple[CaseEntry, ...]:
     if not table.rows:
         raise UsageError("the manifest names no case", path, "give it a row for each case")
     _check_names(table)
-    return tuple(_entry(path, number, row) for number, row in table.rows)
+    grades = [_grade(row) for _number, row in table.rows]
+    entries = (
+        _entry(path, number, row, *grade) for (number, row), grade in zip(table.rows, grades, strict=True)
+    )
+    return tuple(entries), list(dict.fromkeys(odd for _grade, odd in grades if odd))
 
 
 def _check_names(table: Table) -> None:
@@ -46,21 +52,28 @@ def _check_names(table: Table) -> None:
         seen[name] = number
 
 
-def _entry(path: Path, number: int, row: dict[str, str]) -> CaseEntry:
-    files = {role: _file(path, row[role.lower()]) for role in ROLES if row[role.lower()]}
-    problem, grade, labels = _problem(files), None, None
+def _grade(row: dict[str, str]) -> tuple[str | None, str]:
+    """The grade of a row, and what stands there if it is none."""
+    text = row.get("grade", "")
     try:
-        grade = parse_grade(row.get("grade", ""))
+        return parse_grade(text), ""
     except ValueError:
-        problem = problem or f"'{row['grade']}' in row {number} of {path.name} is no grade (LGG, HGG, 2, 3, 4)"
+        return None, text
+
+
+def _entry(path: Path, number: int, row: dict[str, str], grade: str | None, odd_grade: str) -> CaseEntry:
+    files = {role: _file(path, row[role.lower()]) for role in ROLES if row[role.lower()]}
+    place = f"row {number} of {path.name}"
+    (problem, remedy), labels = _problem(files, place), None
     try:
         labels = _labels(row.get("mask_labels", ""))
     except ValueError:
-        problem = (
-            problem or f"'{row['mask_labels']}' in row {number} of {path.name} is no list of labels (1 2 4)"
-        )
+        problem = problem or f"'{row['mask_labels']}' in {place} is no list of labels (1 2 4)"
     case = clean_name(row["case"])
-    return CaseEntry(case, files, MANIFEST, path.parent, labels, grade, row.get("patient") or case, problem)
+    remedy = remedy or "correct the cell, or leave it empty" if problem else ""
+    patient = row.get("patient") or case
+    doubts = (f"'{odd_grade}' in {place} is no grade (LGG, HGG, 2, 3, 4)",) if odd_grade else ()
+    return CaseEntry(case, files, MANIFEST, path.parent, labels, grade, patient, problem, remedy, doubts)
 
 
 def _file(path: Path, text: str) -> Path:
@@ -70,12 +83,13 @@ def _file(path: Path, text: str) -> Path:
     return path.parent / text
 
 
-def _problem(files: dict[str, Path]) -> str:
+def _problem(files: dict[str, Path], place: str) -> tuple[str, str]:
+    """What is wrong with a row's files, and what to do."""
     lacking = [role for role in ROLES if role not in files]
     if lacking:
-        return f"{' and '.join(lacking)} not named in the manifest"
-    absent = [role for role, path in files.items() if not path.exists()]
-    return f"{absent[0]} not found: there is no {files[absent[0]]}" if absent else ""
+        return f"{' and '.join(lacking)} not named in {place}", "fill it in"
+    absent = [f"{role} ({path})" for role, path in files.items() if not path.exists()]
+    return (f"{' and '.join(absent)} of {place} not found", "correct the path") if absent else ("", "")
 
 
 def _labels(text: str) -> tuple[int, ...] | None:

@@ -15,6 +15,8 @@ from .engine import Batch, Counts, Watch
 from .finish import finish
 from .listing import Cohort, find_cohort
 from .store import BATCH, CASES, Store
+from .taught import taught_remarks
+from .walk import cases_below
 from .work import Runner, Settings, absolute
 
 Outcome = GradeResult | GliomaGradingError
@@ -59,7 +61,7 @@ def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
         isDryRun: find copies by their contents, which takes its time, and not only files that are named twice.
 
     Raises:
-        UsageError: there is no case, or ``find_cohort`` says so.
+        UsageError: there is no case, the output is one, or ``find_cohort`` says so.
     """
     cohort = find_cohort(job.source, job.layout, job.grades, _ours(job))
     if not cohort.cases:
@@ -69,9 +71,24 @@ def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
 
 def _ours(job: Job) -> Path | None:
     """The folder in the input that holds a batch's results: the output, or its cases where it is the input."""
-    if job.output is None or absolute(job.output).resolve() != absolute(job.source).resolve():
-        return job.output
-    return job.output / CASES if (job.output / BATCH).is_file() else None
+    if job.output is None:
+        return None
+    output, source = absolute(job.output).resolve(), absolute(job.source).resolve()
+    results = job.output / CASES if (job.output / BATCH).is_file() else None
+    if output == source:
+        return results
+    if output.is_relative_to(source) or absolute(job.output).is_relative_to(absolute(job.source)):
+        _check_no_case_in(job.output, results)
+    return job.output
+
+
+def _check_no_case_in(output: Path, results: Path | None) -> None:
+    """The output is not looked into for cases: one that lies in it would be left out silently."""
+    found = cases_below(output, left_out=results).found
+    if found:
+        _layout, case = found[0]
+        what = "is a case" if case.folder == output else f"holds a case ({case.case})"
+        raise UsageError(f"the output folder {what} of the input", output, "choose another --output")
 
 
 def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None) -> Finished:
@@ -88,7 +105,7 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
         runner = makeRunner()
         stack.callback(runner.close)
         counts = Batch(cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed).run()
-        remarks = finish(store, cohort)
+        remarks = finish(store, cohort, taught_remarks(cohort.cases, settings.bundle))
         return Finished(counts, Outcomes(store, [entry.case for entry in cohort.cases]), cohort, remarks)
 
 

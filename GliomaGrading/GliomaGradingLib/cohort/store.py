@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -72,9 +73,9 @@ class Store:
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
         try:
-            made = [place for place in (folder, *folder.parents) if not place.exists()]
+            self._made = [place for place in (folder, *folder.parents) if not place.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            for place in made:
+            for place in self._made:
                 sync_folder(place.parent)
             self._lock = FolderLock(folder)
         except OSError as error:
@@ -82,7 +83,7 @@ class Store:
         try:
             self._earlier = self._inspect()
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     def open(self, model: Mapping[str, str], options: Mapping[str, Any]) -> None:
@@ -162,6 +163,11 @@ class Store:
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()
+        if self._lock.isNew and not (self.folder / BATCH).exists():  # nothing was begun, nothing stays
+            self._lock.discard()
+            for place in self._made:
+                with contextlib.suppress(OSError):  # somebody else's file is in it by now
+                    place.rmdir()
         self._lock.release()
 
     def __enter__(self) -> Store:
@@ -271,11 +277,21 @@ def _read_batch(path: Path, is_overwritten: bool) -> dict[str, Any]:
 
 def _check_same(earlier: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     for what, before, after in _differences(earlier, now):
+        made = _with(what, before)
         raise UsageError(
-            f"the results here were made with {what} {before}, and now it is {after}",
+            f"the results here were made {made}, and this batch is {_with(what, after)}",
             folder,
-            f"use the same {what}, --overwrite to start anew, or choose another --output",
+            f"run it {made}, use --overwrite to start anew, or choose another --output",
         )
+
+
+def _with(what: str, value: Any) -> str:
+    """A setting in words: a switch, and an option that was not given, have no value to show."""
+    if value is None or value is False:
+        return f"without {what}"
+    if value is True:
+        return f"with {what}"
+    return f"with {what} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .image_form import QUARTERS, ImageForm
+from .image_form import QUARTERS, ImageForm, Views
 
 
 def planes_at(stack: Tensor, positions: Tensor) -> Tensor:
@@ -65,11 +65,30 @@ def turned(planes: Tensor, turns: np.ndarray) -> Tensor:
     return result
 
 
-def network_input(
-    channels: Tensor, tumour: Tensor, form: ImageForm, turns: np.ndarray
-) -> tuple[Tensor, Tensor]:
+def shifted(planes: Tensor, shifts: np.ndarray) -> Tensor:
+    """Planes (B, C, h, w) of which each shows what lies (rows, columns) of ``shifts`` (B, 2) further on.
+
+    Beyond its border a plane goes on as it ends.
+    """
+    if not shifts.any():
+        return planes
+    rows, columns = (
+        (torch.arange(size)[None] + torch.from_numpy(shift)[:, None]).clamp(0, size - 1)
+        for size, shift in zip(planes.shape[2:], shifts.T, strict=True)
+    )
+    every, channel = (torch.arange(size) for size in planes.shape[:2])
+    return planes[
+        every[:, None, None, None],
+        channel[None, :, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    ]
+
+
+def network_input(channels: Tensor, tumour: Tensor, form: ImageForm, views: Views) -> tuple[Tensor, Tensor]:
     """Images (B, 3, pixels, pixels) and tumour (B, pixels, pixels) of clipped channels and mask planes."""
-    both = turned(enlarge(torch.cat([channels, tumour[:, None]], dim=1), form), turns)
+    both = turned(enlarge(torch.cat([channels, tumour[:, None]], dim=1), form), views.turns)
+    both = shifted(both, views.shifts)
     images = (form.gain * both[:, :3]).contiguous(memory_format=torch.channels_last)
     return images, both[:, 3]
 
@@ -85,4 +104,4 @@ def stack_input(
     positions = first + torch.from_numpy(slices.astype(np.float32))
     channels = channel_planes(stack.expand(len(positions), *stack.shape), positions, form, plane_mm=1.0)
     tumour = mask_planes(mask.expand(len(positions), *mask.shape), positions)
-    return network_input(channels, tumour, form, form.turns(slices))
+    return network_input(channels, tumour, form, form.views(slices))

@@ -29,7 +29,7 @@ class OutputModule(nn.Module):
 
     The ImageNet network reads its 1000 classes off the last Inception block alone. What tells grades apart in
     a tumour is as much texture as shape, and texture lives in the earlier blocks: of the pooled ImageNet
-    features the third stage alone separates the grades better than the last block does. The module therefore
+    features the middle ones (4e) separate the grades better than the last block does. The module therefore
     takes the mean over the slice of blocks 3b, 4c, 4e and 5b, and of 3b also the mean over the tumour,
     standardises every feature by its mean and deviation in the training images, and adds them up in one
     linear layer to one logit, whose sigmoid is the probability of HGG. Few new weights are left to learn, and

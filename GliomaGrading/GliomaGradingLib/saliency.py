@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .explanation import Explanation
+from .image_form import Views
 from .images import stack_input, turned, without_gaps
 from .network import TransferModel, tumour_weights
 from .words import SEQUENCES, SLICE_COUNT
@@ -73,28 +74,29 @@ def evidence(
     images: Tensor,
     tumour: Tensor,
     size: tuple[int, int],
-    turns: np.ndarray | None = None,
+    views: Views | None = None,
 ) -> Tensor:
     """(N, H, W) float64 maps whose mean is the model's logit less its bias.
 
     Args:
         images, tumour: as ``TransferModel.forward`` takes them.
         size: H and W of the maps.
-        turns: quarters by which the images were turned; the maps are turned back.
+        views: how the images were looked at; the maps lie as the slices do.
     """
     levels = model.features(images)
     poolings = [(level, _even(level)) for level in levels.values()]
     poolings.append((levels["3b"], tumour_weights(tumour, levels["3b"])))
     output, first = model.output, 0
-    total = torch.zeros(len(images), *size, dtype=torch.float64, device=images.device)
+    shown = size if views is None else (images.shape[2], images.shape[3])
+    total = torch.zeros(len(images), *shown, dtype=torch.float64, device=images.device)
     gains = (output.linear.weight[0] / output.deviation).double()
     for level, weights in poolings:
         part = slice(first, first + level.shape[1])
         contributions = _contributions(level, weights, gains[part], output.mean[part].double())
-        if turns is not None:
-            contributions = turned(contributions, -turns)
-        total = total + _enlarged(contributions, size)
+        total = total + _enlarged(contributions, shown)
         first = part.stop
+    if views is not None:
+        total = _where_it_lies(total, views, size)
     return total * (size[0] * size[1])
 
 
@@ -106,8 +108,39 @@ def _evidence_of_stack(stack: SliceStack, sequence: int, model: TransferModel, f
     with torch.inference_mode():
         images, tumour = stack_input(planes, mask, stack.first, SLICE_COUNT, form)
         size = (int(mask.shape[1]), int(mask.shape[2]))
-        maps = evidence(model, images, tumour, size, form.turns(np.arange(SLICE_COUNT)))
+        maps = evidence(model, images, tumour, size, form.views(np.arange(SLICE_COUNT)))
     return maps.cpu().numpy()
+
+
+def _where_it_lies(maps: Tensor, views: Views, size: tuple[int, int]) -> Tensor:
+    """Maps (N, h, w) of images as they were looked at, on (H, W) points of the slices, with the same sums.
+
+    What the network found beyond a border is evidence of the border, which it saw going on there.
+    """
+    maps = turned(_shifted_back(maps, views.shifts), -views.turns)
+    rows, columns = (_shares(old, new).to(maps) for old, new in zip(maps.shape[1:], size, strict=True))
+    return rows @ maps @ columns.T
+
+
+def _shifted_back(maps: Tensor, shifts: np.ndarray) -> Tensor:
+    """The transpose of ``images.shifted``: where each point of a shifted map (N, h, w) was taken from."""
+    rows, columns = (
+        torch.stack([_taken(size, int(shift)) for shift in part]).to(maps)
+        for size, part in zip(maps.shape[1:], shifts.T, strict=True)
+    )
+    return rows @ maps @ columns.transpose(1, 2)
+
+
+def _taken(size: int, shift: int) -> Tensor:
+    """(size, size) with a 1 in column i where point i was taken from."""
+    source = (torch.arange(size) + shift).clamp(0, size - 1)
+    return functional.one_hot(source, size).T.double()
+
+
+def _shares(old: int, new: int) -> Tensor:
+    """(new, old) matrix that gives each of the old cells to the new ones it lies in; columns add up to 1."""
+    matrix = functional.adaptive_avg_pool1d(torch.eye(old, dtype=torch.float64)[None], new)[0].T
+    return matrix / matrix.sum(dim=0, keepdim=True)
 
 
 def _even(level: Tensor) -> Tensor:

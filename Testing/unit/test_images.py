@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.images import stack_input, turned, without_gaps
+from GliomaGradingLib.images import shifted, stack_input, turned, without_gaps
 from GliomaGradingLib.slices import stack_from_crop
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.source import SliceSource
@@ -17,6 +17,7 @@ from GliomaGradingLib.words import SLICE_COUNT
 from small_training import FORM, small_training_set
 
 UPRIGHT, TURNED = ImageForm(pixels=32), ImageForm(pixels=32, turned=True)
+SHIFTED = ImageForm(pixels=32, turned=True, shifted=4)
 
 
 def stack() -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,14 +49,50 @@ def test_every_slice_is_turned_a_quarter_more_than_the_one_below():
     assert not torch.equal(found[0][1], upright[0][1])
 
 
+def test_a_shifted_plane_shows_what_lies_further_on_and_its_border_goes_on():
+    plane = torch.arange(12.0).reshape(1, 1, 3, 4)
+    assert shifted(plane, np.array([[1, 0]]))[0, 0].tolist() == [[4, 5, 6, 7], [8, 9, 10, 11], [8, 9, 10, 11]]
+    assert shifted(plane, np.array([[0, -2]]))[0, 0].tolist() == [[0, 0, 0, 1], [4, 4, 4, 5], [8, 8, 8, 9]]
+    both = shifted(torch.cat([plane, plane + 100], dim=1).repeat(2, 1, 1, 1), np.array([[0, 0], [-1, 3]]))
+    assert torch.equal(both[0, 0], plane[0, 0])
+    assert both[1, 1].tolist() == [[103] * 4, [103] * 4, [107] * 4]
+    assert shifted(plane, np.zeros((1, 2), int)) is plane
+
+
+def test_shifts_of_a_case_spread_over_all_that_they_may_be():
+    views = ImageForm(shifted=8).views(np.arange(SLICE_COUNT))
+    assert not views.turns.any() and views.shifts.shape == (SLICE_COUNT, 2)
+    assert np.abs(views.shifts).max() <= 8 and len({*map(tuple, views.shifts.tolist())}) == SLICE_COUNT
+    assert np.abs(views.shifts.mean(axis=0)).max() < 1.5
+    places = {*map(tuple, (views.shifts % 8).tolist())}  # between the points where the finest level looks
+    assert len(places) >= 16 and {row for row, _column in places} == {*range(8)}
+    assert not TURNED.views(np.arange(SLICE_COUNT)).shifts.any()
+    assert np.array_equal(SHIFTED.views(np.array([7, 3])).shifts, SHIFTED.views(np.arange(20)).shifts[[7, 3]])
+
+
+@pytest.mark.parametrize("shift", [-1, 64])
+def test_a_shift_beyond_the_image_is_refused(shift):
+    with pytest.raises(ValueError, match="cannot be shifted"):
+        ImageForm(shifted=shift)
+
+
+def test_slices_are_turned_first_and_shifted_then():
+    turned_only = stack_input(*stack(), 3, SLICE_COUNT, TURNED)
+    found = stack_input(*stack(), 3, SLICE_COUNT, SHIFTED)
+    shifts = SHIFTED.views(np.arange(SLICE_COUNT)).shifts
+    assert shifts[5].any()
+    assert torch.equal(found[0], shifted(turned_only[0], shifts))
+    assert torch.equal(found[1], shifted(turned_only[1][:, None], shifts)[:, 0])
+
+
 @pytest.mark.parametrize("part", [slice(0, 7), slice(7, 20), slice(19, 20)])
 def test_a_part_of_the_slices_has_the_bits_of_the_whole(part):
-    whole = stack_input(*stack(), 3, SLICE_COUNT, TURNED)
-    found = stack_input(*stack(), 3, SLICE_COUNT, TURNED, part)
+    whole = stack_input(*stack(), 3, SLICE_COUNT, SHIFTED)
+    found = stack_input(*stack(), 3, SLICE_COUNT, SHIFTED, part)
     assert all(torch.equal(here, there[part]) for here, there in zip(found, whole, strict=True))
 
 
-@pytest.mark.parametrize("form", [UPRIGHT, TURNED], ids=("upright", "turned"))
+@pytest.mark.parametrize("form", [UPRIGHT, TURNED, SHIFTED], ids=("upright", "turned", "shifted"))
 def test_a_slice_is_the_same_in_training_and_in_grading(form):
     data = small_training_set(patients=2)
     source = SliceSource(data, 1, Recipe(image=form))
@@ -71,11 +108,11 @@ def test_a_slice_is_the_same_in_training_and_in_grading(form):
     torch.testing.assert_close(trained[0][:, 1], graded[0][:, 1], rtol=1e-3, atol=1e-2)
 
 
-def test_what_ships_is_turned_and_the_papers_protocol_is_not():
+def test_what_ships_is_turned_and_shifted_and_the_papers_protocol_is_not():
     from GliomaGradingLib.bundle import open_bundle
     from GliomaGradingLib.training.recipe import PAPER_RECIPE, recipe_from_dict
 
-    assert Recipe().image.turned and open_bundle().imageForm().turned and not PAPER_RECIPE.image.turned
-    assert recipe_from_dict({}).image == Recipe().image
+    assert Recipe().image == open_bundle().imageForm() == ImageForm(turned=True, shifted=8)
+    assert PAPER_RECIPE.image == ImageForm() and recipe_from_dict({}).image == Recipe().image
     older = {"image": {"pixels": 96}}  # a recipe from before slices were turned
     assert recipe_from_dict(older).image == replace(ImageForm(), pixels=96)

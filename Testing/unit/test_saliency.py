@@ -13,10 +13,10 @@ from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.explanation import Explanation
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.grid import Lattice
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.images import turned
+from GliomaGradingLib.image_form import ImageForm, Views
+from GliomaGradingLib.images import shifted, turned
 from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.saliency import evidence, explain
+from GliomaGradingLib.saliency import _shifted_back, evidence, explain
 from GliomaGradingLib.slices import SliceStack
 from GliomaGradingLib.voting import Calibration, Platt
 from GliomaGradingLib.words import SEQUENCES
@@ -83,13 +83,38 @@ def test_maps_of_turned_slices_are_turned_back():
     images, tumour = random_images()
     images, tumour = turned(images, turns), turned(tumour, turns)
     with torch.inference_mode():
-        found = evidence(model, images, tumour, (32, 32), turns)
+        found = evidence(model, images, tumour, (32, 32), Views(turns, np.zeros((2, 2), int)))
         logits = model(images, tumour)
         for row, quarters in enumerate(turns.tolist()):
             alone = evidence(model, images[row : row + 1], tumour[row : row + 1], (32, 32))[0]
             assert torch.allclose(found[row], torch.rot90(alone, -quarters), atol=2e-3)
             assert not torch.allclose(found[row], alone, atol=1)
     assert found.mean(dim=(1, 2)).numpy() + 0.3 == pytest.approx(logits.numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 17), (64, 64)])
+def test_maps_of_shifted_slices_lie_where_the_slices_do_and_add_up_to_the_logit(size):
+    model, views = model_of(2), Views(np.array([1, 2]), np.array([[5, -8], [0, 3]]))
+    images, tumour = random_images()
+    both = shifted(turned(torch.cat([images, tumour[:, None]], dim=1), views.turns), views.shifts)
+    with torch.inference_mode():
+        found = evidence(model, both[:, :3], both[:, 3], size, views)
+        logits = model(both[:, :3], both[:, 3])
+    assert found.shape == (2, *size)
+    assert found.mean(dim=(1, 2)).numpy() + 0.3 == pytest.approx(logits.numpy(), abs=1e-4)
+
+
+def test_a_map_is_shifted_back_to_where_it_was_taken_from():
+    """The border has what was found beyond it."""
+    maps = torch.zeros(2, 6, 6, dtype=torch.float64)
+    maps[0, 1, 1], maps[0, 5, 1], maps[1, 2, 3] = 1.0, 10.0, 100.0
+    shifts = np.array([[2, -3], [0, 1]])
+    found = _shifted_back(maps, shifts)
+    expected = torch.zeros_like(maps)
+    expected[0, 3, 0], expected[0, 5, 0], expected[1, 2, 4] = 1.0, 10.0, 100.0
+    assert torch.equal(found, expected)
+    seen = torch.randn(2, 1, 6, 6, dtype=torch.float64)  # the transpose of showing a plane further on
+    assert float((shifted(seen, shifts)[:, 0] * maps).sum()) == pytest.approx(float((seen[:, 0] * found).sum()))
 
 
 def test_an_explanation_shows_turned_slices_upright(model):

@@ -56,8 +56,8 @@ class SliceSource:
     def plain(self, batch: SliceBatch) -> tuple[Tensor, Tensor]:
         """Images and tumour as the grading of a case has them."""
         form = self.recipe.image
-        turns = form.turns(self.data.numbers(batch.patient, batch.plane))
-        return network_input(*self._planes(batch), form, turns)
+        views = form.views(self.data.numbers(batch.patient, batch.plane))
+        return network_input(*self._planes(batch), form, views)
 
     def augmented(self, batch: SliceBatch, draw: Draw) -> tuple[Tensor, Tensor]:
         """Images and tumour, randomly changed."""

@@ -26,6 +26,7 @@ def small_training_set(patients: int = 12, contrast: float = 3.0, seed: int = 0)
         patients=np.array([f"patient-{i:02d}" for i in range(patients)]),
         collections=np.array(["one"] * patients),
         shippable=np.array([True] * patients),
+        public_names=np.array([f"open-{i:02d} OPEN-{i:02d}-X" for i in range(patients)]),
         plane_mm=FORM.plane_mm,
         form=FORM,
     )

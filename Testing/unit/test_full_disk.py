@@ -254,6 +254,7 @@ def test_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a full disk ends, the same command goes on, and its predictions are those of a quiet run."""
     from GliomaGradingLib.training import study as study_module
     from GliomaGradingLib.training.fit import EpochFigures
+    from GliomaGradingLib.training.recipe import Recipe
     from GliomaGradingLib.training.study import Study, read_study, run_study
     from small_training import small_training_set
 
@@ -273,7 +274,7 @@ def test_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "part_logits",
         lambda _model, source, part: source[0][part.patient] + 10.0 * source[1] + 0.01 * part.slice,
     )
-    data, study = small_training_set(4), Study(folds=2)
+    data, study = small_training_set(4), Study(folds=2, recipe=Recipe(pretrained=False))
     quiet = run_study(data, study, tmp_path / "quiet", None)
     place, failures = tmp_path / "disk", 0
     place.mkdir()

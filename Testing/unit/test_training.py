@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.training.augment import augment, redrawn
 from GliomaGradingLib.training.dataset import TrainingSet
+from GliomaGradingLib.training.final import _origin
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
 from GliomaGradingLib.training.recipe import PAPER_RECIPE, Augmentation, Recipe, recipe_from_dict
@@ -23,9 +25,10 @@ from GliomaGradingLib.training.splits import (
     stratified_folds,
     whole_patient_split,
 )
-from GliomaGradingLib.training.study import Study, read_study, run_study
+from GliomaGradingLib.training.study import Study, _SharedFeatures, read_study, run_study
 from GliomaGradingLib.training.targets import SliceTargets, enhancing_shares
-from GliomaGradingLib.training.team import Draw
+from GliomaGradingLib.training.team import ALONE, Draw
+from GliomaGradingLib.words import SEQUENCES
 from small_training import small_training_set
 
 QUICK = Recipe(
@@ -244,6 +247,22 @@ def test_a_study_learns_the_same_with_shared_features(data, tmp_path):
     assert torch.equal(alone.model.output.linear.weight, shared.model.output.linear.weight)
 
 
+def test_each_repeat_changes_training_slices_in_its_own_way(data):
+    recipe = replace(QUICK, pretrained=True)
+    model = Fit(data, 1, patient_split(data.grades, 20, 0, 3, 0.0, seed=1), replace(QUICK, probe=False)).model
+    some = thinned(Part.of_patients([2, 4], 20))
+    shared = _SharedFeatures(data, Study(repeats=2, recipe=recipe), ALONE)
+    first = shared.of(0, 1)
+    assert shared.of(0, 1) is first  # by every fold of the repeat
+    plain, changed = first.of(model, some, 2).split(20)
+    other_plain, other = shared.of(1, 1).of(model, some, 2).split(20)
+    assert torch.equal(plain, other_plain) and not torch.equal(changed, other)
+    shipped = FrozenFeatures(SliceSource(data, 1, recipe), recipe.seed).of(model, some, 2)
+    assert torch.equal(torch.cat([plain, changed]), shipped)
+    for without in (replace(recipe, probe=False), QUICK):
+        assert _SharedFeatures(data, Study(recipe=without), ALONE).of(0, 1) is None
+
+
 def test_the_probe_learns_nothing_from_shuffled_noise():
     noise = small_training_set(contrast=0.0, seed=5)
     split = patient_split(noise.grades, 20, 0, 3, 0.0, seed=1)
@@ -353,6 +372,76 @@ def test_recipes_know_their_keys():
     assert recipe_from_dict(Recipe().to_dict()) == Recipe()
     with pytest.raises(UsageError, match="epoch_count"):
         recipe_from_dict({"epoch_count": 3})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([1], "a Recipe is no list: give a JSON object"),
+        ({"image": 64}, "the recipe's image is 64: give a JSON object"),
+        ({"epochs": "x"}, "the recipe's epochs is 'x': give a whole number"),
+        ({"epochs": True}, "the recipe's epochs is True: give a whole number"),
+        ({"epochs": -1}, "the recipe's epochs is -1: give 0 or more"),
+        ({"probe": 1}, "the recipe's probe is 1: give true or false"),
+        ({"ridge": float("nan")}, "the recipe's ridge is nan: give 0 or more"),
+        ({"batch": 1}, "the recipe's batch is 1: give 2 or more"),
+        ({"image": {"pixels": 7}}, "the recipe's pixels is 7: give 32 or more"),
+        ({"augmentation": {"zoom": -0.1}}, "the recipe's zoom is -0.1: give 0 or more"),
+        (
+            {"epochs": 0, "probe": False},
+            "with no epoch and no probe nothing is learned: give the recipe one of them",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_from_a_right_one(settings, message):
+    with pytest.raises(UsageError) as refused:
+        recipe_from_dict(settings)
+    assert str(refused.value) == message
+
+
+def test_settings_of_either_sign_and_whole_numbers_for_others_are_taken():
+    recipe = recipe_from_dict({"ridge": 3, "epochs": 0, "image": {"low": -5, "high": 5}})
+    assert (recipe.ridge, recipe.epochs, recipe.image.low) == (3, 0, -5)
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        (Study(folds=7, recipe=QUICK), "7 folds need as many patients of each grade"),
+        (Study(folds=3, recipe=replace(QUICK, pretrained=True)), "ImageNet tensors are needed"),
+    ],
+)
+def test_a_study_that_cannot_be_trained_leaves_nothing(data, study, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        run_study(data, study, tmp_path / "study", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_study_needs_no_pretrained_tensors(data, tmp_path):
+    study = Study(folds=2, recipe=replace(QUICK, pretrained=True))
+    for name in SEQUENCES:
+        for repeat, fold, split in study.splits(data):
+            run = tmp_path / "runs" / f"repeat{repeat}-fold{fold}-{name}"
+            run.mkdir(parents=True)
+            np.save(run / "test_logits.npy", np.zeros(len(split.test), np.float32))
+    assert len(run_study(data, study, tmp_path, None).patient) == 20 * len(data)
+
+
+@pytest.mark.parametrize("option", ["--folds", "--repeats", "--seeds"])
+def test_counts_of_a_training_are_of_one_or_more(option, tmp_path, capsys):
+    for wrong in ("0", "x", "1.5"):
+        assert main(["train", "--data", "x.npz", "--output", str(tmp_path / "s"), option, wrong]) == 2
+        told = (
+            f"error: argument {option}: '{wrong}' is no number of 1 or more: see 'glioma-grading train --help'"
+        )
+        assert capsys.readouterr().err.strip() == told
+
+
+def test_another_cohorts_bundle_has_its_own_licence_and_no_card():
+    ours = small_training_set(patients=2)
+    ours = replace(ours, collections=np.array(["TCGA-GBM", "TCGA-LGG"]))
+    assert _origin(ours) == {"license": "Apache-2.0", "card": "Resources/ModelCard.md"}
+    assert _origin(small_training_set(patients=2)) == {"license": "LICENSE"}
 
 
 def test_a_mask_may_be_replaced_by_its_box():

@@ -15,13 +15,17 @@ from ..slices import AXIAL_MM, InputForm, crop, prepare, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
 from .dataset import TrainingSet
 
+PUBLIC_NAMES = ("patient", "brats2019_id", "tcga_id")
+"""Columns of a table of crops with what BraTS 2020, BraTS 2018 and 2019, and TCGA call a patient."""
+
 
 def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
     """A training set from a file of crops and its table of patients.
 
     Args:
         arrays: .npz of ``images`` (N, 3, 32, 32, 32), ``segmentations``, ``patients``, ``grades``.
-        table: CSV with a row a patient in the same order: patient, grade, collection, shippable.
+        table: CSV with a row a patient in the same order: patient, grade, collection, shippable, and perhaps
+            other public names of the patient (``PUBLIC_NAMES``).
 
     Raises:
         CaseError: a file is missing, or the two do not tell of the same patients.
@@ -47,6 +51,7 @@ def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
         patients=patients,
         collections=np.array([row["collection"] for row in rows]),
         shippable=np.array([row["shippable"] == "True" for row in rows]),
+        public_names=np.array([" ".join(row[name] for name in PUBLIC_NAMES if row.get(name)) for row in rows]),
         plane_mm=form.plane_mm,
         form=form,
     )
@@ -93,6 +98,7 @@ def training_set_from_cases(
         patients=np.array(names),
         collections=np.array([collection] * len(names)),
         shippable=np.ones(len(names), dtype=bool),
+        public_names=np.full(len(names), ""),  # whoever trains on a cohort publishes nobody's name
         plane_mm=form.plane_mm if form.kind == "tumour-region" else AXIAL_MM,
         form=form,
     )

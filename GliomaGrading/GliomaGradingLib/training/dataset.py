@@ -14,6 +14,8 @@ from ..slices import InputForm
 from ..words import SLICE_COUNT
 
 DATASET_SCHEMA = "glioma-grading/training-set/1"
+_REMEDY = "make it with 'glioma-grading prepare' (that of the shipped models: 'make data')"
+_ARRAYS = ("images", "labels", "first", "grades", "patients", "collections", "shippable", "public_names")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class TrainingSet:
         first: (N,) float64, the plane (fractional) of the first of the 20 slices, which lie 1 mm apart.
         grades: (N,) int, 0 LGG, 1 HGG.
         patients, collections: (N,) names. shippable: (N,) bool, may be learned from in what is shipped.
+        public_names: (N,) what public data sets call the patient, several with a space between; empty where
+            nothing may be told.
         plane_mm: distance of the planes.
     """
 
@@ -36,6 +40,7 @@ class TrainingSet:
     patients: np.ndarray
     collections: np.ndarray
     shippable: np.ndarray
+    public_names: np.ndarray
     plane_mm: float
     form: InputForm
 
@@ -56,8 +61,7 @@ class TrainingSet:
 
     def subset(self, rows: np.ndarray) -> TrainingSet:
         """The patients of a boolean or index array."""
-        arrays = ("images", "labels", "first", "grades", "patients", "collections", "shippable")
-        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
     def write(self, path: Path) -> None:
         from ..files import write_atomically
@@ -67,13 +71,7 @@ class TrainingSet:
         np.savez_compressed(
             buffer,
             meta=np.array(json.dumps(meta)),
-            images=self.images,
-            labels=self.labels,
-            first=self.first,
-            grades=self.grades,
-            patients=self.patients,
-            collections=self.collections,
-            shippable=self.shippable,
+            **{name: getattr(self, name) for name in _ARRAYS},
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
@@ -90,11 +88,8 @@ class TrainingSet:
                 content = {name: arrays[name] for name in arrays.files}
             meta = json.loads(str(content.pop("meta")))
         except (OSError, ValueError, KeyError) as error:
-            raise CaseError(
-                f"the training set cannot be read ({error})", path, "make it with 'make data'"
-            ) from error
+            raise CaseError(f"the training set cannot be read ({error})", path, _REMEDY) from error
         if meta.get("schema") != DATASET_SCHEMA:
-            raise CaseError(
-                f"the training set is not of schema {DATASET_SCHEMA}", path, "make it with 'make data'"
-            )
+            raise CaseError(f"the training set is not of schema {DATASET_SCHEMA}", path, _REMEDY)
+        content.setdefault("public_names", np.full(len(content["patients"]), ""))  # files of before 0.6
         return cls(**content, plane_mm=float(meta["plane_mm"]), form=InputForm(**meta["form"]))

@@ -48,6 +48,8 @@ Who trained these weights says what may be done with them; the terms of the pati
 are for research use only; they are not a medical device and not for diagnosis or treatment decisions.
 """
 
+VOTE_FIGURES = ("accuracy", "sensitivity", "specificity")
+"""Of the grade that is shown, which is the vote's; it is not that of the probability."""
 NOBODY = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
@@ -95,11 +97,25 @@ def train_bundle(
 
 def _texts(data: TrainingSet) -> dict[str, str]:
     """Licence and attribution: the shipped patients' for these, only what is known for anybody else's."""
-    collections = sorted(set(map(str, data.collections)))
-    if set(collections) <= set(TCGA):
+    if _is_shipped(data):
         return {"LICENSE": LICENSE, "ATTRIBUTION.txt": ATTRIBUTION.format(patients=TCGA_PATIENTS)}
-    patients = f"- Patients: {len(data)} of {', '.join(collections)}\n"
+    patients = f"- Patients: {len(data)} of {', '.join(_collections(data))}\n"
     return {"LICENSE": OWN_LICENSE, "ATTRIBUTION.txt": ATTRIBUTION.format(patients=patients)}
+
+
+def _origin(data: TrainingSet) -> dict[str, str]:
+    """Licence and card in the metadata: whoever trained other weights says what may be done with them."""
+    if _is_shipped(data):
+        return {"license": "Apache-2.0", "card": "Resources/ModelCard.md"}
+    return {"license": "LICENSE"}
+
+
+def _is_shipped(data: TrainingSet) -> bool:
+    return set(_collections(data)) <= set(TCGA)
+
+
+def _collections(data: TrainingSet) -> list[str]:
+    return sorted(set(map(str, data.collections)))
 
 
 def _trained(
@@ -144,14 +160,14 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
             "fitted_on": "out-of-fold predictions by patient" if study else "nothing",
         },
         "decision": asdict(DecisionRule()),
-        "license": "Apache-2.0",
-        "card": "Resources/ModelCard.md",
+        **_origin(data),
         **_evidence(study),
         "training": {
             "patients": len(data),
             "HGG": hgg,
             "LGG": len(data) - hgg,
-            "collections": sorted(set(map(str, data.collections))),
+            "collections": _collections(data),
+            "public_names": sorted(set(" ".join(map(str, data.public_names)).split())),
             "recipe": recipe.to_dict(),
             "seeds": seeds,
         },
@@ -159,21 +175,17 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
 
 
 def _evidence(study: Path | None) -> dict[str, Any]:
-    """The study's figures of the three together, and how often which probability was right, for whoever shows
-    a grade."""
+    """What to expect of a grade, for whoever shows one: how often the vote was right in the study, and which
+    probability how often."""
     if study is None:
         return {"figures": {}}
     settings, predictions = read_study(study)
     units = predictions.of_patients()
     probabilities = unit_probabilities(settings, units)
-    figures = all_figures(units, probabilities)["together"]
-    shown = {
-        "auc": "AUC by patient",
-        "accuracy": "accuracy",
-        "sensitivity": "sensitivity",
-        "specificity": "specificity",
-    }
+    figures = all_figures(units, probabilities)
+    shown = {"AUC of the probability": figures["together"]["auc"]}
+    shown |= {f"{name} of the vote": figures["majority"][name] for name in VOTE_FIGURES}
     return {
-        "figures": {label: {k: round(v, 3) for k, v in figures[name].items()} for name, label in shown.items()},
+        "figures": {label: {k: round(v, 3) for k, v in figure.items()} for label, figure in shown.items()},
         "reliability": reliability_bins(units, probabilities),
     }

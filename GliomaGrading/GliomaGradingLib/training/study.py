@@ -17,7 +17,7 @@ from ..files import write_atomically
 from ..network import TransferModel
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
-from .fit import EpochFigures, Fit, curves_csv
+from .fit import EpochFigures, Fit, check_pretrained, curves_csv
 from .probe import FrozenFeatures
 from .recipe import Recipe, recipe_from_dict
 from .source import SliceSource, part_logits
@@ -118,20 +118,25 @@ def run_study(
     Only the team's first process reads and writes files.
 
     Raises:
-        UsageError: the folder holds another study.
+        UsageError: the folder holds another study, pretrained tensors are missing, or there are more folds than
+            patients of a grade. Nothing is written then.
     """
-    team.first(lambda: _claim(folder, study))
+    _check_folds(study, data)
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
+    runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _ in splits for name in SEQUENCES]
+    if not all((run / LOGITS).is_file() for run in runs):
+        check_pretrained(study.recipe, pretrained)
+    team.first(lambda: _claim(folder, study))
     team.first(lambda: _write_splits(folder, graded, splits))
-    shared = _shared_features(graded, study, team)
+    shared = _SharedFeatures(graded, study, team)
     for repeat, fold, split in splits:
         columns = []
         for sequence in range(len(SEQUENCES)):
-            run = folder / "runs" / f"repeat{repeat}-fold{fold}-{SEQUENCES[sequence]}"
-            recipe = replace(study.recipe, seed=study.recipe.seed + 100 * repeat + fold)
-            features = shared[sequence]
+            run = _run_folder(folder, repeat, fold, SEQUENCES[sequence])
+            recipe = replace(study.recipe, seed=repeat_seed(study.recipe, repeat) + fold)
+            features = shared.of(repeat, sequence)
             columns.append(
                 _run(graded, sequence, split, recipe, run, pretrained, device, epoch_done, team, features)
             )
@@ -152,12 +157,46 @@ def run_study(
     return predictions
 
 
-def _shared_features(data: TrainingSet, study: Study, team: Team) -> list[FrozenFeatures | None]:
-    """By sequence; None where a network begins anew in every fold, or nothing is probed."""
-    if not (study.recipe.probe and study.recipe.pretrained):
-        return [None] * len(SEQUENCES)
-    sources = [SliceSource(data, column, study.recipe) for column in range(len(SEQUENCES))]
-    return [FrozenFeatures(source, study.recipe.seed, team) for source in sources]
+def _run_folder(folder: Path, repeat: int, fold: int, sequence: str) -> Path:
+    return folder / "runs" / f"repeat{repeat}-fold{fold}-{sequence}"
+
+
+def _check_folds(study: Study, data: TrainingSet) -> None:
+    rarer = int(np.bincount(data.grades, minlength=2).min())
+    if study.protocol == "patient" and study.folds > rarer:
+        raise UsageError(
+            f"{study.folds} folds need as many patients of each grade, and of one there are {rarer}",
+            remedy="give fewer --folds",
+        )
+
+
+class _SharedFeatures:
+    """What the folds of a repeat share; another repeat changes its training slices in other ways.
+
+    The first repeat's changes are those of the shipped models, which are trained with the recipe's own seed.
+    """
+
+    def __init__(self, data: TrainingSet, study: Study, team: Team) -> None:
+        self._study, self._team = study, team
+        self._sources = [SliceSource(data, column, study.recipe) for column in range(len(SEQUENCES))]
+        self._repeat = -1
+        self._features: list[FrozenFeatures] = []
+
+    def of(self, repeat: int, sequence: int) -> FrozenFeatures | None:
+        """None where a network begins anew in every fold, or nothing is probed."""
+        recipe = self._study.recipe
+        if not (recipe.probe and recipe.pretrained):
+            return None
+        if repeat != self._repeat:  # those of one repeat alone are kept: some hundred MB
+            seed = repeat_seed(recipe, repeat)
+            self._features = [FrozenFeatures(source, seed, self._team) for source in self._sources]
+            self._repeat = repeat
+        return self._features[sequence]
+
+
+def repeat_seed(recipe: Recipe, repeat: int) -> int:
+    """Of everything that is drawn in a repeat, but for what each fold draws for itself."""
+    return recipe.seed + 100 * repeat
 
 
 def read_study(folder: Path) -> tuple[Study, Predictions]:

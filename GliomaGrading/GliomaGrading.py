@@ -358,10 +358,11 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
 
         Returns: GradeResult, or the error, by case.
         """
+        from GliomaGradingLib.case_checks import labels_of
         from GliomaGradingLib.cohort.work import Settings
         from GliomaGradingLib.scene.cohort import grade_cohort
 
-        labels = tuple(maskLabels) if maskLabels else None
+        labels = labels_of(maskLabels)
         settings = Settings(bundle or None, device, vote, register, labels, reports, dicom, timeout)
         return grade_cohort(inputDirectory, outputDirectory, settings, progress, cancelled, **choices)
 

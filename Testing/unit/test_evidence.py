@@ -21,6 +21,7 @@ from GliomaGradingLib.training.evaluate import (
 )
 from GliomaGradingLib.training.evidence import read_evidence, read_probabilities
 from GliomaGradingLib.training.external import external_figures, read_records
+from GliomaGradingLib.training.final import VOTE_FIGURES
 from GliomaGradingLib.training.paired import ScoreTable
 from GliomaGradingLib.training.protocols import protocol_figures
 from GliomaGradingLib.training.subgroups import read_groups, subgroup_figures
@@ -56,9 +57,10 @@ def test_the_protocols_that_are_quoted_are_there():
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_stored_figures_are_those_of_the_stored_probabilities(name):
+def test_stored_figures_are_those_of_the_stored_logits(name):
     stored = figures_of(name)
-    units, probabilities = read_probabilities(EVALUATION / name / "probabilities.csv")
+    evidence = read_evidence(EVALUATION / name)
+    units, probabilities = evidence.units, unit_probabilities(evidence.study, evidence.units)
     assert stored["figures"] and stored["units_tested"] == len(units.patient)
     for row, figures in all_figures(units, probabilities, draws=FEW).items():
         assert values(stored["figures"][row]) == values(figures), row
@@ -119,11 +121,21 @@ def test_only_shippable_patients_taught_the_shipped_models():
     assert sum(grades.values()) == training["HGG"]
 
 
-def test_the_bundle_quotes_the_figures_of_the_three_together():
-    quoted = open_bundle().metadata["figures"]
-    stored = figures_of("patient")["figures"]["together"]
-    assert quoted["AUC by patient"] == {k: round(v, 3) for k, v in stored["auc"].items()}
-    assert quoted["accuracy"] == {k: round(v, 3) for k, v in stored["accuracy"].items()}
+def test_the_bundle_quotes_the_figures_of_what_is_shown():
+    """The probability is that of the three together, the grade is the vote's."""
+    stored = figures_of("patient")["figures"]
+    shown = {"AUC of the probability": stored["together"]["auc"]}
+    shown |= {f"{name} of the vote": stored["majority"][name] for name in VOTE_FIGURES}
+    rounded = {label: {k: round(v, 3) for k, v in figure.items()} for label, figure in shown.items()}
+    assert open_bundle().metadata["figures"] == rounded
+
+
+def test_the_bundle_names_the_patients_that_taught_it():
+    """By what BraTS 2020, BraTS 2018 and 2019, and TCGA call them."""
+    names = open_bundle().metadata["training"]["public_names"]
+    units, _ = read_probabilities(EVALUATION / "patient" / "probabilities.csv")
+    assert {*map(str, units.patient)} == {name for name in names if name.startswith("BraTS20_")}
+    assert sum(name.startswith("TCGA-") for name in names) == open_bundle().metadata["training"]["patients"]
 
 
 @there("protocols")
@@ -173,7 +185,8 @@ def test_external_figures_are_those_of_the_shipped_bundle_on_other_collections()
 @there("subgroups")
 def test_subgroups_are_those_of_the_probabilities():
     stored = figures_of("subgroups")
-    units, probabilities = read_probabilities(EVALUATION / "patient" / "probabilities.csv")
+    evidence = read_evidence(EVALUATION / "patient")
+    units, probabilities = evidence.units, unit_probabilities(evidence.study, evidence.units)
     groups = read_groups(EVALUATION / "subgroups" / "groups.csv", {*map(str, units.patient)})
     again = subgroup_figures(units, probabilities, groups, stored["command"], draws=FEW)
     assert values(stored) == values(again)

@@ -385,8 +385,11 @@ def _facts(result: GradeResult, card: Mapping[str, Any]) -> str:
     software = [("software", ", ".join(f"{name} {version}" for name, version in result.software.items()))]
     seconds = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))]
     made = [*model, *_slice_facts(result), *_moved(result), *software, *seconds]
-    measured = "Figures of the model bundle's card, on patients the models were not trained on; 95 % intervals."
-    first = _table("How well the model did", figures, measured) if figures else ""
+    measured = (
+        "Figures of the model bundle's card, by cross-validation: models of the same recipe, on patients held "
+        "out of their training; 95 % intervals."
+    )
+    first = _table("How well such models did", figures, measured) if figures else ""
     caption = "Model, slices and software behind this result."
     return f'<div class="facts2">{first}{_table("How it was made", made, caption)}</div>'
 

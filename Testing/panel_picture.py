@@ -95,7 +95,7 @@ def _rub_out(segmentation: Any) -> None:
 def _hold_back(module: Any) -> None:
     """From now on results come with votes on both sides; what the module shows of them is its own doing."""
     publish = module.logic.publish
-    module.logic.publish = lambda result, *others: publish(held_back(result), *others)
+    module.logic.publish = lambda result, *others, **named: publish(held_back(result), *others, **named)
 
 
 def held_back(result: GradeResult) -> GradeResult:

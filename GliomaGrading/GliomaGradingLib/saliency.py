@@ -113,17 +113,18 @@ def _evidence_of_stack(stack: SliceStack, sequence: int, model: TransferModel, f
 
 
 def _where_it_lies(maps: Tensor, views: Views, size: tuple[int, int]) -> Tensor:
-    """Maps (N, h, w) of images as they were looked at, on (H, W) points of the slices, with the same sums.
-
-    What the network found beyond a border is evidence of the border, which it saw going on there.
-    """
+    """Maps (N, h, w) of images as they were looked at, on (H, W) points of the slices, with the same sums."""
     maps = turned(_shifted_back(maps, views.shifts), -views.turns)
     rows, columns = (_shares(old, new).to(maps) for old, new in zip(maps.shape[1:], size, strict=True))
     return rows @ maps @ columns.T
 
 
 def _shifted_back(maps: Tensor, shifts: np.ndarray) -> Tensor:
-    """The transpose of ``images.shifted``: where each point of a shifted map (N, h, w) was taken from."""
+    """Shifted maps (N, h, w) as ``images.shifted`` found the planes.
+
+    What a network found beyond a border, where it saw the border go on, is given to the band within that is as
+    wide: to the border's own points alone it would be a line that looks like a finding.
+    """
     rows, columns = (
         torch.stack([_taken(size, int(shift)) for shift in part]).to(maps)
         for size, part in zip(maps.shape[1:], shifts.T, strict=True)
@@ -132,8 +133,10 @@ def _shifted_back(maps: Tensor, shifts: np.ndarray) -> Tensor:
 
 
 def _taken(size: int, shift: int) -> Tensor:
-    """(size, size) with a 1 in column i where point i was taken from."""
-    source = (torch.arange(size) + shift).clamp(0, size - 1)
+    """(size, size) with a 1 in column i where point i was taken from, mirrored at the borders."""
+    source = torch.arange(size) + shift
+    source = torch.where(source < 0, -1 - source, source)
+    source = torch.where(source >= size, 2 * size - 1 - source, source)
     return functional.one_hot(source, size).T.double()
 
 

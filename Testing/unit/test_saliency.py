@@ -105,16 +105,17 @@ def test_maps_of_shifted_slices_lie_where_the_slices_do_and_add_up_to_the_logit(
 
 
 def test_a_map_is_shifted_back_to_where_it_was_taken_from():
-    """The border has what was found beyond it."""
+    """What was found beyond a border is as far within it."""
     maps = torch.zeros(2, 6, 6, dtype=torch.float64)
-    maps[0, 1, 1], maps[0, 5, 1], maps[1, 2, 3] = 1.0, 10.0, 100.0
-    shifts = np.array([[2, -3], [0, 1]])
-    found = _shifted_back(maps, shifts)
+    maps[0, 1, 4], maps[0, 5, 1], maps[1, 2, 3], maps[1, 4, 5] = 1.0, 10.0, 100.0, 1000.0
+    found = _shifted_back(maps, np.array([[2, -3], [0, 1]]))
     expected = torch.zeros_like(maps)
-    expected[0, 3, 0], expected[0, 5, 0], expected[1, 2, 4] = 1.0, 10.0, 100.0
+    expected[0, 3, 1], expected[0, 4, 1], expected[1, 2, 4], expected[1, 4, 5] = 1.0, 10.0, 100.0, 1000.0
     assert torch.equal(found, expected)
-    seen = torch.randn(2, 1, 6, 6, dtype=torch.float64)  # the transpose of showing a plane further on
-    assert float((shifted(seen, shifts)[:, 0] * maps).sum()) == pytest.approx(float((seen[:, 0] * found).sum()))
+    inside = torch.zeros(1, 1, 6, 6, dtype=torch.float64)
+    inside[0, 0, 2, 3] = 1.0  # within the borders it undoes what a network was shown
+    for shift in ([[1, 2]], [[-2, 1]]):
+        assert torch.equal(_shifted_back(shifted(inside, np.array(shift))[:, 0], np.array(shift)), inside[0])
 
 
 def test_an_explanation_shows_turned_slices_upright(model):

@@ -128,7 +128,7 @@ def leakage_plot(cells: dict[str, Any]) -> Figure:
     axis.axhline(0.5, color=COLOURS["grey"], lw=1, ls=":")
     axis.text(-0.48, 0.507, "chance", color=COLOURS["grey"], fontsize=9.5)
     axis.axvspan(2.5, 4.5, color="#f3efe6", zorder=0)
-    axis.set(ylabel="AUC (95 %)", xlim=(-0.5, 4.5), ylim=(0.3, 1.03))
+    axis.set(ylabel="AUC (95 %)", xlim=(-0.5, 4.5), ylim=(0.25, 1.03))
     axis.set_xticks(range(len(groups)), [heading for heading, _ in groups])
     axis.grid(axis="x", visible=False)
     axis.legend(loc="lower left", ncols=4)

@@ -216,7 +216,7 @@ def test_sure_networks_rank_slices_that_six_decimals_cannot_tell_apart(tmp_path)
         assert [f["figures"][name]["auc"]["value"] for f in (figures, again)] == [1.0, 1.0], name
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_study_of_a_few_patients_has_its_evidence(tmp_path):
     units = predictions(patients=6)
     figures = evaluate_study(study_folder(tmp_path, units), tmp_path / "out", "command")

@@ -10,6 +10,9 @@ LGG, HGG, INDETERMINATE = "LGG", "HGG", "indeterminate"
 SLICE_COUNT = 20
 """Adjacent axial slices a case is graded on (the paper's Methods)."""
 
+PROTOCOLS = ("patient", "image")
+"""How patients are split for training and test: the honest way, and the paper's."""
+
 GRADE_MEANING = (
     "LGG and HGG are the classes of the BraTS data: LGG is WHO grade II and III (TCGA-LGG), "
     "HGG is glioblastoma, WHO grade IV. They are not the WHO 2021 integrated diagnosis, "

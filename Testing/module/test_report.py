@@ -17,13 +17,23 @@ def names(folder):
 
 
 @pytest.fixture
-def save(host, module):
-    """Clicks the button, chooses a folder, and waits for the end."""
+def begin(host, module):
+    """Clicks the button and chooses a folder."""
 
-    def click_and_wait(folder, *more):
+    def click(folder, *more):
         with host.testing_mode(False):
             host.dialogs.answer(str(folder), *more)
             module.ui.reportButton.click()
+
+    return click
+
+
+@pytest.fixture
+def save(host, module, begin):
+    """Clicks the button, chooses a folder, and waits for the end."""
+
+    def click_and_wait(folder, *more):
+        begin(folder, *more)
         host.wait(lambda: module.widget.controller.report.run is None, 60)
         return module.ui.reportLabel.text.replace("\u200b", "")
 
@@ -73,12 +83,10 @@ def test_dicom_outputs_of_an_earlier_result_go(tmp_path, host):
     assert names(tmp_path) == sorted([*FILES, "scan.dcm"])
 
 
-def test_cancel_leaves_no_file(host, module, scene, grade, tmp_path):
+def test_cancel_leaves_no_file(host, module, scene, grade, begin, tmp_path):
     scene.case("pause")
     grade()
-    with host.testing_mode(False):
-        host.dialogs.answer(str(tmp_path))
-        module.ui.reportButton.click()
+    begin(tmp_path)
     host.wait(lambda: "Drawing" in module.ui.reportLabel.text, 30)
     assert not module.ui.reportButton.enabled and module.ui.reportButton.toolTip == "Something is under way."
     module.ui.cancelButton.click()
@@ -89,15 +97,15 @@ def test_cancel_leaves_no_file(host, module, scene, grade, tmp_path):
     assert module.ui.reportButton.enabled and module.ui.gradeButton.enabled
 
 
-def test_grade_goes_before_a_report(host, module, scene, grade, tmp_path):
+def test_grade_goes_before_a_report_and_says_so(module, scene, grade, begin, tmp_path):
     scene.case("pause")
     grade()
-    with host.testing_mode(False):
-        host.dialogs.answer(str(tmp_path))
-        module.ui.reportButton.click()
+    begin(tmp_path)
     grade()
     assert module.widget.controller.report.run is None and names(tmp_path) == []
     assert len(scene.results()) == 1
+    assert module.ui.messageLabel.text == "Report cancelled: the grading went first. Save it again."
+    assert not module.ui.messageLabel.isHidden()
 
 
 def test_a_folder_that_cannot_be_written_is_said(host, module, graded, save, tmp_path):
@@ -180,12 +188,10 @@ def test_a_result_of_a_real_model(host, sample, tmp_path, monkeypatch):
         logic.saveReport(tmp_path / "other")
 
 
-def test_a_report_is_finished_while_another_case_is_looked_at(host, module, scene, grade, tmp_path):
+def test_a_report_is_finished_while_another_case_is_looked_at(host, module, scene, grade, begin, tmp_path):
     scene.case("pause")
     grade()
-    with host.testing_mode(False):
-        host.dialogs.answer(str(tmp_path))
-        module.ui.reportButton.click()
+    begin(tmp_path)
     controller, t1 = module.widget.controller, module.ui.t1Selector
     host.wait(lambda: controller.report.run.job is not None, 30)
     chosen = t1.currentNode()
@@ -199,17 +205,6 @@ def test_a_report_is_finished_while_another_case_is_looked_at(host, module, scen
     assert not module.ui.reportButton.enabled
     t1.setCurrentNode(chosen)
     assert module.ui.reportLabel.text == "" and module.ui.reportButton.enabled
-
-
-def test_a_report_that_goes_for_a_grading_is_said(host, module, scene, grade, tmp_path):
-    scene.case("pause")
-    grade()
-    with host.testing_mode(False):
-        host.dialogs.answer(str(tmp_path))
-        module.ui.reportButton.click()
-    grade()
-    assert module.ui.messageLabel.text == "Report cancelled: the grading went first. Save it again."
-    assert not module.ui.messageLabel.isHidden() and names(tmp_path) == []
 
 
 def test_a_path_is_copied_as_it_is(host, module, graded, save, tmp_path):

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..words import PROTOCOLS
+
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
 
-PROTOCOLS = ("patient", "image")
 MODES = ("protocols", "baselines", "subgroups", "external", "ablation", "idea")
 
 
@@ -78,7 +79,8 @@ def _study(options: argparse.Namespace) -> str:
     folder = _needed(options, "study")
     inside = folder / (options.protocol or "")
     folder = inside if inside.is_dir() else folder
-    _check_study(options, folder)
+    if options.protocol or options.folds is not None:
+        _check_study(options, folder)
     return table(evaluate_study(folder, options.output, _command(options, "STUDY")))
 
 

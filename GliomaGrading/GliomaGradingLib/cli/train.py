@@ -10,6 +10,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..words import PROTOCOLS
+
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
     from ..training.recipe import Recipe
@@ -21,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="NPZ", help="training set, made by 'prepare'"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
-    parser.add_argument("--protocol", choices=("patient", "image"), default="patient")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
     parser.add_argument("--folds", type=_count, default=5, help="folds of the patient protocol")
     parser.add_argument("--repeats", type=_count, default=1, help="repeats with other folds and seeds")
     parser.add_argument(

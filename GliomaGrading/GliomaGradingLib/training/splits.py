@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PROTOCOLS = ("patient", "image")
 PAPER_SHARES = (0.70, 0.15, 0.15)
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from ..errors import UsageError
 from ..files import write_atomically
 from ..network import TransferModel
-from ..words import SEQUENCES, SLICE_COUNT
+from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, check_pretrained, curves_csv
 from .probe import FrozenFeatures
 from .recipe import Recipe, recipe_from_dict
 from .source import SliceSource, part_logits
-from .splits import PROTOCOLS, Part, Split, image_split, patient_split, whole_patient_split
+from .splits import Part, Split, image_split, patient_split, whole_patient_split
 from .team import ALONE, Team
 
 PREDICTIONS = "predictions.csv"

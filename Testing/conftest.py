@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 import pytest
 import torch  # noqa: F401  # before the embedded Slicer: the other way round its native libraries crash the process
+
+with contextlib.suppress(ImportError):  # torch without CUDA comes without it
+    import triton  # noqa: F401  # for the same reason: torch's optimisers import it when they are first made
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,11 +125,11 @@ class GradeResult:
             "votes": [vote.toDict() for vote in self.votes],
             "slices": self.slices.toDict(),
             "tumour": {"volume_ml": self.tumour_ml},
-            "registration": self.registration,
+            "registration": copy.deepcopy(self.registration),
             "warnings": [{"code": w.code, "message": w.message} for w in self.warnings],
-            "model": self.model,
-            "software": self.software,
-            "seconds": self.seconds,
+            "model": dict(self.model),
+            "software": dict(self.software),
+            "seconds": dict(self.seconds),
             "meaning": GRADE_MEANING,
             "disclaimer": DISCLAIMER,
         }

@@ -162,6 +162,15 @@ def test_a_result_survives_json(result: GradeResult) -> None:
     assert votes_for == sum(v["grade"] == result.grade for v in stored["votes"])
 
 
+@settings(max_examples=20, deadline=None)
+@given(results)
+def test_what_is_done_to_a_dictionary_of_a_result_is_not_done_to_the_result(result: GradeResult) -> None:
+    before, stored = result.toJson(), result.toDict()
+    for part in ("model", "software", "seconds", "registration"):
+        stored[part]["added"] = 1
+    assert result.toJson() == before
+
+
 @settings(max_examples=40, deadline=None)
 @given(results, st.floats(0, 100), st.lists(st.builds(Notice, words, words), max_size=3))
 def test_the_seconds_of_reading_add_up_and_notices_come_once(result, seconds, notices) -> None:  # type: ignore[no-untyped-def]

@@ -177,6 +177,24 @@ def test_no_case_gets_the_grade_of_another_whose_name_differs_in_zeros(tmp_path:
     assert notices == [f"grades are from TABLE: {TOLD}", alike]
 
 
+def test_a_bids_data_set_without_a_table_has_no_grades_of_its_neighbour(tmp_path: Path) -> None:
+    for data_set in "AB":
+        tree(tmp_path / data_set, *DATA_SETS["bids"])
+    (tmp_path / "A" / "participants.tsv").write_text("participant_id\tgrade\nsub-01\t4\n")
+    assert grades_of(tmp_path) == {"A_sub-01_anat_sub-01": "HGG", "B_sub-01_anat_sub-01": None}
+
+
+def test_the_table_of_a_bids_data_set_lies_above_it_or_within_it(tmp_path: Path, monkeypatch) -> None:
+    tree(tmp_path / "all" / "A", *DATA_SETS["bids"])
+    table = tmp_path / "all" / "participants.tsv"
+    table.write_text("participant_id\tgrade\nsub-01\t4\n")
+    (tmp_path / "link").symlink_to(tmp_path / "all" / "A")
+    for source in (tmp_path / "all", tmp_path / "all" / "A", tmp_path / "link"):
+        assert list(grades_of(source).values()) == ["HGG"]
+    monkeypatch.chdir(tmp_path / "all")
+    assert list(grades_of(Path("A")).values()) == ["HGG"]
+
+
 def test_zeros_before_numbers_do_not_count_where_one_name_is_meant(tmp_path: Path) -> None:
     assert graded_by(tmp_path, "p001,4", "P02,2", names=("p1", "p002"))[0] == {"p1": "HGG", "p002": "LGG"}
     grades, notices = graded_by(tmp_path / "twice", "p001,4", "p01,2", "p3,4", names=("p1", "p3"))
@@ -216,9 +234,9 @@ def test_a_table_without_grades_is_told_with_what_it_has_instead(tmp_path: Path)
 def test_numbers_that_the_listing_gives_to_patients_are_no_names(tmp_path: Path) -> None:
     table = GradeTable(tmp_path / "g.csv", {"patient 1": frozenset(["HGG"])})
     found = CaseEntry("anna", {}, "dicom", tmp_path, patient="patient 1")
-    assert _with_grades([found], [table])[0] == [found]
+    assert _with_grades([found], [table], [""])[0] == [found]
     named = CaseEntry("anna", {}, "manifest", tmp_path, patient="Patient 1")
-    assert _with_grades([named], [table])[0][0].grade == "HGG"
+    assert _with_grades([named], [table], [""])[0][0].grade == "HGG"
 
 
 def test_each_bids_data_set_has_its_own_table(tmp_path: Path) -> None:

@@ -109,11 +109,12 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
     entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
-    entries, told = _with_grades(entries, tables)
+    data_sets = [layout.data_set(found) for layout, found in wanted]
+    entries, told = _with_grades(entries, tables, data_sets)
     main, why = _recognised(wanted or walk.found)
     notices = [*notices, *_notes(wanted), *told, *_mixed(wanted)]
     entries, renamed = _with_unique_names(source, entries)
-    entries = _with_patients([layout.data_set(found) for layout, found in wanted], entries)
+    entries = _with_patients(data_sets, entries)
     rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
     return Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
 
@@ -202,17 +203,29 @@ def _grade(layout: Layout, found: Found, source: Path) -> str | None:
 
 
 def _with_grades(
-    entries: Sequence[CaseEntry], tables: Sequence[GradeTable], isGiven: bool = False
+    entries: Sequence[CaseEntry], tables: Sequence[GradeTable], data_sets: Sequence[str], isGiven: bool = False
 ) -> tuple[list[CaseEntry], list[str]]:
     """Cases with the grades that tables tell, which go before what was found, and what is to be said of them.
 
     Args:
-        isGiven: the user has named the table, and expects grades of it.
+        data_sets: of each case, see ``Layout.data_set``.
+        isGiven: the user has named the table: it is meant for every case, and grades are expected of it.
     """
     names = [_names(entry) for entry in entries]
     grades = [CohortGrades(table, names) for table in tables]
-    graded = [_graded(entry, known, grades) for entry, known in zip(entries, names, strict=True)]
-    return graded, [note for one in grades for note in _about_table(one, entries, isGiven)]
+    graded, told_of = [], {one.table.path: list[CaseEntry]() for one in grades}
+    for entry, known, data_set in zip(entries, names, data_sets, strict=True):
+        heard = [one for one in grades if isGiven or _speaks_of(one.table.path, data_set)]
+        graded.append(_graded(entry, known, heard))
+        for one in heard:
+            told_of[one.table.path].append(entry)
+    return graded, [note for one in grades for note in _about_table(one, told_of[one.table.path], isGiven)]
+
+
+def _speaks_of(table: Path, data_set: str) -> bool:
+    """Whether a table that was found is about a data set: where ids are its own, it lies above or within it."""
+    above, root = table.parent.resolve(), Path(data_set).resolve()
+    return not data_set or root.is_relative_to(above) or above.is_relative_to(root)
 
 
 def _names(entry: CaseEntry) -> tuple[str, ...]:
@@ -328,7 +341,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _with_given_grades(cohort: Cohort, table: GradeTable) -> Cohort:
-    cases, told = _with_grades(cohort.cases, [table], isGiven=True)
+    cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), isGiven=True)
     return replace(cohort, cases=tuple(cases), notices=(*cohort.notices, *told))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +55,8 @@ class Graded:
 class Grader:
     """Three transfer models of a bundle, ready to grade cases one after another.
 
-    Use ``Grader.load()``; the models stay in memory for as long as the grader lives.
+    Use ``Grader.load()``; the models stay in memory for as long as the grader lives. Threads may share a
+    grader: they prepare side by side, and take turns at the networks.
     """
 
     def __init__(self, bundle: Bundle, models: Mapping[str, TransferModel], device: torch.device) -> None:
@@ -70,14 +72,12 @@ class Grader:
         self._calibration = bundle.calibration()
         self._rule = bundle.decisionRule()
         self._familiarity = bundle.familiarity()
-        self._models = {
-            sequence: models[sequence].to(device).to(memory_format=torch.channels_last).eval()
-            for sequence in SEQUENCES
-        }
-        self._fused = {
-            sequence: FusedModel(model, self._image_form.pixels) for sequence, model in self._models.items()
-        }
-        self._readers = Readers(self._fused)
+        self._models: dict[str, FusedModel] = {}
+        for sequence in SEQUENCES:
+            trained = models[sequence].to(device).to(memory_format=torch.channels_last).eval()
+            self._models[sequence] = FusedModel(trained, self._image_form.pixels)
+        self._readers = Readers(self._models)
+        self._turn = threading.Lock()
 
     @classmethod
     def load(cls, bundle: str | Path | None = None, device: str = "auto") -> Grader:
@@ -155,6 +155,10 @@ class Grader:
 
     def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
         """Votes, grade and decision of a prepared slice stack; its warnings can hold the decision back."""
+        with self._turn:
+            return self._judge(stack, vote, progress)
+
+    def _judge(self, stack: SliceStack, vote: str, progress: Progress | None) -> Verdict:
         logits, unexplained = {}, {}
         reading = self._read(stack, SEQUENCES)
         for done, sequence in enumerate(SEQUENCES):
@@ -174,11 +178,13 @@ class Grader:
         from .saliency import explain
 
         stack = graded.stack if isinstance(graded, Graded) else graded
-        return explain(stack, self._models, self._image_form, self._calibration, progress)
+        with self._turn:
+            return explain(stack, self._models, self._image_form, self._calibration, progress)
 
     def slice_logits(self, stack: SliceStack, sequence: str) -> list[float]:
         """The raw logits of HGG of a sequence's 20 slices, from foot to head."""
-        return next(self._read(stack, [sequence]))[0]
+        with self._turn:
+            return next(self._read(stack, [sequence]))[0]
 
     def _read(self, stack: SliceStack, sequences: Sequence[str]) -> Iterator[tuple[list[float], float]]:
         """Each sequence's logits, and how much of its features the training patients do not explain."""
@@ -193,7 +199,7 @@ class Grader:
             return stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form, part)
 
         def judge(sequence: str, pooled: torch.Tensor) -> tuple[list[float], float]:
-            output = self._fused[sequence].output
+            output = self._models[sequence].output
             return output(pooled).double().cpu().tolist(), float(output.unexplained(pooled))
 
         inputs = {sequence: partial(input_of, sequence) for sequence in sequences}

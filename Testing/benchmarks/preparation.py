@@ -61,7 +61,7 @@ def stages(folder: Path, grader: Grader) -> dict[str, Callable[[], object]]:
         "register auto": lambda: register(case, "auto"),
         "register never": lambda: register(case, "never"),
         "prepare": lambda: prepare(aligned, grader.bundle.inputForm()),
-        "network": fused(grader._fused, *inputs(grader.bundle.imageForm().pixels)),
+        "network": fused(grader._models, *inputs(grader.bundle.imageForm().pixels)),
         "judge": lambda: grader.judge(stack),
     }
     usual = monai_pipeline(folder)

@@ -62,13 +62,13 @@ class Input:
     tumour: Tensor
 
     @classmethod
-    def of(cls, grader: Grader, stack: SliceStack, sequence: str, slices: tuple[int, ...]) -> Input:
+    def of(
+        cls, grader: Grader, model: TransferModel, stack: SliceStack, sequence: str, slices: tuple[int, ...]
+    ) -> Input:
         mask = without_gaps(torch.from_numpy(stack.mask))
         planes = torch.from_numpy(stack.planes[SEQUENCES.index(sequence)])
         images, tumour = stack_input(planes, mask, stack.first, SLICE_COUNT, grader._image_form)
-        return cls(
-            grader._models[sequence], grader._fused[sequence], images[list(slices)], tumour[list(slices)]
-        )
+        return cls(model, grader._models[sequence], images[list(slices)], tumour[list(slices)])
 
     def maps(self, size: int, tumour: Tensor | None = None) -> np.ndarray:
         given = self.tumour if tumour is None else tumour
@@ -255,7 +255,8 @@ def measure(data: Path, grader: Grader, part: Path) -> dict:
 def checked(grader: Grader, stack: SliceStack, seed: int, is_randomised: bool) -> dict:
     """All checks of one patient."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    inputs = {s: Input.of(grader, stack, s, SLICES) for s in SEQUENCES}
+    models = grader.bundle.models()
+    inputs = {s: Input.of(grader, models[s], stack, s, SLICES) for s in SEQUENCES}
     return {
         "blanking": blanking(grader, stack),
         "sequences": {s: {"mass": mass_share(i), "erasing": erasing(i, rng)} for s, i in inputs.items()},

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -81,21 +78,6 @@ def test_why_there_is_no_dicom_output_is_a_warning_of_result_and_report(grader, 
 )
 def test_strangeness_is_a_number_that_json_knows(value, kept):
     assert child._rounded(value) == kept
-
-
-def test_the_networks_are_used_by_one_thread_at_a_time():
-    inside, most = [0], [0]
-
-    def work(_):
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        time.sleep(0.01)
-        inside[0] -= 1
-
-    locked = child._one_at_a_time(work, threading.Lock())
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(locked, range(8)))
-    assert most == [1]
 
 
 def test_asking_for_dicom_is_an_option_that_results_depend_on():

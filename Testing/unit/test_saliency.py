@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -260,6 +262,24 @@ def test_the_shipped_networks_are_explained_to_their_probabilities(grader):
     graded = Graded(SimpleNamespace(), SimpleNamespace(), stack)  # type: ignore[arg-type]
     assert np.array_equal(grader.explain(graded).maps, explanation.maps)
     assert 0.5 < explanation.strength < 100
+
+
+def test_threads_take_turns_at_the_networks(grader, monkeypatch):
+    inside, most = [0], [0]
+
+    def work(*_):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        inside[0] -= 1
+
+    monkeypatch.setattr(grader, "_judge", work)
+    monkeypatch.setattr("GliomaGradingLib.saliency.explain", work)
+    stack = smooth_stack()
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(step, stack) for step in (grader.judge, grader.explain) * 4]:
+            done.result()
+    assert most == [1]
 
 
 def test_random_weights_change_the_map(grader):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -89,7 +88,7 @@ class FileGrader:
     """Grades with the product's Grader: two cases are read and prepared at a time, one is inferred."""
 
     def __init__(self) -> None:
-        self._engine = _LockedEngine()
+        self._engine = GradingEngine()
 
     def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]:
         return self._engine.load(bundle, device, progress)
@@ -123,29 +122,6 @@ class FileGrader:
 
             files = {**files, **result_files(graded, self._engine.grader.bundle, explanation)}
         return graded, files
-
-
-class _LockedEngine(GradingEngine):
-    """Loads a Grader whose networks are used by one thread at a time."""
-
-    @property
-    def grader(self) -> Any:
-        return self._grader
-
-    def load(self, bundle: str | None, device: str, progress: Callable[..., None]) -> dict[str, Any]:
-        loaded = super().load(bundle, device, progress)
-        lock = threading.Lock()
-        self._grader.judge = _one_at_a_time(self._grader.judge, lock)
-        self._grader.explain = _one_at_a_time(self._grader.explain, lock)
-        return loaded
-
-
-def _one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callable[..., Any]:
-    def locked(*arguments: Any, **options: Any) -> Any:
-        with lock:
-            return function(*arguments, **options)
-
-    return locked
 
 
 def _dicom_files(graded: Graded, explanation: Explanation) -> tuple[Graded, Files]:

@@ -39,6 +39,11 @@ class GradingEngine:
         self._grader: Any = None
         self._last: tuple[Any, SliceStack] | None = None
 
+    @property
+    def grader(self) -> Any:
+        """The Grader that was loaded last; None before."""
+        return self._grader
+
     def load(self, bundle: str | None, device: str, progress: Progress) -> dict[str, Any]:
         """Loads the weights onto the device.
 

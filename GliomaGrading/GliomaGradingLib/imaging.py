@@ -72,6 +72,7 @@ _BYTES = {
         "Float64": 8,
     }.items()
 }
+_PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 _environment = threading.Lock()
 _registering = threading.Lock()
 
@@ -261,7 +262,7 @@ def _read_nifti(path: Path) -> tuple[Volume, ...]:
     sheared = header.sform_code > 0 and header.shear > 1e-6
     if sheared and header.qform_code <= 0 and header.shear > _MAX_SHEAR:
         raise _sheared(path)
-    with _permissive_sform() if sheared and header.qform_code <= 0 else contextlib.nullcontext():
+    with _reading_sheared(header.qform_code <= 0) if sheared else contextlib.nullcontext():
         layers = _read_file(path, "NiftiImageIO")
     return tuple(replace(v, warnings=(*v.warnings, *_nifti_notices(path, header))) for v in layers)
 
@@ -278,18 +279,23 @@ def _nifti_notices(path: Path, header: nifti_check.NiftiHeader) -> Iterator[Noti
 
 
 @contextlib.contextmanager
-def _permissive_sform() -> Iterator[None]:
-    """ITK refuses the slightest shear in an sform, unless the environment has it take the rotation."""
+def _reading_sheared(isRotationTaken: bool) -> Iterator[None]:
+    """Reads files with a sheared sform one at a time, since the environment says what ITK makes of them.
+
+    Args:
+        isRotationTaken: the rotation nearest to the sform, where ITK would refuse the file; else, as without
+            this variable, its qform.
+    """
     with _environment:
-        before = os.environ.get("ITK_NIFTI_SFORM_PERMISSIVE")
-        os.environ["ITK_NIFTI_SFORM_PERMISSIVE"] = "1"
+        before = os.environ.pop(_PERMISSIVE, None)
+        if isRotationTaken:
+            os.environ[_PERMISSIVE] = "1"
         try:
             yield
         finally:
-            if before is None:
-                del os.environ["ITK_NIFTI_SFORM_PERMISSIVE"]
-            else:
-                os.environ["ITK_NIFTI_SFORM_PERMISSIVE"] = before
+            os.environ.pop(_PERMISSIVE, None)
+            if before is not None:
+                os.environ[_PERMISSIVE] = before
 
 
 def _read_file(path: Path, image_io: str) -> tuple[Volume, ...]:

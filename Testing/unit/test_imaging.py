@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +169,50 @@ def test_a_slight_shear_is_taken_out_with_a_notice(tmp_path: Path) -> None:
         volume = read_volume(path)
         assert [n.code for n in volume.warnings] == ["sheared-axes"]
         assert np.allclose(volume.direction.T @ volume.direction, np.eye(3), atol=1e-6)
+
+
+SHEARED = ((1, 0.01, 0, 5), (0, 1, 0, 6), (0, 0, 1, 7))
+
+
+def with_qform(path: Path, rows=SHEARED) -> Path:  # type: ignore[no-untyped-def]
+    """A file whose qform has its origin elsewhere than the sform."""
+    content = bytearray(nifti(path, codes=(1, 1), rows=rows).read_bytes())
+    struct.pack_into("<3f", content, 268, 1, 2, 3)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_read_beside_another_lies_where_it_lies_alone(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The environment has ITK take a sheared sform; a file that is read meanwhile has a qform to be taken."""
+    first, second = nifti(tmp_path / "first.nii", rows=SHEARED), with_qform(tmp_path / "second.nii")
+    alone = read_volume(second)
+    assert alone.origin == pytest.approx((-1, -2, 3)) and "its qform is used" in alone.warnings[0].message
+    real, inside = imaging._read_file, threading.Event()
+
+    def slow(path: Path, image_io: str):  # type: ignore[no-untyped-def]
+        inside.set()
+        time.sleep(0.3 if path == first else 0)
+        return real(path, image_io)
+
+    monkeypatch.setattr(imaging, "_read_file", slow)
+    with ThreadPoolExecutor(2) as pool:
+        other = pool.submit(read_volume, first)
+        inside.wait(10)
+        beside = pool.submit(read_volume, second).result()
+        assert other.result().origin == pytest.approx((-5, -6, 7))
+    assert beside.origin == alone.origin and np.array_equal(beside.direction, alone.direction)
+    assert imaging._PERMISSIVE not in os.environ
+
+
+def test_what_the_environment_says_of_sheared_files_does_not_matter(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    straight = ((1, 0, 0, 5), (0, 2, 0, 6), (0, 0, 3, 7))
+    files = [with_qform(tmp_path / "sheared.nii"), with_qform(tmp_path / "straight.nii", straight)]
+    before = [read_volume(path) for path in files]
+    monkeypatch.setenv(imaging._PERMISSIVE, "1")
+    for path, volume in zip(files, before, strict=True):
+        again = read_volume(path)
+        assert again.origin == volume.origin and np.array_equal(again.direction, volume.direction)
+    assert os.environ[imaging._PERMISSIVE] == "1"
 
 
 def test_missing_orientation_is_said(tmp_path: Path) -> None:

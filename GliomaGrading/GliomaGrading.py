@@ -34,17 +34,22 @@ class GliomaGrading(ScriptedLoadableModule):
             "Implements the method of: Combining multiple MR sequences transfer learning networks for "
             "automatic grading of glioma. Chinese Journal of Medical Imaging Technology 2022;38(11):1715."
         )
+        slicer.app.connect("startupCompleted()", self.registerLayout)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
 
+    def registerLayout(self):
+        """Makes the layout known, in which scenes may have been saved."""
+        from GliomaGradingLib.scene.views import register_layout
+
+        register_layout()
+
     def registerSampleData(self):
-        """Puts the synthetic case into Slicer's Sample Data module; it is made when it is asked for."""
+        """Puts the synthetic case into Slicer's Sample Data module; it is made when its button is clicked."""
         from pathlib import Path
 
         from GliomaGradingLib.scene import sample_data
-        from GliomaGradingLib.scene.views import register_layout
 
         sample_data.register(Path(__file__).parent / "Resources" / "Icons")
-        register_layout()
 
 
 @parameterNodeWrapper

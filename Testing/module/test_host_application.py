@@ -206,8 +206,39 @@ def test_sample_data_from_a_file(host, ball, tmp_path):
         category="Glioma", sampleName="Ball", uris=path.as_uri(), fileNames="sample.nrrd", nodeNames="Ball"
     )
     assert SampleData.downloadSample("Ball").GetName() == "Ball"
-    with pytest.raises(RuntimeError, match="no sample data"):
-        SampleData.downloadSample("Cube")
+    assert SampleData.downloadSamples("Cube") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [({}, TypeError), ({"uris": []}, TypeError), ({"uris": [], "fileNames": ["a"]}, ValueError)],
+)
+def test_sample_data_needs_a_list_for_each_field(host, given, error):
+    import SampleData
+
+    with pytest.raises(error, match="len"):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category="Glioma", sampleName="Ball", customDownloader=print, **given
+        )
+
+
+def test_only_the_button_asks_a_custom_downloader(host):
+    import qt
+    import SampleData
+    import slicer
+
+    logic, asked = SampleData.SampleDataLogic(), []
+    logic.registerCustomSampleDataSource(
+        category="Glioma", sampleName="Ball", uris=[], fileNames=[], customDownloader=asked.append
+    )
+    assert logic.downloadSamples("Ball") == [] and asked == []
+    panel = qt.QWidget()
+    buttons = qt.QVBoxLayout(panel)
+    SampleData.SampleDataWidget.setCategoriesFromSampleDataSources(
+        buttons, slicer.modules.sampleDataSources, logic
+    )
+    slicer.util.findChild(panel, "BallPushButton").click()
+    assert [source.sampleName for source in asked] == ["Ball"]
 
 
 def test_data_nodes_have_items_in_the_subject_hierarchy(host, ball, tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from test_viewer import LAYOUT, OWN, composites, graded, line, show, slice_nodes, with_map
@@ -413,13 +411,21 @@ def test_the_layout_is_known_from_the_start(host):
     assert "GliomaGradingFLAIR" in node.GetLayoutDescription(LAYOUT)
 
 
-def test_startup_registers_the_layout(host, module, monkeypatch):
-    from GliomaGradingLib.scene import views
+def test_startup_registers_the_layout_whatever_becomes_of_the_samples(host, monkeypatch):
+    from GliomaGradingLib.scene import sample_data, views
+    from grading_module import MODULE_FILE
 
     called = []
+
+    def fail(*_):
+        raise RuntimeError("no samples")
+
     monkeypatch.setattr(views, "register_layout", lambda: called.append(True))
-    sys.modules["GliomaGrading"].GliomaGrading.registerSampleData(None)
+    monkeypatch.setattr(sample_data, "register", fail)
+    host.load(MODULE_FILE)
     assert called == [True]
+    (problem,) = host.problems()
+    assert "no samples" in problem
 
 
 def test_ids_that_change_on_import_are_followed(host, scene):

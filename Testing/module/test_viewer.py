@@ -460,6 +460,7 @@ def test_removal_of_a_result_takes_everything_with_it(host, module, scene, grade
 
 
 def test_sample_data_has_the_synthetic_case(host, module, monkeypatch):
+    import qt
     import SampleData
     import slicer
     from GliomaGradingLib.scene import sample_data
@@ -470,8 +471,12 @@ def test_sample_data_has_the_synthetic_case(host, module, monkeypatch):
 
     assert all(Path(one.thumbnailFileName).is_file() for one in sources)
     monkeypatch.setattr(sample_data, "write_sample_case", _small_sample)
-    nodes = SampleData.downloadSample("GliomaGradingSampleLGG")
-    assert nodes is slicer.util.getNode("synthetic-lgg_t1")
+    panel = qt.QWidget()
+    SampleData.SampleDataWidget.setCategoriesFromSampleDataSources(
+        qt.QVBoxLayout(panel), slicer.modules.sampleDataSources, SampleData.SampleDataLogic()
+    )
+    slicer.util.findChild(panel, "GliomaGradingSampleLGGPushButton").click()
+    assert slicer.util.getNode("synthetic-lgg_t1") is not None
     host.wait(lambda: module.ui.gradeButton.enabled, 10)
     assert module.ui.maskSelector.currentNode().GetName() == "synthetic-lgg_seg"
 

@@ -26,6 +26,8 @@ _making: set[str] = set()
 def register(icons: Path) -> None:
     """Adds the samples to Slicer's Sample Data module.
 
+    Only its buttons make them: ``SampleData.downloadSample`` looks at nothing but URIs.
+
     Args:
         icons: folder of the thumbnails, ``<sample name>.png``.
     """
@@ -36,6 +38,8 @@ def register(icons: Path) -> None:
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=SAMPLES[preset],
+            uris=[],  # Slicer counts them, also where there is nothing to be downloaded
+            fileNames=[],
             thumbnailFileName=str(icons / f"{SAMPLES[preset]}.png"),
             customDownloader=lambda source, preset=preset: load_sample(preset),
         )

@@ -1,6 +1,7 @@
 """The registry of sample data, without download from the network.
 
-A source whose URIs are ``file:`` URIs, or that has a ``customDownloader``, works as in Slicer.
+A source whose URIs are ``file:`` URIs works as in Slicer. As there, a ``customDownloader`` is called by the
+button of the module's panel and by nothing else.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import qt
 import slicer
 
 
-def _listed(one):
-    return [] if one is None else list(one) if isinstance(one, (list, tuple)) else [one]
-
-
 class SampleDataSource:
+    """As in Slicer, each field has an entry for each URI, and there must be a list of them, if an empty one."""
+
+    _FIELDS = ("uris", "fileNames", "nodeNames", "loadFiles", "loadFileTypes", "checksums")
+
     def __init__(
         self,
         sampleName=None,
@@ -32,20 +34,47 @@ class SampleDataSource:
         loadFileProperties=None,
         loadFileType=None,
     ):
+        if loadFileType is not None and loadFileTypes is not None:
+            raise ValueError("loadFileType and loadFileTypes cannot be specified at the same time")
         self.sampleName = sampleName
-        self.sampleDescription = sampleDescription or sampleName
-        self.uris = _listed(uris)
-        self.fileNames = _listed(fileNames)
-        self.nodeNames = _listed(nodeNames)
-        self.checksums = _listed(checksums)
-        self.loadFiles = _listed(loadFiles)
+        self.sampleDescription = sampleName if sampleDescription is None else sampleDescription
+        self.uris, self.fileNames, self.nodeNames = uris, fileNames, nodeNames
+        self.checksums, self.loadFiles = checksums, loadFiles
+        self.loadFileTypes = loadFileTypes if loadFileType is None else loadFileType
         self.customDownloader = customDownloader
         self.thumbnailFileName = thumbnailFileName
-        self.loadFileTypes = _listed(loadFileTypes if loadFileTypes is not None else loadFileType)
         self.loadFileProperties = loadFileProperties or {}
-        lengths = {len(one) for one in (self.uris, self.fileNames, self.nodeNames) if one}
+        self._list_fields()
+        lengths = {len(getattr(self, field)) for field in self._FIELDS}  # a TypeError without URIs, as there
         if len(lengths) > 1:
-            raise ValueError("uris, fileNames and nodeNames must be of one length")
+            raise ValueError("All fields of sample data source must have the same length")
+
+    def _list_fields(self):
+        """One URI makes lists of one; a list of them fills in what was not given, but no file names."""
+        if isinstance(self.uris, str):
+            for field in self._FIELDS:
+                setattr(self, field, [getattr(self, field)])
+        elif isinstance(self.uris, (list, tuple)):
+            if isinstance(self.loadFileTypes, str):
+                self.loadFileTypes = [self.loadFileTypes] * len(self.uris)
+            for field in ("nodeNames", "loadFiles", "loadFileTypes", "checksums"):
+                if getattr(self, field) is None:
+                    setattr(self, field, [None] * len(self.uris))
+
+
+class SampleDataWidget:
+    """Of Slicer's panel the buttons alone."""
+
+    @staticmethod
+    def setCategoriesFromSampleDataSources(categoryLayout, dataSources, logic):
+        """One button for each source, which is called ``<sample name>PushButton``."""
+        for source in (one for category in sorted(dataSources) for one in dataSources[category]):
+            button = qt.QToolButton()
+            button.setText(source.sampleDescription or source.nodeNames[0])
+            button.setObjectName(f"{source.sampleName}PushButton")
+            categoryLayout.addWidget(button)
+            get = source.customDownloader or logic.downloadFromSource
+            button.connect("clicked()", lambda get=get, source=source: get(source))
 
 
 class SampleDataLogic:
@@ -77,8 +106,6 @@ class SampleDataLogic:
         return next((one for one in everything if one.sampleName == sampleName), None)
 
     def downloadFromSource(self, source, maximumAttemptsCount=3, forceDownload=False):
-        if source.customDownloader:
-            return source.customDownloader(source)
         return [self._load(source, index) for index in range(len(source.uris))]
 
     def _load(self, source, index):
@@ -86,19 +113,15 @@ class SampleDataLogic:
         if parsed.scheme != "file":
             raise RuntimeError(f"the embedded Slicer downloads nothing: {source.uris[index]}")
         path = Path(urllib.request.url2pathname(parsed.path))
-        kind = source.loadFileTypes[index] if source.loadFileTypes else "VolumeFile"
-        name = source.nodeNames[index] if source.nodeNames else path.stem
-        return slicer.util.loadNodeFromFile(str(path), kind, {"name": name})
+        kind = source.loadFileTypes[index] or "VolumeFile"
+        return slicer.util.loadNodeFromFile(str(path), kind, {"name": source.nodeNames[index] or path.stem})
 
     def downloadSamples(self, sampleName):
         source = self.sourceForSampleName(sampleName)
-        if source is None:
-            raise RuntimeError(f"no sample data of the name {sampleName}")
-        return self.downloadFromSource(source)
+        return self.downloadFromSource(source) if source else []
 
     def downloadSample(self, sampleName):
-        nodes = self.downloadSamples(sampleName)
-        return nodes[0] if isinstance(nodes, (list, tuple)) and nodes else nodes
+        return self.downloadSamples(sampleName)[0]
 
 
 def downloadSample(sampleName):

@@ -75,7 +75,7 @@ class Fit:
         self.checkpoint = checkpoint
         self.team = team
         self.device = torch.device(device)
-        self.source = SliceSource(data, sequence, recipe)
+        self.source = features.source if features else SliceSource(data, sequence, recipe)
         self._targets = SliceTargets.of(data, split.train, recipe)
         model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
         model.output.dropout = self._dropout = BatchDropout(recipe.dropout)

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,13 @@ class _SharedFeatures:
     """
 
     def __init__(self, data: TrainingSet, study: Study, team: Team) -> None:
-        self._study, self._team = study, team
-        self._sources = [SliceSource(data, column, study.recipe) for column in range(len(SEQUENCES))]
+        self._data, self._study, self._team = data, study, team
         self._repeat = -1
         self._features: list[FrozenFeatures] = []
+
+    @cached_property
+    def _sources(self) -> list[SliceSource]:
+        return [SliceSource(self._data, column, self._study.recipe) for column in range(len(SEQUENCES))]
 
     def of(self, repeat: int, sequence: int) -> FrozenFeatures | None:
         """None where a network begins anew in every fold, or nothing is probed."""

@@ -530,11 +530,58 @@ def test_a_child_that_never_says_hello_is_ended(folder: Path) -> None:
         assert client.pid is None
 
 
+@pytest.mark.parametrize("are_read", ["at once", "in pauses only"])
+def test_an_answer_that_nobody_fetched_in_time_is_no_late_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, are_read: str
+) -> None:
+    """The panel was left; or it is in Slicer, whose loop gives the threads that read no turn."""
+    with make_client() as client:
+        hello, child, pid, pauses, sleep = client._current, client._child, client.pid, [], time.sleep
+        assert hello is not None and child is not None
+        until(lambda: child._events.qsize())
+        hello._deadline = time.monotonic() - 1000
+        if are_read == "in pauses only":
+            fetch = child.nextEvent
+            monkeypatch.setattr(child, "nextEvent", lambda: fetch() if pauses else None)
+            monkeypatch.setattr(time, "sleep", lambda seconds: (pauses.append(seconds), sleep(seconds)))
+        client.poll()
+        assert hello.state == "done" and client.pid == pid
+        assert grade(client, folder)["T1"]["mean"] == 59.5 and client.pid == pid
+
+
+def test_a_job_that_takes_too_long_is_ended_however_much_it_says(client: WorkerClient, folder: Path) -> None:
+    job = client.submit(request(folder, "flood", count=10**9, timeout=0.3))
+    with pytest.raises(WorkerError, match=r"did not finish grading within 0\.3 s"):
+        client.wait(job)
+    assert is_empty(folder)
+
+
 def test_a_wait_that_is_over_cancels_the_job(client: WorkerClient, folder: Path) -> None:
     job = client.submit(request(folder, "sleep", seconds=60))
     with pytest.raises(WorkerError, match=r"no result within 0\.2 s"):
         client.wait(job, 0.2)
     assert job.state == "cancelled" and is_empty(folder)
+
+
+@pytest.mark.parametrize("who", ["pump", "callback"])
+@pytest.mark.parametrize("state", ["starting", "sleeping"])
+def test_a_wait_that_is_broken_off_ends_the_job(folder: Path, who: str, state: str) -> None:
+    def fail(*_: object) -> None:
+        if who == "callback" or client.state == "starting" or job.stage:
+            raise KeyboardInterrupt
+
+    with make_client() as client:
+        if state == "sleeping":
+            until(lambda: client.isReady, client)
+        tell = fail if who == "callback" else None
+        job = client.submit(request(folder, "sleep", seconds=60), tell, onCancelled=lambda: told.append(1))
+        told: list[int] = []
+        with pytest.raises(KeyboardInterrupt):
+            client.wait(job, SECONDS, fail if who == "pump" else None)
+        assert job.state == "cancelled" and not told and is_empty(folder)
+        client.poll()
+        assert told and client.state != "busy"
+        assert grade(client, folder)["T1"]["mean"] == 59.5
 
 
 def test_wait_pumps(client: WorkerClient, folder: Path) -> None:

@@ -45,6 +45,8 @@ LOAD_SECONDS = 300.0
 START_SECONDS = 90.0
 _MAX_STRIKES = 3
 _PAUSE = 0.005
+_LAST_LOOK = 0.05
+"""Seconds in which a job whose time is over may turn out to have been answered: nobody may have looked."""
 
 _DOING = {"hello": "starting", "load": "loading the model", "grade": "grading"}
 _DOING |= {"explain": "explaining", "report": "making the report"}
@@ -255,9 +257,9 @@ class WorkerClient:
     def poll(self, budget: float = 0.02) -> None:
         """Handles what has come in, for at most about ``budget`` seconds, and makes the callbacks."""
         end = time.monotonic() + budget
-        self._enforce_limits()
         while self._step() and time.monotonic() < end:
             pass
+        self._enforce_limits()
         self._tell_state()
         self._clean_up()
 
@@ -275,6 +277,15 @@ class WorkerClient:
             GradingCancelled: the job was cancelled.
             WorkerError: the time is over.
         """
+        try:
+            is_late = self._wait(job, timeout, pump)
+        except BaseException:  # of a callback or the pump, or Ctrl-C: nobody waits for the job any more
+            self._withdraw(job)
+            raise
+        return _outcome(job, timeout if is_late else None)
+
+    def _wait(self, job: Job, timeout: float | None, pump: Callable[[], object] | None) -> bool:
+        """Waits until a job has ended and its callbacks are made; whether it was cancelled as too slow."""
         end = time.monotonic() + timeout if timeout is not None else float("inf")
         while not job.isDone and time.monotonic() < end:
             self._turn(pump)
@@ -283,7 +294,14 @@ class WorkerClient:
             self.cancel(job)
         while not job.isDone or self._calls:
             self._turn(pump)
-        return _outcome(job, timeout if is_late else None)
+        return is_late
+
+    def _withdraw(self, job: Job) -> None:
+        """Cancels a job and sees to it that it ends, without a callback: one of them may be what failed."""
+        self.cancel(job)
+        while not job.isDone:
+            self._listen(job, _PAUSE)
+            self._enforce_limits()
 
     def stop(self) -> None:
         """Cancels all jobs and ends the child. The client can be started again."""
@@ -413,8 +431,11 @@ class WorkerClient:
         job.callbacks = {}  # they hold on to what the job was for: whoever keeps the job keeps no images
 
     def _enforce_limits(self) -> None:
-        job, now = self._current, time.monotonic()
-        if job is None or now < min(job._deadline, job._killAt):
+        job = self._current
+        if job is None or time.monotonic() < min(job._deadline, job._killAt):
+            return
+        self._listen(job, _LAST_LOOK)
+        if self._current is not job:
             return
         state = "cancelled" if job.isCancelling else "failed"
         if self._child is not None:
@@ -434,6 +455,19 @@ class WorkerClient:
             return False
         self._handle(event)
         return True
+
+    def _listen(self, job: Job, seconds: float) -> None:
+        """Handles what the child says of its job, for ``seconds`` at most; callbacks wait for the next step.
+
+        The pauses are what counts: in Slicer the threads that read get their turn only while this one sleeps.
+        """
+        end = time.monotonic() + seconds
+        while self._child is not None and self._current is job and time.monotonic() < end:
+            event = self._child.nextEvent()
+            if event is not None:
+                self._handle(event)
+            else:
+                time.sleep(_PAUSE)
 
     def _handle(self, event: dict[str, Any]) -> None:
         job = self._current

@@ -10,7 +10,10 @@ import types
 
 import numpy as np
 import pytest
+from grading_module import MODULE_FILE
 from test_viewer import show
+
+ROLES = ("t1", "t2", "flair", "mask")
 
 
 def statuses(module):
@@ -256,6 +259,22 @@ def test_another_module_in_the_middle(host, module, scene):
     assert module.ui.decisionLabel.text == "▲ HGG – high grade"
 
 
+def test_a_worker_that_starts_is_heard_after_the_panel_was_left(host, fake_worker):
+    from GliomaGradingLib.panel.controller import BUSY_MS, IDLE_MS
+
+    module = host.load(MODULE_FILE)
+    module.panel.enter()
+    controller = module.widget.controller
+    client, timer = controller._client, controller._timer
+    assert client.state == "starting" and timer.interval == BUSY_MS
+    module.panel.exit()
+    assert timer.isActive()
+    host.wait(lambda: client.state == "ready", 30)
+    host.wait(lambda: not timer.isActive(), 5)
+    module.panel.enter()
+    assert timer.isActive() and timer.interval == IDLE_MS
+
+
 def test_reload_in_the_middle(host, module, scene):
     import slicer
 
@@ -295,6 +314,57 @@ def test_saved_scene_brings_choices_and_result_back(host, module, scene, grade, 
     assert scene.results()[0].GetText() == text
     grade()
     assert len(scene.results()) == 1
+
+
+@pytest.fixture
+def other_scene(host, tmp_path):
+    """A scene file that knows nothing of this module."""
+    import slicer
+
+    other = slicer.vtkMRMLScene()
+    other.AddNewNodeByClass("vtkMRMLTextNode", "other")
+    other.SetURL(str(tmp_path / "other.mrml"))
+    other.Commit()
+    return other.GetURL()
+
+
+def add_scene(host, path):
+    """File > Add data."""
+    import slicer
+
+    slicer.util.loadScene(str(path), {"clear": False})
+    host.pump(0.3)
+
+
+def test_a_scene_that_is_added_leaves_the_inputs_as_they_are(host, module, scene, grade, other_scene):
+    import slicer
+
+    nodes = list(scene.case())
+    grade()
+    add_scene(host, other_scene)
+    assert slicer.util.getNode("other") is not None
+    assert module.widget.controller.inputs.nodes == nodes
+    assert [getattr(module.ui, f"{one}Selector").currentNode() for one in ROLES] == nodes
+    assert not module.ui.resultFrame.isHidden() and module.ui.gradeButton.enabled
+
+
+def test_an_input_that_the_user_took_out_stays_out_when_a_scene_is_added(host, module, scene, other_scene):
+    nodes = list(scene.case())
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    module.ui.t1Selector.setCurrentNode(None)
+    add_scene(host, other_scene)
+    assert module.widget.controller.inputs.nodes == nodes[1:]
+
+
+def test_empty_choices_of_a_scene_that_is_added_are_not_the_users(host, module, scene, tmp_path):
+    """They replace those of the panel, as there is one set of them in a scene; what is plain is filled in."""
+    import slicer
+
+    assert slicer.util.saveScene(str(tmp_path / "empty.mrb"))
+    nodes = list(scene.case())
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    add_scene(host, tmp_path / "empty.mrb")
+    assert module.widget.controller.inputs.nodes == nodes
 
 
 def test_failing_publication_takes_everything_back(host, module, scene, monkeypatch):

@@ -66,8 +66,9 @@ class Controller:
         self._isSceneNew = False
         self._isJumpDue = False
         self._client: WorkerClient | None = None
+        self._interval = 0
         self._graded: tuple[Any, WorkerClient, Job] | None = None
-        self._timer = _timer(self._on_timer, IDLE_MS)
+        self._timer = _timer(self._on_timer)
         self._settling = _timer(self._on_settled, SETTLE_MS, once=True)
         ui.gradeButton.connect("clicked(bool)", self.grade)
         ui.cancelButton.connect("clicked(bool)", self.cancel)
@@ -89,14 +90,13 @@ class Controller:
         if self._isJumpDue:
             self._isJumpDue = False
             self.viewer.showLargest()
-        self._timer.start()
+        self._pace()
 
     def exit(self) -> None:
-        """A run goes on, and views show what they showed; without a run nothing is left that ticks."""
+        """A run, and a worker that starts, go on; views show what they showed. Else nothing ticks any more."""
         self._isEntered = False
         self._settling.stop()
-        if self._active is None:
-            self._timer.stop()
+        self._pace()
 
     def forget(self) -> None:
         """Takes the result out of panel and views: the scene or the panel goes."""
@@ -114,9 +114,9 @@ class Controller:
         """Ends everything, for good."""
         self.forget()
         self.viewer.stop()
-        self._timer.stop()
+        self._isEntered, self._client = False, None
+        self._pace()
         self._settling.stop()
-        self._client = None
 
     def setParameters(self, parameters: Any) -> None:
         self.parameters = parameters
@@ -127,8 +127,9 @@ class Controller:
         self.refresh()
 
     def onSceneLoaded(self) -> None:
-        """The choices that come next are out of a file."""
+        """The choices that come next are out of a file: the user took nothing out of them."""
         self._isSceneNew = True
+        self._chosen = {}
 
     def _show_unusual(self) -> None:
         """Another machine may have neither that model nor that device: the user shall see what was chosen."""
@@ -280,7 +281,6 @@ class Controller:
         except Exception as error:
             self._say(text.error_text(explained(error)))
             return
-        self._timer.start(BUSY_MS)
         self.onProgress("images", 0.0)
         self.refresh()
 
@@ -357,6 +357,7 @@ class Controller:
             run.tick()
         if self._active is None and self._client is not None:
             self._client.poll()
+        self._pace()
 
     def _on_settled(self) -> None:
         self.fill()
@@ -379,7 +380,6 @@ class Controller:
         worker, inputs = self._connect_worker(), self.inputs
         nodes, client, job = self._graded or ([], None, None)
         graded = job if client is worker and nodes == inputs.nodes else None
-        self._timer.start(BUSY_MS)
         return MapRun(worker, inputs, as_graded(result_of(published)), listener, graded)
 
     def _start_report(self, published: Published, listener: Listener) -> ReportRun:
@@ -389,7 +389,6 @@ class Controller:
             GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
         """
         self._need_torch()
-        self._timer.start(BUSY_MS)
         return ReportRun(self._connect_worker(), inputs_of(published), result_of(published), listener)
 
     def _need_torch(self) -> None:
@@ -405,15 +404,25 @@ class Controller:
         self._message = message
         self.refresh()
 
-    def _slow_down(self) -> None:
-        """Nothing runs any more: the timer ticks as often as an open panel needs it."""
-        if self._active is None:
-            self._timer.setInterval(IDLE_MS)
-            if not self._isEntered:
-                self._timer.stop()
+    def _pace(self) -> None:
+        """Lets the timer tick as often as what is under way needs it, or an open panel; else not at all.
+
+        So is a worker that starts: its time is limited, and Slicer lets the threads that read what it says run
+        only while there is Python code to run.
+        """
+        is_starting = self._client is not None and self._client.state in ("starting", "loading")
+        is_busy = self._active is not None or is_starting
+        interval = BUSY_MS if is_busy else IDLE_MS if self._isEntered else 0
+        if interval == self._interval:
+            return
+        self._interval = interval
+        if interval:
+            self._timer.start(interval)
+        else:
+            self._timer.stop()
 
     def _show_state(self, ok: bool, reason: str) -> None:
-        self._slow_down()
+        self._pace()
         busy = self.run is not None
         self._ui.gradeButton.enabled = ok and not busy
         self._ui.gradeButton.toolTip = reason if not busy else _("Grading is under way.")
@@ -469,7 +478,7 @@ class Controller:
             self.parameters.bundle = folder
 
 
-def _timer(function: Any, interval: int, once: bool = False) -> Any:
+def _timer(function: Any, interval: int = 0, once: bool = False) -> Any:
     timer = qt.QTimer()
     timer.setSingleShot(once)
     timer.setInterval(interval)

@@ -95,6 +95,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
@@ -135,13 +136,19 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
             self.controller.settle()
 
+    def onSceneStartImport(self, caller=None, event=None):
+        """At its end node boxes make their rows anew and drop what is chosen.
+
+        Were they connected then, that would empty the parameter node.
+        """
+        self.setParameterNode(None)
+
     def onSceneEndImport(self, caller=None, event=None):
         """A scene that was saved side by side, or with a map, comes back with the user's own views."""
         from GliomaGradingLib.scene.changes import undo_saved
 
         self.controller.viewer.leave()
         undo_saved()
-        self.setParameterNode(None)
         self.controller.onSceneLoaded()
         self.onSceneEndClose()
 

@@ -15,13 +15,9 @@ from .standins import STANDINS, plain, standin, value
 from .widgets_ctk import tight
 
 Node = Any  # a vtkMRMLNode
-OUTSIDE_BATCH = (
-    "NodeAddedEvent",
-    "NodeRemovedEvent",
-    "EndBatchProcessEvent",
-    "EndCloseEvent",
-    "EndImportEvent",
-)
+OUTSIDE_BATCH = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent")
+ANEW = ("EndCloseEvent", "EndImportEvent")
+"""Events after which qMRMLSceneModel takes all rows of nodes away and makes them again."""
 
 
 class Observers:
@@ -126,6 +122,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene = scene
         for event in OUTSIDE_BATCH if scene else ():
             self._observers.add(scene, getattr(slicer.vtkMRMLScene, event), "_refresh")
+        for event in ANEW if scene else ():
+            self._observers.add(scene, getattr(slicer.vtkMRMLScene, event), "_start_anew")
         self._refresh()
         if scene and self._requested:
             self.setCurrentNodeID(self._requested)
@@ -166,8 +164,15 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     # rows
 
     def _refresh(self) -> None:
-        if self._scene is not None and self._scene.IsBatchProcessing():
-            return
+        if self._scene is None or not self._scene.IsBatchProcessing():
+            self._make_rows()
+
+    def _start_anew(self) -> None:
+        """The row of the chosen node goes with all others: nobody chose that, and all hear of it."""
+        self._select(None)
+        self._make_rows()
+
+    def _make_rows(self) -> None:
         nodes = self._nodes()
         self._node_observers.clear()
         for node in nodes:

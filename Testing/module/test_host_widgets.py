@@ -107,6 +107,22 @@ def test_node_box_after_the_scene_is_closed(box, host):
     assert box.currentNode() is again
 
 
+@pytest.mark.parametrize("none", [True, False])
+def test_node_box_loses_its_choice_when_a_scene_is_imported(box, none, tmp_path):
+    """All rows of Slicer's scene model go and come again, whatever is chosen."""
+    import slicer
+
+    slicer.util.saveScene(str(tmp_path / "scene.mrml"))
+    box.noneEnabled = none
+    first, second = volume("T1"), volume("T2")
+    box.setCurrentNode(second)
+    got = []
+    box.connect("currentNodeChanged(vtkMRMLNode*)", got.append)
+    slicer.util.loadScene(str(tmp_path / "scene.mrml"), {"clear": False})
+    assert got == ([None] if none else [None, first])
+    assert box.currentNode() is got[-1] and box.nodeCount() == 2
+
+
 def test_node_box_names_what_it_is_for(box):
     import qt
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import types
 
 import pytest
 from fault_grading import THOUGHTFUL
@@ -144,6 +145,60 @@ def test_killed_twice_while_the_panel_explains(host, module, scene, grade):
     settled(host, module)
     assert scene.ids() == before and not ui.mapCheckBox.checked
     assert "ended unexpectedly while explaining" in ui.mapLabel.text.replace("\u200b", "")
+
+
+class WorkerDouble:
+    """Fails at once with what it is told to, or keeps the request."""
+
+    state, info = "ready", {}
+
+    def __init__(self, error):
+        self.error, self.requests = error, []
+
+    def explain(self, graded, onProgress, onResult, onError, onCancelled):
+        self.fail = onError
+        return types.SimpleNamespace(isDone=False)
+
+    def poll(self):
+        if self.error is not None:
+            error, self.error = self.error, None
+            self.fail(error)
+
+    def submit(self, request, onProgress, onResult, onError, onCancelled):
+        self.requests.append(request)
+        return types.SimpleNamespace(isDone=False)
+
+
+def errors_of_explaining():
+    from GliomaGradingLib.errors import BundleError
+    from GliomaGradingLib.worker.process import crash_error
+    from GliomaGradingLib.worker.protocol import SlicesGone, WorkerError, error_event, error_from_event
+
+    gone = error_from_event(error_event(SlicesGone("the slices of this case are gone"), 1))
+    return [
+        (gone, True),
+        (crash_error(-9, "explaining", ()), True),
+        (WorkerError("the grading process did not finish explaining within 300 s"), False),
+        (WorkerError("memory ran out in the grading process"), False),
+        (BundleError("the model was removed"), False),
+    ]
+
+
+@pytest.mark.parametrize("number", range(5), ids=["gone", "killed", "late", "no memory", "no model"])
+def test_images_are_handed_over_again_only_where_the_slices_went(host, scene, number):
+    from GliomaGradingLib.panel.run import MapRun
+    from GliomaGradingLib.scene.inputs import Inputs
+    from GliomaGradingLib.worker.client import EXPLAIN_SECONDS
+
+    error, is_gone = errors_of_explaining()[number]
+    told, worker = [], WorkerDouble(error)
+    listener = types.SimpleNamespace(onProgress=lambda *_: None, onError=told.append)
+    run = MapRun(worker, Inputs(*scene.case()), {}, listener, object())
+    for _turn in range(50):
+        run.tick()
+    assert told == ([] if is_gone else [error]) and run.isDone != is_gone
+    assert [(one.kind, one.timeout) for one in worker.requests] == [("explain", EXPLAIN_SECONDS)] * is_gone
+    run._remove_arrays()
 
 
 # Killed, Python

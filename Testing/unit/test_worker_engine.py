@@ -11,7 +11,7 @@ import pytest
 from GliomaGradingLib.errors import BundleError
 from GliomaGradingLib.worker.arrays import ArrayVolume
 from GliomaGradingLib.worker.engine import GradingEngine
-from GliomaGradingLib.worker.protocol import WorkerError
+from GliomaGradingLib.worker.protocol import SlicesGone, WorkerError
 
 
 class GraderDouble:
@@ -133,10 +133,10 @@ def test_images_that_are_sent_are_explained(grader: type[GraderDouble]) -> None:
 def test_no_other_case_is_explained_than_the_one_asked_for(grader: type[GraderDouble]) -> None:
     engine = graded_engine()
     engine.grade(volumes(), {"caseId": "Ben", "job": 8}, progress, lambda: False)
-    with pytest.raises(WorkerError, match="grade the case again"):
+    with pytest.raises(SlicesGone, match="grade the case again"):
         engine.explain({}, {"graded": 7}, progress, lambda: False)
     engine.load(None, "cpu", progress)  # perhaps another bundle, whose slices have another form
-    with pytest.raises(WorkerError, match="grade the case again"):
+    with pytest.raises(SlicesGone, match="grade the case again"):
         engine.explain({}, {"graded": 8}, progress, lambda: False)
-    with pytest.raises(WorkerError, match="grade the case again"):
+    with pytest.raises(SlicesGone, match="grade the case again"):
         engine.explain({}, {}, progress, lambda: False)

@@ -150,7 +150,7 @@ def test_a_wrong_request_is_refused_by_the_name_of_its_member(message: dict[str,
         protocol.check_request(message)
 
 
-@pytest.mark.parametrize("cls", [CaseError, BundleError, WorkerError])
+@pytest.mark.parametrize("cls", [CaseError, BundleError, WorkerError, protocol.SlicesGone])
 def test_an_error_crosses_with_its_class_and_its_words(cls: type[CaseError]) -> None:
     error = cls("it is broken", "file ü.nii", "mend it")
     event = protocol.decode(protocol.encode(protocol.error_event(error, 4)))

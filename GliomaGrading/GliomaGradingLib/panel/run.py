@@ -20,7 +20,8 @@ from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
 from ..scene.report import files_of, report_options
 from ..worker.arrays import ArrayFile
-from ..worker.client import GRADE_SECONDS, REPORT_SECONDS, Job, Request, WorkerClient
+from ..worker.client import EXPLAIN_SECONDS, GRADE_SECONDS, REPORT_SECONDS, Job, Request, WorkerClient
+from ..worker.protocol import ProcessEnded, SlicesGone
 
 _BUDGET = 0.02
 """Seconds of the main thread that a tick may take for writing images."""
@@ -188,10 +189,11 @@ class MapRun(WorkerRun):
 
     Args:
         graded: the job that graded these inputs, where the worker may still have its slices. Where it has
-            not, the images are handed over once more.
+            not, or ends meanwhile, the images are handed over once more.
     """
 
     kind = "explain"
+    timeout = EXPLAIN_SECONDS
 
     def __init__(
         self,
@@ -204,7 +206,7 @@ class MapRun(WorkerRun):
         super().__init__(worker, inputs, options, listener)
         if graded is not None:
             self.job = worker.explain(
-                graded, self._on_progress, self._on_answer, self._on_forgotten, self._on_cancelled
+                graded, self._on_progress, self._on_answer, self._on_failed, self._on_cancelled
             )
 
     def decode(self, answer: dict[str, Any]) -> Explanation:
@@ -215,10 +217,14 @@ class MapRun(WorkerRun):
         """What the grading process says of the model that it holds."""
         return dict(self.worker.info.get("model") or {})
 
-    def _on_forgotten(self, _error: GliomaGradingError) -> None:
+    def _on_failed(self, error: GliomaGradingError) -> None:
+        """Without the worker's slices; what else goes wrong would go wrong with the images, too."""
         if self.isCancelling:
             self._on_cancelled()
-        self.job = None  # the next tick prepares the images
+        elif isinstance(error, (SlicesGone, ProcessEnded)):
+            self.job = None  # the next tick prepares the images
+        else:
+            self._fail(error)
 
 
 class ReportRun(WorkerRun):

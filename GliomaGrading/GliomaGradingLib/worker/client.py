@@ -236,8 +236,8 @@ class WorkerClient:
         Args:
             graded: that case's job. Its images are not sent again: the child has kept its slices.
 
-        The job fails with a WorkerError where another case was graded, another bundle was loaded or the
-        child was started anew since. An explain with images of its own goes through ``submit``.
+        The job fails with SlicesGone where another case was graded, another bundle was loaded or the child
+        was started anew since. An explain with images of its own goes through ``submit``.
         """
         request = Request(AnswerFile(), {"graded": graded.id}, "explain", EXPLAIN_SECONDS)
         return self.submit(request, onProgress, onResult, onError, onCancelled)

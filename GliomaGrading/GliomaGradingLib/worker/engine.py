@@ -14,7 +14,7 @@ from ..result import GradeResult
 from ..volume import Volume
 from ..words import SEQUENCES
 from .arrays import ArrayVolume
-from .protocol import WorkerError, memory_error
+from .protocol import SlicesGone, WorkerError, memory_error
 from .server import Progress
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ class GradingEngine:
 
         Raises:
             CaseError: the images cannot be graded.
-            WorkerError: no images were sent, and that case is not the one that was graded last.
+            SlicesGone: no images were sent, and that case is not the one that was graded last.
         """
         if volumes:
             return self._grader.explain(self._graded(volumes, options, progress), progress).toDict()
         job, stack = self._last or (None, None)
         if stack is None or job != options.get("graded"):
-            raise WorkerError("the slices of this case are gone", remedy="grade the case again")
+            raise SlicesGone("the slices of this case are gone", remedy="grade the case again")
         return self._grader.explain(stack, progress).toDict()
 
     def report(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .protocol import EVENTS, ProtocolError, WorkerError, decode, encode, memory_error, read_lines
+from .protocol import EVENTS, ProcessEnded, ProtocolError, WorkerError, decode, encode, memory_error, read_lines
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent.parent
 """The folder that contains GliomaGradingLib."""
@@ -248,7 +248,7 @@ def _kill_tree(process: subprocess.Popen[bytes], inner: int) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def crash_error(status: int, doing: str, last_words: tuple[str, ...]) -> WorkerError:
+def crash_error(status: int, doing: str, last_words: tuple[str, ...]) -> ProcessEnded:
     """What to tell the user about a child that ended by itself.
 
     Args:
@@ -257,7 +257,7 @@ def crash_error(status: int, doing: str, last_words: tuple[str, ...]) -> WorkerE
     """
     why, remedy = _reason(status, last_words)
     said = f'; its last words: "{last_words[-1]}"' if last_words else ""
-    error = WorkerError(f"the grading process ended unexpectedly while {doing} ({why}{said})", remedy=remedy)
+    error = ProcessEnded(f"the grading process ended unexpectedly while {doing} ({why}{said})", remedy=remedy)
     error.details = last_words[-20:]
     return error
 

@@ -90,6 +90,14 @@ class WorkerError(GliomaGradingError):
     details: tuple[str, ...] = ()
 
 
+class ProcessEnded(WorkerError):
+    """The grading process ended by itself, and what it kept ended with it."""
+
+
+class SlicesGone(WorkerError):
+    """The grading process no longer keeps the slices of the case that is to be explained."""
+
+
 class ProtocolError(WorkerError):
     """A line is no message of the protocol."""
 
@@ -102,7 +110,7 @@ class GradingCancelled(WorkerError):
 
 _KNOWN_ERRORS: dict[str, type[GliomaGradingError]] = {
     cls.__name__: cls
-    for cls in (GliomaGradingError, UsageError, CaseError, BundleError, WorkerError, ProtocolError)
+    for cls in (GliomaGradingError, UsageError, CaseError, BundleError, WorkerError, SlicesGone, ProtocolError)
 }
 
 

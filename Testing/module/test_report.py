@@ -111,7 +111,7 @@ def test_grade_goes_before_a_report_and_says_so(module, scene, grade, begin, tmp
 def test_a_folder_that_cannot_be_written_is_said(host, module, graded, save, tmp_path):
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
     told = save(tmp_path / "file" / "report")
-    assert told.startswith("✖ The report cannot be written (") and "Choose a folder that you may" in told
+    assert told.startswith("✖ The result cannot be written (") and "Choose a folder that you may" in told
     assert names(tmp_path) == ["file"]
 
 
@@ -120,9 +120,19 @@ def test_nothing_is_left_where_a_file_cannot_be_written(tmp_path, host):
     from GliomaGradingLib.scene.report import write_report
 
     (tmp_path / "slices.png").mkdir()
-    with pytest.raises(UsageError, match="the report cannot be written"):
+    with pytest.raises(UsageError, match="the result cannot be written"):
         write_report(tmp_path, dict.fromkeys(("report.html", "slices.png", "result.json"), b"new"))
     assert names(tmp_path) == ["slices.png"]
+
+
+def test_an_earlier_dicom_output_that_stays_is_said_and_the_report_is_there(tmp_path, host):
+    from GliomaGradingLib.errors import UsageError
+    from GliomaGradingLib.scene.report import write_report
+
+    (tmp_path / "overlay.dcm").mkdir()  # no file, so that nobody can remove it as one
+    with pytest.raises(UsageError, match=r"of an earlier result cannot be removed .*overlay\.dcm: remove it"):
+        write_report(tmp_path, dict.fromkeys(("report.html", "slices.png", "result.json"), b"new"))
+    assert names(tmp_path) == sorted([*FILES, "overlay.dcm"])
 
 
 def test_changed_images_have_no_report(host, module, graded, save, tmp_path):

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from GliomaGradingLib.cohort.child import CohortEngine, json_bytes
+from GliomaGradingLib.cohort.child import CohortEngine
 from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.export.outputs import result_json
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
 from GliomaGradingLib.words import SEQUENCES
 
@@ -38,7 +39,7 @@ class Stub:
         misbehave(task["case"], Path(task["files"]["T1"]))
         time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
         made = result(task["case"], Path(task["files"]["T1"]).read_bytes()[0] / 100)
-        return reply(made), {"result.json": json_bytes(made.toJson()), "thumbnail.png": b"not a picture"}
+        return reply(made), {"result.json": result_json(made), "thumbnail.png": b"not a picture"}
 
 
 def misbehave(case: str, t1: Path) -> None:

@@ -19,9 +19,11 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.explanation import Explanation
 from GliomaGradingLib.export import dicom_codes, dicom_report, drawing, folder, tables
-from GliomaGradingLib.export.dicom_outputs import OVERLAY, REPORT, DicomFiles, dicom_result_files
+from GliomaGradingLib.export.dicom_outputs import DicomFiles, dicom_result_files
 from GliomaGradingLib.export.dicom_overlay import CELL, LEGEND, STRIP, pictures
-from GliomaGradingLib.export.folder import write_result_folder
+from GliomaGradingLib.export.outputs import DICOM_OVERLAY as OVERLAY
+from GliomaGradingLib.export.outputs import DICOM_REPORT as REPORT
+from GliomaGradingLib.export.outputs import write_result_folder
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.result import GradeResult, Notice, Vote
 from GliomaGradingLib.slices import InputForm, prepare

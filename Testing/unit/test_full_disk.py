@@ -17,6 +17,7 @@ from GliomaGradingLib import cli
 from GliomaGradingLib.bundle import METADATA, open_bundle, write_bundle
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export import folder as result_folder
+from GliomaGradingLib.export.outputs import write_result_folder
 from GliomaGradingLib.export.tables import graded_row, write_results_csv
 from GliomaGradingLib.files import all_or_nothing, write_atomically
 from GliomaGradingLib.words import SEQUENCES
@@ -81,7 +82,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def write_result(output: Path, graded: Any, bundle: Any) -> None:
-    result_folder.write_result_folder(output, result_folder.result_files(graded, bundle))
+    write_result_folder(output, result_folder.result_files(graded, bundle))
 
 
 def test_result_folder_that_is_new(tmp_path: Path, graded: Any) -> None:
@@ -137,7 +138,7 @@ def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
     for name in ("result.dcm", "overlay.dcm"):
         (tmp_path / name).write_bytes(b"old report")
     before = contents(tmp_path)
-    for words in each_full_disk(tmp_path, lambda: result_folder.write_result_folder(tmp_path, new), UsageError):
+    for words in each_full_disk(tmp_path, lambda: write_result_folder(tmp_path, new), UsageError):
         assert contents(tmp_path) == before
         assert NO_ROOM in words and "the result cannot be written" in words
     assert contents(tmp_path) == new

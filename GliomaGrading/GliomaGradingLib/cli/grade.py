@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -54,21 +53,20 @@ def run(options: argparse.Namespace) -> int:
     graded = grader.gradeInDetail(case, options.vote, options.register)
     result = graded.result.afterReading(read)
     if options.output:
-        _write(options.output, grader, replace(graded, result=result))
+        result = _write(options.output, grader, replace(graded, result=result))
     evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
     print(result.toJson() if options.json else summary(result, options.output, evidence), end="")
     return 0
 
 
-def _write(folder: Path, grader: Grader, graded: Graded) -> None:
-    from ..export.dicom_outputs import dicom_result_files
-    from ..export.folder import result_files, write_result_folder
+def _write(folder: Path, grader: Grader, graded: Graded) -> GradeResult:
+    """The result as it is written: with a warning where a case from DICOM has no DICOM outputs."""
+    from ..export.folder import case_outputs
+    from ..export.outputs import write_result_folder
 
-    explanation = grader.explain(graded)
-    dicom = dicom_result_files(graded, explanation)
-    write_result_folder(folder, {**result_files(graded, grader.bundle, explanation), **dicom.contents})
-    if dicom.problem:
-        print(f"notice: {_printable(dicom.problem)}", file=sys.stderr)
+    graded, files = case_outputs(graded, grader)
+    write_result_folder(folder, files)
+    return graded.result
 
 
 def summary(result: GradeResult, output: Path | None = None, evidence: str = "") -> str:

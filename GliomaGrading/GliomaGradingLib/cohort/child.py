@@ -13,21 +13,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..result import Notice
 from ..worker.arrays import ArrayVolume
 from ..worker.engine import GradingEngine
-from .store import RESULT
 from .thumbnail import NAME as THUMBNAIL
 from .thumbnail import thumbnail
 from .work import STRANGENESS
-
-if TYPE_CHECKING:
-    from ..explanation import Explanation
-    from ..grading import Graded
 
 _TURN = 0.05
 Files = dict[str, bytes]
@@ -95,6 +89,7 @@ class FileGrader:
 
     def grade(self, task: Mapping[str, Any]) -> tuple[dict[str, Any], Files]:
         from ..case import read_paths
+        from ..export.folder import case_outputs
 
         started = time.perf_counter()
         paths = {role: Path(path) for role, path in task["files"].items()}
@@ -102,46 +97,14 @@ class FileGrader:
         read = time.perf_counter() - started
         graded = self._engine.grader.gradeInDetail(case, task["vote"], task["register"])
         graded = replace(graded, result=graded.result.afterReading(read))
-        graded, files = self._extras(graded, task)
-        own = {RESULT: json_bytes(graded.result.toJson()), THUMBNAIL: thumbnail(graded)}
-        return {**graded.result.toDict(), STRANGENESS: _rounded(graded.strangeness)}, {**files, **own}
-
-    def _extras(self, graded: Graded, task: Mapping[str, Any]) -> tuple[Graded, Files]:
-        """What ``grade --output`` writes beside result.json, as far as it was asked for."""
-        from ..export.dicom_sources import is_from_dicom
-
-        as_dicom = task["dicom"] and is_from_dicom(graded.case)
-        if not (task["reports"] or as_dicom):
-            return graded, {}
-        explanation = self._engine.grader.explain(graded)
-        files: Files = {}
-        if as_dicom:
-            graded, files = _dicom_files(graded, explanation)
-        if task["reports"]:
-            from ..export.folder import result_files
-
-            files = {**files, **result_files(graded, self._engine.grader.bundle, explanation)}
-        return graded, files
-
-
-def _dicom_files(graded: Graded, explanation: Explanation) -> tuple[Graded, Files]:
-    """result.dcm and overlay.dcm of a case from DICOM; why there are none is a warning of its result."""
-    from ..export.dicom_outputs import dicom_result_files
-
-    made = dicom_result_files(graded, explanation)
-    notices = [Notice("no-dicom-output", made.problem)] if made.problem else []
-    result = replace(graded.result, warnings=(*graded.result.warnings, *notices))
-    return replace(graded, result=result), dict(made.contents)
+        graded, files = case_outputs(graded, self._engine.grader, task["reports"], task["dicom"])
+        files = {**files, THUMBNAIL: thumbnail(graded)}
+        return {**graded.result.toDict(), STRANGENESS: _rounded(graded.strangeness)}, files
 
 
 def _rounded(value: float | None) -> float | None:
     """JSON knows no infinity and no not-a-number; the warnings of such a case say what it is."""
     return round(value, 4) if value is not None and math.isfinite(value) else None
-
-
-def json_bytes(text: str) -> bytes:
-    """UTF-8; what no UTF-8 can hold (half of a surrogate pair, out of a file's name) as JSON's escape."""
-    return text.encode("utf-8", "backslashreplace")
 
 
 def _await(futures: list[Future[Any]], progress: Callable[..., None]) -> None:

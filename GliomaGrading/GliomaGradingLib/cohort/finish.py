@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ..export.outputs import PAGE as REPORT
+from ..export.outputs import RESULT
 from ..export.tables import GRADED
 from ..files import write_atomically
 from .evaluation import Known, evaluate, known_cases
 from .listing import Cohort
 from .look import worth_a_look
 from .page import cohort_page
-from .store import CASES, EVALUATION, PAGE, RESULT, RESULTS, Store, no_room
+from .store import CASES, EVALUATION, PAGE, RESULTS, Store, no_room
 from .thumbnail import NAME as THUMBNAIL
-
-REPORT = "report.html"
 
 
 def finish(store: Store, cohort: Cohort, remarks: Sequence[str] = ()) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import GliomaGradingError, UsageError
+from ..export.outputs import RESULT
 from ..export.tables import COLUMNS, GRADED, Row, csv_line
 from ..files import sync_folder, write_atomically, write_durably
 from . import journal
@@ -32,7 +33,6 @@ from .work import BatchStopped
 SCHEMA = "glioma-grading/batch/2"
 BATCH, JOURNAL, CASES, RESULTS = "batch.json", "journal.jsonl", "cases", "results.csv"
 PAGE, EVALUATION = "cohort.html", "evaluation.json"
-RESULT = "result.json"
 _OURS = (BATCH, JOURNAL, CASES, RESULTS, PAGE, EVALUATION)
 _PART = ".part"
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)

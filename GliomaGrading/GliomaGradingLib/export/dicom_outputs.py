@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import CaseError
+from .outputs import DICOM_OVERLAY, DICOM_REPORT
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
     from ..grading import Graded
-
-REPORT, OVERLAY = "result.dcm", "overlay.dcm"
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ def dicom_result_files(graded: Graded, explanation: Explanation | None = None) -
         sources = sources_of(graded.case)
         display = display_planes(graded.case, graded.result.slices, graded.stack.region)
         contents = {
-            REPORT: report_bytes(graded.result, sources),
-            OVERLAY: overlay_bytes(graded.result, sources, display, explanation),
+            DICOM_REPORT: report_bytes(graded.result, sources),
+            DICOM_OVERLAY: overlay_bytes(graded.result, sources, display, explanation),
         }
     except CaseError as error:
         # without where: this becomes a warning of the result, and folders may be named after patients

@@ -1,16 +1,19 @@
-"""The folder that a graded case leaves behind: result.json, report.html, slices.png, DICOM outputs."""
+"""What a graded case leaves behind: result.json, report.html, slices.png, DICOM outputs.
+
+``outputs`` has the files' names and writes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from ..files import all_or_nothing
-from .dicom_outputs import OVERLAY, REPORT
+from ..result import Notice
+from .dicom_outputs import dicom_result_files
+from .dicom_sources import is_from_dicom
 from .display import Display, display_planes
 from .evidence_picture import evidence_png
+from .outputs import PAGE, PICTURE, RESULT, result_json
 from .pictures import slices_picture
 from .reliability import reliability_text
 from .report import SALIENCY, SLICES, report_html
@@ -18,41 +21,37 @@ from .report import SALIENCY, SLICES, report_html
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..explanation import Explanation
-    from ..grading import Graded
+    from ..grading import Graded, Grader
     from ..result import GradeResult
 
-RESULT, PAGE, PICTURE = "result.json", "report.html", "slices.png"
 
+def case_outputs(
+    graded: Graded, grader: Grader, reports: bool = True, dicom: bool = True
+) -> tuple[Graded, dict[str, bytes]]:
+    """The contents by name of all that a case leaves behind, and the case as they have it.
 
-def write_result_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a case's files (by name), all of them or none.
+    Why there are no DICOM outputs of a case from DICOM is a warning of its result, in every file of it.
 
-    Takes away the DICOM outputs of an earlier result, where there are no new ones: they would say another
-    grade than the files beside them.
-
-    Raises:
-        UsageError: the folder cannot be made or written to, and what was in it is in it still; or everything
-            is written, and an earlier DICOM output cannot be removed.
+    Args:
+        reports: report.html and slices.png, too. dicom: the DICOM outputs, too, of a case from DICOM.
     """
-    try:
-        with all_or_nothing(folder) as write:
-            for name, content in contents.items():
-                write(name, content)
-    except OSError as error:
-        raise UsageError(
-            f"the result cannot be written ({error.strerror})", folder, "choose a folder that you may write to"
-        ) from error
-    # last, as it needs no room on the disk: a result that could not be written has lost nothing
-    for name in {REPORT, OVERLAY} - set(contents):
-        _remove(folder / name)
+    as_dicom = dicom and is_from_dicom(graded.case)
+    if not (reports or as_dicom):
+        return graded, {RESULT: result_json(graded.result)}
+    explanation = grader.explain(graded)
+    files: dict[str, bytes] = {}
+    if as_dicom:
+        graded, files = _with_dicom(graded, explanation)
+    if reports:
+        files |= result_files(graded, grader.bundle, explanation)
+    return graded, {RESULT: result_json(graded.result), **files}
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        problem = f"the DICOM output of an earlier result cannot be removed ({error.strerror})"
-        raise UsageError(problem, path, "remove it: the new result beside it has none") from error
+def _with_dicom(graded: Graded, explanation: Explanation) -> tuple[Graded, dict[str, bytes]]:
+    made = dicom_result_files(graded, explanation)
+    notices = [Notice("no-dicom-output", made.problem)] if made.problem else []
+    result = replace(graded.result, warnings=(*graded.result.warnings, *notices))
+    return replace(graded, result=result), dict(made.contents)
 
 
 def result_files(graded: Graded, bundle: Bundle, explanation: Explanation | None = None) -> dict[str, bytes]:
@@ -71,8 +70,8 @@ def result_files(graded: Graded, bundle: Bundle, explanation: Explanation | None
         reliability=reliability_text(graded.result.probability_hgg, bundle.metadata),
     )
     return {
-        RESULT: graded.result.toJson().encode("utf-8"),
-        PAGE: report.encode("utf-8"),
+        RESULT: result_json(graded.result),
+        PAGE: report.encode("utf-8", "replace"),
         PICTURE: slices_picture(display, graded.result, explanation),
     }
 

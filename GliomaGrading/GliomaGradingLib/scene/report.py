@@ -11,15 +11,11 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..errors import UsageError
-from ..export.dicom_outputs import OVERLAY, REPORT
-from ..files import all_or_nothing
+from ..export.outputs import DICOM, PAGE, PICTURE, RESULT, write_result_folder
 from ..result import GradeResult
 from .results import as_graded
 
-FILES = ("report.html", "slices.png", "result.json")
-LEFT_OVER = (REPORT, OVERLAY)
-"""Of an earlier case from the command line: beside another result they would say another grade."""
+FILES = (PAGE, PICTURE, RESULT)
 
 
 def report_options(result: GradeResult) -> dict[str, Any]:
@@ -42,25 +38,13 @@ def files_of(answer: Mapping[str, Any]) -> dict[str, bytes]:
 
 def present_in(folder: Path) -> list[str]:
     """Names of what a folder has already and would lose: a report, the DICOM outputs of another result."""
-    return [name for name in (*FILES, *LEFT_OVER) if (folder / name).exists()]
+    return [name for name in (*FILES, *DICOM) if (folder / name).exists()]
 
 
 def write_report(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Writes the files, all of them or none, in place of those of an earlier report and its DICOM outputs.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: the folder cannot be made or written to, or an earlier DICOM output cannot be removed.
     """
-    try:
-        with all_or_nothing(folder) as write:
-            for name, content in files.items():
-                write(name, content)
-        for name in LEFT_OVER:
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            _("the report cannot be written ({why})").format(why=error.strerror or error),
-            folder,
-            _("choose a folder that you may write to, with some room"),
-        ) from error
-    return [folder / name for name in files]
+    return write_result_folder(folder, files)

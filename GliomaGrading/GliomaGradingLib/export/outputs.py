@@ -1,0 +1,57 @@
+"""The files that a graded case leaves in a folder: their names, and how they are written.
+
+Needs nothing but the disk: in Slicer the contents come from the grading process, and are written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import UsageError
+from ..files import all_or_nothing
+from ..result import GradeResult
+
+RESULT, PAGE, PICTURE = "result.json", "report.html", "slices.png"
+DICOM_REPORT, DICOM_OVERLAY = "result.dcm", "overlay.dcm"
+DICOM = (DICOM_REPORT, DICOM_OVERLAY)
+"""There are none where the case is not from DICOM; beside another result they would say another grade."""
+
+
+def write_result_folder(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write a case's files (by name), all of them or none; gives their paths.
+
+    Takes away the DICOM outputs of an earlier result, where there are no new ones.
+
+    Raises:
+        UsageError: the folder cannot be made or written to, and what was in it is in it still; or everything
+            is written, and an earlier DICOM output cannot be removed.
+    """
+    try:
+        with all_or_nothing(folder) as write:
+            for name, content in contents.items():
+                write(name, content)
+    except OSError as error:
+        raise UsageError(
+            f"the result cannot be written ({error.strerror or error})",
+            folder,
+            "choose a folder that you may write to",
+        ) from error
+    # last, as it needs no room on the disk: a result that could not be written has lost nothing
+    for name in DICOM:
+        if name not in contents:
+            _remove(folder / name)
+    return [folder / name for name in contents]
+
+
+def result_json(result: GradeResult) -> bytes:
+    """UTF-8; what no UTF-8 can hold (half of a surrogate pair, out of a file's name) as JSON's escape."""
+    return result.toJson().encode("utf-8", "backslashreplace")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        problem = f"the DICOM output of an earlier result cannot be removed ({error.strerror or error})"
+        raise UsageError(problem, path, "remove it: the new result beside it has none") from error

@@ -40,6 +40,22 @@ def test_a_study_with_a_folder_for_each_series_is_a_case(tmp_path: Path) -> None
     assert set(cohort.cases[0].files.values()) == {tmp_path / "anna"}
 
 
+def test_the_index_of_a_disc_is_no_image(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        for name in ("SE1", "SE2"):
+            series(tmp_path / patient / name, UID.format(patient == "anna"))
+    index = b"\0" * 128 + b"DICM" + b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10\0"
+    (tmp_path / "DICOMDIR").write_bytes(index)
+    assert [entry.case for entry in find_cohort(tmp_path).cases] == ["anna", "bert"]
+
+
+def test_files_without_the_mark_of_dicom_count_by_their_name(tmp_path: Path) -> None:
+    for name in ("SE1", "SE2"):
+        for path in series(tmp_path / "anna" / name, UID.format(1)).iterdir():
+            path.write_bytes(path.read_bytes()[132:])
+    assert [(entry.case, entry.layout) for entry in find_cohort(tmp_path).cases] == [("anna", "dicom")]
+
+
 def test_studies_of_one_patient_are_cases_called_after_both(tmp_path: Path) -> None:
     for number in (1, 2):
         for name in ("s1", "s2"):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import SimpleITK as sitk
-
+from ...dicom_header import is_dicom, read_header
+from ...errors import CaseError
 from .base import ROLES, Found, Layout, by_role
 from .folder import Folder
 
-_STUDY, _PATIENT = "0020|000d", "0010|0020"
 _GENERATED = re.compile(r"[\d.]{16,}|[0-9a-f]{16,}|\d{1,8}", re.IGNORECASE)
 _LOOKED_AT = 4
 
@@ -70,7 +69,7 @@ def _study(folder: Folder) -> str:
     for name in folder.others[:_LOOKED_AT]:
         path = folder.path / name
         if is_dicom(path):
-            return study_of(path)
+            return _study_of(path)
     return ""
 
 
@@ -83,32 +82,17 @@ def _patient(folder: Folder) -> str:
     """What scans of the patient share: the id, which stays in memory; '' for none."""
     for name in folder.others[:_LOOKED_AT]:
         if is_dicom(folder.path / name):
-            return _value(folder.path / name, _PATIENT) or ""
+            return _text(folder.path / name, "PatientID")
     return ""
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file has the mark of DICOM part 10."""
+def _study_of(path: Path) -> str:
+    """The Study Instance UID of a DICOM file; the path of its folder where it has none or cannot be read."""
+    return _text(path, "StudyInstanceUID") or str(path.parent)
+
+
+def _text(path: Path, keyword: str) -> str:
     try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def study_of(path: Path) -> str:
-    """The Study Instance UID of a DICOM file; its path's folder where it cannot be read."""
-    study = _value(path, _STUDY)
-    return str(path.parent) if study is None else study
-
-
-def _value(path: Path, key: str) -> str | None:
-    """An attribute's text; None where the file cannot be read or does not have it."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else None
-    except RuntimeError:
-        return None
+        return read_header(path).text(keyword)
+    except CaseError:
+        return ""

@@ -74,6 +74,15 @@ def test_failed_cases_are_not_evaluated(cohort, tmp_path):
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["cases"] == 5
 
 
+def test_page_and_terminal_show_an_error_without_the_tables_apostrophe(cohort, tmp_path):
+    source, grades, answers = cohort
+    wrong = UsageError("-1 is no label")
+    _counts, outcomes = grade(source, tmp_path / "out", Instant({**answers, "l3": wrong}), grades=grades)
+    assert table(tmp_path / "out")[5]["error"] == "'-1 is no label"
+    assert "<td>-1 is no label</td>" in page(tmp_path / "out")
+    assert outcomes.failures() == [("l3", "-1 is no label")]
+
+
 def test_roc_runs_from_corner_to_corner_and_takes_equal_scores_together():
     points = roc_points(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1]))
     assert points == [(0.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 1.0)]

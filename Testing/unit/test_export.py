@@ -118,6 +118,13 @@ def test_no_text_cell_is_a_formula(lead: str) -> None:
     assert read["error"].startswith("'")
 
 
+@pytest.mark.parametrize(
+    "value", ["", "a", "-1 is no label", "'-1'", " =x", "' =x", "''+", "'quoted'", "'", "\n=1", "\t", "'\t"]
+)
+def test_a_cell_gives_back_the_text_it_was_made_of(value: str) -> None:
+    assert tables.plain(tables.text(value)) == value
+
+
 def test_harmless_text_is_left_alone_and_survives_the_table() -> None:
     name = 'a-b=c "x", y\nz'
     (read,) = csv.DictReader(io.StringIO(tables.csv_text([tables.failed_row(name, "")]), newline=""))

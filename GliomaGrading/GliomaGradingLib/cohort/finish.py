@@ -12,7 +12,7 @@ import numpy as np
 
 from ..export.outputs import PAGE as REPORT
 from ..export.outputs import RESULT
-from ..export.tables import GRADED
+from ..export.tables import GRADED, plain
 from ..files import write_atomically
 from .evaluation import Known, evaluate, known_cases
 from .listing import Cohort
@@ -56,9 +56,9 @@ def finish(store: Store, cohort: Cohort, remarks: Sequence[str] = ()) -> list[st
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of results.csv."""
+    """The rows of results.csv, as the texts were before they were made safe for spreadsheets."""
     with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+        return [{name: plain(cell) for name, cell in row.items()} for row in csv.DictReader(stream)]
 
 
 def _evaluated(known: Known) -> tuple[dict[str, Any] | None, list[str]]:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from .. import __version__
 from ..errors import GliomaGradingError, UsageError
 from ..export.outputs import RESULT
-from ..export.tables import COLUMNS, GRADED, Row, csv_line
+from ..export.tables import COLUMNS, GRADED, Row, csv_line, plain
 from ..files import sync_folder, write_atomically, write_durably
 from . import journal
 from .lock import FolderLock
@@ -314,7 +314,7 @@ def _named(model: Mapping[str, Any]) -> str:
 
 def _done(record: Mapping[str, Any]) -> Done:
     row, strangeness = record["row"], record.get("strangeness")
-    told = row["status"], row["decision"], row["error"]
+    told = row["status"], row["decision"], plain(row["error"])
     return Done(record["input"], *told, csv_line(row), record["folder"], strangeness)
 
 

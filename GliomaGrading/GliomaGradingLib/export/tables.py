@@ -87,13 +87,24 @@ def number(value: float) -> str:
 def text(value: str) -> str:
     """A text cell that no spreadsheet takes for a formula: an apostrophe goes before one that would be.
 
-    The characters are those of OWASP's "CSV Injection": = + - @, tab and carriage return.
+    The characters are those of OWASP's "CSV Injection": = + - @, tab and carriage return. ``plain`` takes the
+    apostrophe off again.
     """
     value = value.replace("\x00", "")
-    risky = value.lstrip(" \n").startswith(("=", "+", "-", "@", "\t", "\r"))
+    risky = _is_risky(value)
     # a bare CR would end the row for most readers, and Python's csv does not quote it
     value = value.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{value}" if risky else value
+
+
+def plain(cell: str) -> str:
+    """The text of a cell that ``text`` made."""
+    return cell[1:] if cell.startswith("'") and _is_risky(cell) else cell
+
+
+def _is_risky(value: str) -> bool:
+    """Also of what has apostrophes before it by itself: ``plain`` is to take off none but ours."""
+    return value.lstrip(" \n'").startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 def _row(**cells: str) -> Row:

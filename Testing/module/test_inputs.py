@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -271,18 +276,26 @@ def test_case_name(host, names, case):
     assert case_name(names) == case
 
 
-def test_worker_python_is_slicers_own(host, tmp_path, monkeypatch):
-    import os
-    import sys
-
+def test_worker_python_is_slicers_own(host):
     import slicer
     from GliomaGradingLib.scene.application import worker_python
 
     name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
-    assert worker_python() == str(__import__("pathlib").Path(slicer.app.slicerHome) / "bin" / name)
-    monkeypatch.setattr("GliomaGradingLib.scene.application.Path.is_file", lambda path: False)
+    assert worker_python() == str(Path(slicer.app.slicerHome) / "bin" / name)
+
+
+def test_slicer_itself_is_never_started_for_the_worker(host, tmp_path, monkeypatch):
+    """It would open another window."""
+    from GliomaGradingLib.scene import application
+    from GliomaGradingLib.worker.client import WorkerClient
+
+    elsewhere = SimpleNamespace(app=SimpleNamespace(slicerHome=str(tmp_path)))
+    monkeypatch.setattr(application, "slicer", elsewhere)
+    monkeypatch.setattr(sys, "executable", "/opt/Slicer/bin/SlicerApp-real")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert worker_python() == sys.executable
+    client = WorkerClient(application.worker_python())
+    client.start()
+    assert client.state == "failed" and "put PythonSlicer on the PATH" in str(client.problem)
 
 
 SHARED = {1: (slice(2, 4), slice(3, 7), slice(4, 9)), 2: (slice(4, 6), slice(3, 7), slice(4, 9))}

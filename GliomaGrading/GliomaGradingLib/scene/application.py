@@ -1,20 +1,15 @@
-"""What the application around the scene offers: the Python for the grading process, a folder for its files."""
+"""What the application around the scene offers: the Python for the grading process."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from pathlib import Path
 
 import slicer
 
 
-def worker_python() -> str:
-    """The interpreter for the grading process: PythonSlicer of this Slicer, else this Python.
-
-    ``sys.executable`` inside Slicer is Slicer itself, which would open another window.
-    """
+def worker_python() -> str | None:
+    """PythonSlicer of just this Slicer; None where there is none: then ``worker.process`` looks for one."""
     name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
     beside = Path(slicer.app.slicerHome or "") / "bin" / name
-    return str(beside) if beside.is_file() else shutil.which("PythonSlicer") or sys.executable
+    return str(beside) if beside.is_file() else None

@@ -465,13 +465,22 @@ def pytorch_extension(monkeypatch, without_torch):
     return calls
 
 
-def test_one_question_then_installation_then_grading(host, module, scene, grade, pytorch_extension):
+@pytest.fixture
+def agree_and_grade(host, grade):
+    """Clicks Grade and says yes to the installation."""
     import qt
 
+    def click():
+        with host.testing_mode(False):
+            host.dialogs.answer(qt.QMessageBox.Ok)
+            grade()
+
+    return click
+
+
+def test_one_question_then_installation_then_grading(host, module, scene, pytorch_extension, agree_and_grade):
     scene.case()
-    with host.testing_mode(False):
-        host.dialogs.answer(qt.QMessageBox.Ok)
-        grade()
+    agree_and_grade()
     assert len(host.dialogs.shown) == 1
     assert pytorch_extension == [
         {
@@ -481,6 +490,49 @@ def test_one_question_then_installation_then_grading(host, module, scene, grade,
         }
     ]
     assert len(scene.results()) == 1
+
+
+@pytest.fixture
+def importing_extension(monkeypatch, pytorch_extension, tmp_path):
+    """An extension that, as Slicer's, imports torch when it is installed; what that does, the test says."""
+    for name in ("torch", "torchvision"):
+        monkeypatch.setitem(sys.modules, name, None)  # so that it is taken out, or put back, in the end
+        del sys.modules[name]
+    monkeypatch.syspath_prepend(tmp_path)
+    logic = sys.modules["PyTorchUtils"].PyTorchUtilsLogic
+    install = logic.installTorch
+
+    def install_and_import(self, **options):
+        install(self, **options)
+        import torch
+
+        return torch
+
+    monkeypatch.setattr(logic, "installTorch", install_and_import)
+    return tmp_path / "torch.py"
+
+
+@pytest.mark.parametrize("content", ["", "raise OSError('DLL load failed')"])
+def test_torch_is_not_loaded_into_slicer_when_it_is_installed(
+    host, module, scene, importing_extension, agree_and_grade, content
+):
+    importing_extension.write_text(content, encoding="utf-8")
+    scene.case()
+    agree_and_grade()
+    assert not {"torch", "torchvision"} & sys.modules.keys()
+    assert module.ui.messageLabel.text == "" and len(scene.results()) == 1
+
+
+def test_what_failed_before_anything_was_installed_is_told(
+    host, module, scene, pytorch_extension, agree_and_grade, monkeypatch
+):
+    def fail(self, **options):
+        raise RuntimeError("pip found no wheel")
+
+    monkeypatch.setattr(sys.modules["PyTorchUtils"].PyTorchUtilsLogic, "installTorch", fail)
+    scene.case()
+    agree_and_grade()
+    assert module.ui.messageLabel.text.startswith("✖ PyTorch could not be installed (pip found no wheel)")
 
 
 def test_no_is_an_answer(host, module, scene, grade, pytorch_extension):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +48,43 @@ def ensure() -> bool:
         return False
     demands = requirements()
     try:
-        logic.installTorch(
-            askConfirmation=False,
-            torchVersionRequirement=demands["torch"],
-            torchvisionVersionRequirement=demands["torchvision"],
-        )
+        with _kept_out_of_slicer(demands):
+            logic.installTorch(
+                askConfirmation=False,
+                torchVersionRequirement=demands["torch"],
+                torchvisionVersionRequirement=demands["torchvision"],
+            )
     except Exception as error:  # pip, the network, the disk: whatever it is, the user has to hear of it
-        raise _not_installed(str(error)) from error
+        if missing():  # else it was installed, and only the import at its end failed
+            raise _not_installed(str(error) or type(error).__name__) from error
     if missing():
         raise _not_installed(_("see the application's log"))
     return True
+
+
+@contextmanager
+def _kept_out_of_slicer(packages: Iterable[str]) -> Iterator[None]:
+    """Meanwhile nobody can import the packages, unless they are there already.
+
+    The PyTorch extension imports torch when it has installed it, and Slicer has crashed of that on some
+    computers. Only the grading process needs it.
+    """
+    kept = [name for name in packages if name not in sys.modules]
+    for name in kept:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python refuses to import what is None here
+    try:
+        yield
+    finally:
+        for name in kept:
+            del sys.modules[name]
 
 
 def question(absent: list[str]) -> str:
     return _(
         "Grading needs {packages}, which are not installed in this Slicer yet.\n\n"
         "They will be downloaded from the internet and installed into Slicer: {size}, some minutes. "
-        "Nothing else is installed, and no image leaves this computer.\n\n{offline}"
+        "With them come packages that they need, and light-the-torch, which finds the build for this "
+        "computer. No image leaves it.\n\n{offline}"
     ).format(packages=_(" and ").join(absent), size=DOWNLOAD, offline=offline_advice())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from .dicom_header import INSTALL, SEGMENTATION, full_header, is_dicom, sop_class
 from .errors import CaseError
 from .result import Notice
-from .sequence_names import is_other_structure
+from .segment_names import is_other_structure
 from .volume import Volume
 
 if TYPE_CHECKING:

@@ -46,10 +46,6 @@ _DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfu
 _DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc"}
 _MASK = re.compile(r"seg(m|mentation)?([^a-z]|$)|mask|label|tumou?r|lesion|roi([^a-z]|$)")
 _OTHER_ORGAN = re.compile(r"brain|skull|ventric|parenchym|head|bet([^a-z]|$)|csf|tissue")
-_OTHER_STRUCTURE = re.compile(
-    r"brain|skull|ventric|parenchym|head|csf|tissue|cerebrum|cerebel|hemisphere|vessel|artery|vein|nerve|tract"
-    r"|resection|cavity"
-)
 
 _NO_AGENT = {"", "no", "none", "n", "0", "without", "ohne", "non", "nil", "no contrast", "not given", "pre"}
 _ACQUISITION = {"T1": "T1", "T2": "T2", "FLUID_ATTENUATED": "FLAIR"}
@@ -134,11 +130,6 @@ def is_mask_name(name: str) -> bool:
 def is_other_organ(name: str) -> bool:
     """True for the mask of something else: brain, skull, ventricles."""
     return bool(_OTHER_ORGAN.search(name.lower()))
-
-
-def is_other_structure(name: str) -> bool:
-    """True for a segment that is no tumour: a ventricle, the cerebrum, a vessel, a resection cavity."""
-    return bool(_OTHER_STRUCTURE.search(name.lower()))
 
 
 def _sequence_of(text: str) -> str:

@@ -379,7 +379,10 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         return grade_cohort(inputDirectory, outputDirectory, settings, progress, cancelled, **choices)
 
     def worker(self, bundle="", device="auto"):
-        """The client of the grading process, with this bundle and device; not started by this."""
+        """The client of the grading process, with this bundle and device.
+
+        The process starts with its first job; to change to another bundle or device is one.
+        """
         from GliomaGradingLib.scene.application import worker_python
         from GliomaGradingLib.worker.client import WorkerClient
 
@@ -404,15 +407,21 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self, **kwargs):
+        from unittest import SkipTest
+
         for test in (self.test_logic, self.test_panel, self.test_cancel, self.test_missing_input):
             self.setUp()
-            test()
+            try:
+                test()
+            except SkipTest as reason:
+                self.delayDisplay(f"{test.__name__} was skipped: {reason}")
             self.tearDown()
 
     def tearDown(self):
         slicer.mrmlScene.Clear()
 
     def test_logic(self):
+        self.needTorch()
         nodes = self.loadSample()
         result = slicer.util.getModuleLogic("GliomaGrading").process(*nodes)
         self.assertEqual(result.case, "synthetic-hgg")
@@ -421,6 +430,7 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
         self.assertEqual(self.published(), (result.toJson(), 3))
 
     def test_panel(self):
+        self.needTorch()
         widget = self.panel()
         self.loadSample()
         self.waitFor(lambda: widget.ui.gradeButton.enabled)
@@ -433,6 +443,7 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
         self.assertEqual(widget.ui.statusLabel.text, _("Ready."))
 
     def test_cancel(self):
+        self.needTorch()
         widget = self.panel()
         self.loadSample()
         self.waitFor(lambda: widget.ui.gradeButton.enabled)
@@ -449,6 +460,13 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
         t1, t2, _flair, mask = self.loadSample()
         with self.assertRaisesRegex(CaseError, "FLAIR"):
             slicer.util.getModuleLogic("GliomaGrading").process(t1, t2, None, mask)
+
+    def needTorch(self):
+        """Without it a grading would download up to 3 GB, and a test has nobody to ask."""
+        from GliomaGradingLib.panel import dependencies
+
+        if dependencies.missing():
+            self.skipTest("PyTorch is not installed in Slicer")
 
     def panel(self):
         slicer.util.selectModule("GliomaGrading") if slicer.util.mainWindow() else None

@@ -84,6 +84,31 @@ def test_module_tests_itself_as_cmake_runs_it(host, fake_worker):
     assert result.testsRun == 4
 
 
+@pytest.fixture
+def without_torch(monkeypatch):
+    """Torch is missing, and so is the extension: whatever asks for it says so, and no test may get that far."""
+    from GliomaGradingLib.panel import dependencies
+
+    monkeypatch.setattr(dependencies, "missing", lambda *_: ["torch", "torchvision"])
+    monkeypatch.setattr(dependencies, "ensure", lambda: pytest.fail("it was about to be installed"))
+
+
+def test_module_does_not_install_torch_to_test_itself(host, fake_worker, without_torch):
+    module = host.load(MODULE_FILE)
+    result = host.run_unit_tests(module)
+    assert result.wasSuccessful() and result.testsRun == 4
+    assert [reason for _test, reason in result.skipped] == ["PyTorch is not installed in Slicer"] * 3
+
+
+def test_reload_and_test_says_what_it_skips(host, fake_worker, without_torch, caplog):
+    caplog.set_level("INFO")
+    host.self_test(host.load(MODULE_FILE, enter=True))
+    said = [line for line in caplog.messages if "skipped" in line]
+    assert said == [
+        f"test_{name} was skipped: PyTorch is not installed in Slicer" for name in ("logic", "panel", "cancel")
+    ]
+
+
 # The batch from the console
 
 

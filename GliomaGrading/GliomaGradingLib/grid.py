@@ -40,24 +40,28 @@ class Lattice:
         """Continuous index of positions (mm) along an axis."""
         return (np.asarray(position, dtype=float) - self.start[axis]) / self.step[axis]
 
-    def sample(self, image: sitk.Image, interpolator: int = sitk.sitkLinear) -> np.ndarray:
-        """The image at these points, KJI; 0 outside the image."""
+    def sample(
+        self, image: sitk.Image, interpolator: int = sitk.sitkLinear, outside: float = 0.0
+    ) -> np.ndarray:
+        """The image at these points, KJI; ``outside`` where there is no image."""
         nudge = TIE_MM if interpolator == sitk.sitkNearestNeighbor else 0.0
         resampler = sitk.ResampleImageFilter()
         resampler.SetSize(self.size)
         resampler.SetOutputOrigin([s + nudge for s in self.start])
         resampler.SetOutputSpacing(self.step)
         resampler.SetInterpolator(interpolator)
+        resampler.SetDefaultPixelValue(outside)
         return sitk.GetArrayFromImage(resampler.Execute(image))
 
-    def sample_volume(self, volume: Volume, interpolator: int = sitk.sitkLinear) -> np.ndarray:
+    def sample_volume(
+        self, volume: Volume, interpolator: int = sitk.sitkLinear, outside: float = 0.0
+    ) -> np.ndarray:
         """As ``sample``; where the points are voxels, or the nearest is asked for, they are only picked."""
         take = self._voxel_indices(volume, interpolator)
         if take is None:
-            return self.sample(
-                replace(volume, array=np.ascontiguousarray(volume.array)).toImage(), interpolator
-            )
-        return gather(volume.array, take)
+            image = replace(volume, array=np.ascontiguousarray(volume.array)).toImage()
+            return self.sample(image, interpolator, outside)
+        return gather(volume.array, take, outside)
 
     def _voxel_indices(self, volume: Volume, interpolator: int) -> list[np.ndarray] | None:
         """Indices (K, J, I) of the voxels that ``sample`` would take; None where it has to interpolate."""
@@ -201,10 +205,11 @@ def linear_weights(points: np.ndarray, count: int) -> np.ndarray:
     return weights
 
 
-def gather(array: np.ndarray, take: list[np.ndarray]) -> np.ndarray:
-    """``array[np.ix_(*take)]`` with 0 for indices outside."""
+def gather(array: np.ndarray, take: list[np.ndarray], outside: float = 0.0) -> np.ndarray:
+    """``array[np.ix_(*take)]`` with ``outside`` for indices that are not in it."""
     inside = [(t >= 0) & (t < n) for t, n in zip(take, array.shape, strict=True)]
-    result = np.zeros([len(t) for t in take], array.dtype)
+    size = [len(t) for t in take]
+    result = np.full(size, outside, array.dtype) if outside else np.zeros(size, array.dtype)
     sources = [t[i] for t, i in zip(take, inside, strict=True)]
     places = [np.flatnonzero(i) for i in inside]
     from_slices, to_slices = _slices(sources), _slices(places)

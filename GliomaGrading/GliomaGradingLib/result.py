@@ -66,6 +66,11 @@ class SliceInfo:
     largest_index: int
     largest_area_mm2: float
 
+    @property
+    def largest_place(self) -> int:
+        """Which of the slices has the largest tumour area; the nearest, where that one is not among them."""
+        return min(range(len(self.indices)), key=lambda k: abs(self.indices[k] - self.largest_index))
+
     @classmethod
     def fromDict(cls, values: Mapping[str, Any]) -> SliceInfo:
         return cls(

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.cohort.thumbnail import HEIGHT, thumbnail
 from GliomaGradingLib.export import drawing, pictures, tables
 from GliomaGradingLib.export.display import MARGIN_MM, Display, display_planes, grey_window, representative
 from GliomaGradingLib.export.drawing import GROUND, OUTLINE, REGION, TONES
 from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.report import plot_svg, report_html
 from GliomaGradingLib.files import write_atomically
+from GliomaGradingLib.grading import Graded
 from GliomaGradingLib.grid import Lattice
 from GliomaGradingLib.palette import SEQUENCE_COLORS
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
@@ -312,6 +314,32 @@ def test_region_is_given_in_pixels_of_the_planes() -> None:
     # column 0 lies at L = -55 + 30 - margin, row 0 at P = -60 + 20 - margin
     expected = (-21 + 25 + margin, -31 + 40 + margin, 11 + 25 + margin, 1 + 40 + margin)
     assert display.region == pytest.approx(expected)
+
+
+def test_between_voxels_every_voxel_of_the_mask_is_shown_once() -> None:
+    """Pixels half a voxel off: rounding noise does not decide which voxel is the nearest."""
+    head, comb = np.zeros((60, 224, 192), np.float32), np.zeros((60, 224, 192), np.uint8)
+    head[:, 20:200, 20:170] = 100
+    comb[:, 90:100, 20:170:2] = 1
+    head_volume, mask = (Volume(a, (1.0,) * 3, (-95.5, -100.0, -50.0), np.eye(3)) for a in (head, comb))
+    display = display_planes(Case("c", dict.fromkeys(SEQUENCES, head_volume), mask), HEAD_INFO)
+    (columns,) = np.nonzero(display.mask[0].any(axis=0))
+    assert len(columns) == 75 and (np.diff(columns) == 2).all()
+
+
+def test_a_thumbnail_needs_no_sequence_but_t1_and_flair(result: GradeResult) -> None:
+    case = head_case()
+    images = {name: volume for name, volume in case.images.items() if name != "T2"}
+    graded = Graded(replace(result, slices=HEAD_INFO), replace(case, images=images), None)  # type: ignore[arg-type]
+    picture = pixels(thumbnail(graded))
+    assert picture.shape[0] == HEIGHT and where(picture, OUTLINE).any()
+
+
+def test_the_largest_slice_has_a_place_among_the_slices() -> None:
+    assert (INFO.largest_place, HEAD_INFO.largest_place) == (10, 9)
+    assert replace(INFO, largest_index=83).largest_place == 19  # not among them: the nearest
+    gaps = replace(INFO, indices=tuple(range(60, 100, 2)), largest_index=70)
+    assert gaps.largest_place == 5
 
 
 def test_thick_slices_are_shown_at_one_millimetre() -> None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..words import SEQUENCES
-
 if TYPE_CHECKING:
     from ..grading import Graded
 
@@ -27,10 +25,10 @@ def thumbnail(graded: Graded) -> bytes:
     from ..export.drawing import OUTLINE
 
     info = graded.result.slices
-    place = min(range(len(info.indices)), key=lambda k: abs(info.indices[k] - info.largest_index))
+    place = info.largest_place
     one = replace(info, indices=(info.indices[place],), positions_mm=(info.positions_mm[place],))
-    display = display_planes(graded.case, one)
-    plane = display.images[SEQUENCES.index("FLAIR"), 0]
+    display = display_planes(graded.case, one, sequences=("FLAIR",))
+    plane = display.images[0, 0]
     low, high = grey_window(plane)
     grey = np.clip((plane - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     size = (max(round(HEIGHT * grey.shape[1] / grey.shape[0]), 1), HEIGHT)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
+from ..grid import FieldOfView, Lattice, cut_around
 from ..result import SliceInfo
 from ..sample import is_synthetic
 from ..volume import Volume
@@ -16,7 +17,6 @@ from ..words import SEQUENCES
 
 if TYPE_CHECKING:
     from ..case import Case
-    from ..grid import Lattice
 
 COLUMNS = 5
 MARGIN_MM = 6
@@ -27,8 +27,8 @@ class Display:
     """Axial planes to show, 1 mm in plane, foot to head.
 
     Args:
-        images: (3, N, H, W) float32, sequences as in ``SEQUENCES``; rows front to back, columns from the
-            patient's right to left.
+        images: (C, N, H, W) float32, C sequences, for pictures those of ``SEQUENCES``; rows front to back,
+            columns from the patient's right to left.
         mask: (N, H, W), tumour where not 0.
         positions_mm: patient S of each plane.
         numbers: each plane's number on the case's axial grid.
@@ -48,23 +48,28 @@ class Display:
     synthetic: bool = False
 
 
-def display_planes(case: Case, info: SliceInfo, region: Lattice | None = None) -> Display:
+def display_planes(
+    case: Case, info: SliceInfo, region: Lattice | None = None, sequences: Sequence[str] = SEQUENCES
+) -> Display:
     """The planes of ``info`` through the whole head, with a little air around it.
 
     Args:
         case: with its sequences where the grading had them (after co-registration).
         region: where the networks looked, in patient coordinates (``SliceStack.region``).
+        sequences: those to show.
     """
     frame = _frame(case, info)
-    window = _head_box(frame.sample(case.images["T1"]), frame.sample(_as_float(case.mask)) > 0.5)
-    frame = frame.cut(window)
+    left, top, right, bottom = _head_box(
+        _sampled(case.images["T1"], frame), _tumour(case.mask, frame, sitk.sitkLinear)
+    )
+    frame = frame.window((left, top, 0), (right - left, bottom - top, frame.size[2]))
     return Display(
-        images=np.stack([frame.sample(case.images[name]) for name in SEQUENCES]),
-        mask=(frame.sample(_as_float(case.mask), sitk.sitkNearestNeighbor) > 0.5).astype(np.uint8),
+        images=np.stack([_sampled(case.images[name], frame) for name in sequences]),
+        mask=_tumour(case.mask, frame, sitk.sitkNearestNeighbor).astype(np.uint8),
         positions_mm=tuple(info.positions_mm),
         numbers=tuple(info.indices),
-        largest=_position_of(info.largest_index, info.indices),
-        region=frame.pixels_of(region) if region is not None else None,
+        largest=info.largest_place,
+        region=_pixels_of(region, frame) if region is not None else None,
         case=case.identifier,
         synthetic=is_synthetic(case.identifier, *case.sources.values()),
     )
@@ -97,60 +102,34 @@ def edge_of(mask: np.ndarray) -> np.ndarray:
     return middle & ~around
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Axial planes at 1 mm: LPS position of the first pixel, size (x, y), planes' S and their distance."""
-
-    x: float
-    y: float
-    size: tuple[int, int]
-    bottom: float
-    step: float
-    count: int
-
-    def sample(self, volume: Volume, interpolator: int = sitk.sitkLinear) -> np.ndarray:
-        grid = sitk.ResampleImageFilter()
-        grid.SetSize((*self.size, self.count))
-        grid.SetOutputOrigin((self.x, self.y, self.bottom))
-        grid.SetOutputSpacing((1.0, 1.0, self.step))
-        grid.SetInterpolator(interpolator)
-        grid.SetOutputPixelType(sitk.sitkFloat32)
-        grid.SetDefaultPixelValue(float(volume.array.min()))
-        return sitk.GetArrayFromImage(grid.Execute(volume.toImage()))
-
-    def cut(self, box: tuple[int, int, int, int]) -> _Frame:
-        left, top, right, bottom = box
-        size = (right - left, bottom - top)
-        return _Frame(self.x + left, self.y + top, size, self.bottom, self.step, self.count)
-
-    def pixels_of(self, region: Lattice) -> tuple[float, float, float, float]:
-        half = [0.5 * step for step in region.step]
-        ends = [s + step * (n - 1) for s, step, n in zip(region.start, region.step, region.size, strict=True)]
-        return (
-            region.start[0] - half[0] - self.x,
-            region.start[1] - half[1] - self.y,
-            ends[0] + half[0] - self.x,
-            ends[1] + half[1] - self.y,
-        )
+def _frame(case: Case, info: SliceInfo) -> Lattice:
+    """Everything that T1 and the mask cover in plane, at 1 mm."""
+    views = [FieldOfView.of(case.images["T1"]), FieldOfView.of(case.mask)]
+    low = np.ceil(np.min([view.low for view in views], axis=0))
+    high = np.floor(np.max([view.high for view in views], axis=0))
+    start = (float(low[0]), float(low[1]), info.positions_mm[0])
+    size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1, len(info.positions_mm))
+    return Lattice(start, (1.0, 1.0, info.spacing_mm), size)
 
 
-def _frame(case: Case, info: SliceInfo) -> _Frame:
-    """Everything that T1 and the mask cover in plane."""
-    corners = np.concatenate([_corners(case.images["T1"]), _corners(case.mask)])
-    low, high = np.ceil(corners.min(0)), np.floor(corners.max(0))
-    size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
-    count = len(info.positions_mm)
-    return _Frame(float(low[0]), float(low[1]), size, info.positions_mm[0], info.spacing_mm, count)
+def _sampled(volume: Volume, frame: Lattice) -> np.ndarray:
+    """The volume on the planes, float32; where it has nothing, its darkest."""
+    near = cut_around(volume, frame)
+    near = replace(near, array=near.array.astype(np.float32))
+    return frame.sample_volume(near, outside=float(volume.array.min()))
 
 
-def _corners(volume: Volume) -> np.ndarray:
-    """(8, 3) LPS positions of the centres of the corner voxels."""
-    index = np.array(np.meshgrid(*[(0, n - 1) for n in volume.array.shape[::-1]])).reshape(3, 8).T
-    return index * np.asarray(volume.spacing) @ np.asarray(volume.direction).T + np.asarray(volume.origin)
+def _tumour(mask: Volume, frame: Lattice, interpolator: int) -> np.ndarray:
+    near = cut_around(mask, frame)
+    near = replace(near, array=(near.array != 0).astype(np.float32))
+    return frame.sample_volume(near, interpolator) > 0.5
 
 
-def _as_float(mask: Volume) -> Volume:
-    return Volume((mask.array != 0).astype(np.float32), mask.spacing, mask.origin, mask.direction)
+def _pixels_of(region: Lattice, frame: Lattice) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom: the outer edges of the region's points."""
+    left, top = (frame.index(axis, region.position(axis, -0.5)) for axis in (0, 1))
+    right, bottom = (frame.index(axis, region.position(axis, region.size[axis] - 0.5)) for axis in (0, 1))
+    return float(left), float(top), float(right), float(bottom)
 
 
 def _head_box(planes: np.ndarray, tumour: np.ndarray) -> tuple[int, int, int, int]:
@@ -176,7 +155,3 @@ def _busy(inside: np.ndarray, axis: int) -> np.ndarray:
 def _span(flags: np.ndarray) -> tuple[int, int]:
     found = np.flatnonzero(flags)
     return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, len(flags))
-
-
-def _position_of(number: int, numbers: Sequence[int]) -> int:
-    return min(range(len(numbers)), key=lambda k: abs(numbers[k] - number))

@@ -215,9 +215,9 @@ def _picture(name: str, png: bytes, info: SliceInfo) -> str:
 
 def _description(name: str, info: SliceInfo) -> str:
     """What a picture shows, for those who do not see it."""
-    if name not in CAPTIONS or info.largest_index not in info.indices:
+    if name not in CAPTIONS:
         return name
-    shown = representative(len(info.indices), info.indices.index(info.largest_index))
+    shown = representative(len(info.indices), info.largest_place)
     slices = ", ".join(str(info.indices[k]) for k in shown)
     what = {
         SLICES: "outlined tumour on axial slices",
@@ -335,9 +335,7 @@ def _plot_ticks(result: GradeResult) -> str:
 
 def _plot_largest(result: GradeResult) -> str:
     info = result.slices
-    if info.largest_index not in info.indices:
-        return ""
-    x = _x(info.indices.index(info.largest_index), len(info.indices))
+    x = _x(info.largest_place, len(info.indices))
     return (
         f'<line class="grid" stroke-dasharray="2 3" x1="{x:.1f}" x2="{x:.1f}" '
         f'y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'

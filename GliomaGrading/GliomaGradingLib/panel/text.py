@@ -154,7 +154,7 @@ def slice_text(result: GradeResult, index: int) -> str:
     """What is known of the ``index``-th graded slice (from foot to head, 0 first)."""
     info = result.slices
     ones = [f"{vote.sequence} {probability_text(vote.slice_probabilities[index])}" for vote in result.votes]
-    largest = _(", the largest") if info.indices[index] == info.largest_index else ""
+    largest = _(", the largest") if index == info.largest_place else ""
     return _("{number} of {total} ({position} mm{largest}): {grade}\n{probabilities}").format(
         number=index + 1,
         total=len(info.indices),

@@ -147,7 +147,7 @@ class Viewer:
 
     def _largest(self) -> int:
         assert self._result is not None
-        return self._result.slices.largest_index - self._result.slices.indices[0]
+        return self._result.slices.largest_place
 
     def _fill_slider(self, index: int) -> None:
         assert self._result is not None

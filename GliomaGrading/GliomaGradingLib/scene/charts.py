@@ -112,7 +112,7 @@ def _mark(result: GradeResult, chart: Any, add: Add) -> None:
     table = add(SHOWN, "vtkMRMLTableNode", _("shown slice"))
     _fill(
         table,
-        (POSITION, vtk.vtkDoubleArray(), [info.positions_mm[info.largest_index - info.indices[0]]] * 2),
+        (POSITION, vtk.vtkDoubleArray(), [info.positions_mm[info.largest_place]] * 2),
         ("Shown", vtk.vtkDoubleArray(), [0.0, 1.0]),
     )
     series = add(SHOWN_SERIES, "vtkMRMLPlotSeriesNode", _("Shown slice"))

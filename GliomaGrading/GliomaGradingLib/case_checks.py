@@ -25,8 +25,14 @@ Labels = int | Sequence[int] | None
 MAX_TUMOUR_ML = 700.0
 """Twice the largest gliomas of BraTS: beyond, the mask is one of the brain or the head."""
 
+LEAST_TUMOUR_ML = 1.0
+"""A seventh of the smallest glioma of BraTS 2020: below, the mask is a point, or a slip of the brush."""
+
 LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 """A further lesion is large from this volume and this share of the largest one on."""
+
+LEAST_VALUE = 1e-30
+"""Below, what grey values are divided by has no place in float32; no scanner gives such values."""
 
 _COARSE_MM = 4.0
 _SWAP_MARGIN = 0.3  # standard deviations of tissue; on BraTS patients the two ways round are 2 to 6 apart
@@ -42,7 +48,7 @@ def check_case(images: Mapping[str, Volume], mask: Volume) -> tuple[Notice, ...]
         CaseError: the mask is empty, larger than any tumour, or outside the head; a sequence is constant,
             a label map, thinner than the slices to take, the same as another, or does not reach the tumour.
     """
-    check_mask(mask)
+    millilitres = check_mask(mask)
     for name, volume in images.items():
         check_sequence(name, volume)
     _check_different(images)
@@ -52,12 +58,13 @@ def check_case(images: Mapping[str, Volume], mask: Volume) -> tuple[Notice, ...]
     heads = {name: coarse.head(volume) for name, volume in small.items()}
     notices += _check_inside(small, heads, points, mask)
     notices += _check_lesions(mask)
-    notices += _check_contrasts(small, heads, points)
-    return tuple(notices)
+    if millilitres < LEAST_TUMOUR_ML:  # too few voxels to compare sequences by
+        return (*notices, _tiny(millilitres))
+    return (*notices, *_check_contrasts(small, heads, points))
 
 
-def check_mask(mask: Volume) -> None:
-    """Raises: CaseError: the mask is empty, or too large for a tumour."""
+def check_mask(mask: Volume) -> float:
+    """Its volume in ml. Raises: CaseError: the mask is empty, or too large for a tumour."""
     voxels = int(np.count_nonzero(mask.array))
     if voxels == 0:
         raise CaseError(
@@ -70,6 +77,15 @@ def check_mask(mask: Volume) -> None:
             mask.source,
             "give the tumour mask, not one of the brain; or choose its labels",
         )
+    return millilitres
+
+
+def _tiny(millilitres: float) -> Notice:
+    return Notice(
+        "mask-tiny",
+        f"the mask holds {millilitres:.2g} ml, much less than any tumour that the models have learned from: "
+        "check that it covers the whole tumour",
+    )
 
 
 def check_sequence(name: str, volume: Volume) -> None:
@@ -85,6 +101,7 @@ def check_sequence(name: str, volume: Volume) -> None:
     if _is_constant(values) and _is_constant(volume.array):  # what varies in part varies as a whole
         level = float(volume.array.min())
         raise CaseError(f"{name} is constant (every voxel is {level:g})", volume.source, _IMAGE_REMEDY)
+    _check_scale(volume)
     counts = _value_counts(values)
     if counts.size <= _FEW_VALUES:
         what = "nearly constant" if counts.size == 1 else f"a label map (it has {counts.size} values)"
@@ -96,6 +113,13 @@ def check_sequence(name: str, volume: Volume) -> None:
             volume.source,
             _IMAGE_REMEDY,
         )
+
+
+def _check_scale(volume: Volume) -> None:
+    largest = max(abs(float(volume.array.min())), abs(float(volume.array.max())))
+    if largest < LEAST_VALUE:
+        text = f"it has no value beyond {largest:.3g}, which is too small to reckon with"
+        raise CaseError(text, volume.source, "export it again without a scale factor")
 
 
 def _is_constant(values: np.ndarray) -> bool:

@@ -80,8 +80,16 @@ class Familiarity:
         return (*notices, *self._contrast_doubts(contrasts))
 
     def _contrast_doubts(self, contrasts: Mapping[str, float]) -> tuple[Notice, ...]:
+        if not contrasts:
+            return (
+                Notice(
+                    "mask-not-tumour",
+                    "Indeterminate: there is too little of the mask, or of the brain around it, to tell "
+                    "whether it lies on a tumour. Check the mask.",
+                ),
+            )
         notices = []
-        if contrasts and contrasts["T2"] + contrasts["FLAIR"] < self.least_fluid:
+        if contrasts["T2"] + contrasts["FLAIR"] < self.least_fluid:
             notices.append(
                 Notice(
                     "mask-not-tumour",
@@ -90,7 +98,7 @@ class Familiarity:
                     "and FLAIR are what they are named.",
                 )
             )
-        if contrasts and contrasts["T1"] > self.most_t1:
+        if contrasts["T1"] > self.most_t1:
             notices.append(
                 Notice(
                     "t1-bright",

@@ -31,6 +31,7 @@ DOUBTFUL = (
     "t1-flair-swapped",
     "misaligned",
     "brain-doubtful",
+    "mask-tiny",
     "dicom-different-patients",
 )
 """Warnings with which no decision is stood for: what the networks saw may not be what it is named."""

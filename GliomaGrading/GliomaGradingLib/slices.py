@@ -374,10 +374,12 @@ def scene_of(case: Case, form: InputForm) -> Scene:
 def reference_of(images: Mapping[str, Volume], mask: Volume) -> Volume:
     """The image that the mask was drawn on, whose field of view counts; the mask itself where none is.
 
-    A mask file may hold no more than the tumour's bounding box (3D Slicer writes such), so that a mask's own
-    field of view is not to be relied on: first a sequence on the mask's voxels, then one that covers them.
+    A mask file may hold no more than the tumour's bounding box (3D Slicer writes such), or much more than the
+    head, so that a mask's own field of view is not to be relied on: first a sequence on the mask's voxels, then
+    one that covers the tumour.
     """
-    ours = FieldOfView.of(mask)
+    content = cut_to_content(mask)
+    ours = FieldOfView.of(content if content.array.size else mask)
     covering = [v for v in images.values() if FieldOfView.of(v).contains(ours)]
     sharing = [v for v in covering if shares_grid(v, mask)]
     return next(iter(sharing + covering), mask)
@@ -400,9 +402,16 @@ def _stack(scene: Scene, warnings: tuple[Notice, ...]) -> SliceStack:
         first=scene.form.margin,
         info=info,
         tumour_ml=scene.tumour_ml,
-        warnings=tuple(warnings) + scene.brain.warnings,
+        warnings=(*warnings, *scene.brain.warnings, *_at_the_edge(scene.areas)),
         region=region,
     )
+
+
+def _at_the_edge(areas: np.ndarray) -> tuple[Notice, ...]:
+    """Where the tumour goes on to the last slice, nobody knows whether its largest slice is among them."""
+    ends = [name for name, area in (("lowest", areas[0]), ("highest", areas[-1])) if area > 0]
+    text = f"the tumour reaches the {' and the '.join(ends)} slice of the images: part of it may lie beyond"
+    return (Notice("tumour-at-edge", text),) if ends else ()
 
 
 def _with_margin(info: SliceInfo, margin: int, count: int) -> np.ndarray:

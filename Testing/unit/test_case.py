@@ -12,6 +12,7 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_volumes, whole_tumour
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.errors import CaseError, UsageError
+from GliomaGradingLib.grading import DOUBTFUL
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 
@@ -215,6 +216,17 @@ def test_masks_that_cannot_be_a_tumour() -> None:
         made(mask=outside)
 
 
+def test_a_mask_of_a_few_voxels_is_doubted_and_no_reason_to_take_sequences_for_swapped() -> None:
+    z, y, x = np.argwhere(arrays()["mask"]).mean(axis=0).round().astype(int)
+    mask, swapped = np.zeros_like(arrays()["mask"]), {"t2": arrays()["FLAIR"], "flair": arrays()["T2"]}
+    mask[z, y, x] = 1
+    case = made(mask=mask, **swapped)
+    assert codes(case) == ["mask-tiny"] and "the mask holds 0.008 ml" in case.warnings[0].message
+    assert "mask-tiny" in DOUBTFUL
+    mask[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = 1  # 1 ml
+    assert codes(made(mask=mask)) == []
+
+
 def test_several_lesions() -> None:
     mask = arrays()["mask"].copy()
     mask[20:26, 45:51, 30:36] = 1  # 1.7 ml of 20
@@ -241,6 +253,11 @@ def test_images_without_content_are_refused() -> None:
         made(t2=labelled())
     with pytest.raises(CaseError, match="T1 and FLAIR are the same image"):
         made(flair=arrays()["T1"])
+
+
+def test_values_too_small_to_reckon_with_are_refused() -> None:
+    with pytest.raises(CaseError, match=r"it has no value beyond .*e-3\d.*export it again without a scale"):
+        made(t2=(arrays()["T2"] * np.float32(1e-42)).astype(np.float32))
 
 
 def test_values_of_any_scale_pass() -> None:

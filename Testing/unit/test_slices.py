@@ -436,6 +436,29 @@ class TestStorage:
         other = stack_of(replace(case, mask=cut))
         assert other.info == stack.info and np.array_equal(other.planes, stack.planes)
 
+    def test_a_mask_far_larger_than_the_head_counts_slices_of_the_image(
+        self, case: FakeCase, stack: SliceStack
+    ) -> None:
+        wide = replace(
+            case.mask,
+            array=np.pad(case.mask.array, ((9, 41), (7, 0), (0, 5))),
+            origin=tuple(case.mask.affine[:3] @ (0, -7, -9, 1)),
+        )
+        assert reference_of(case.images, wide) is case.images["T1"]
+        other = stack_of(replace(case, mask=wide))
+        assert other.info == stack.info and np.array_equal(other.planes, stack.planes)
+
+    def test_a_tumour_that_goes_on_beyond_the_images_is_said(self, case: FakeCase, stack: SliceStack) -> None:
+        assert "tumour-at-edge" not in [notice.code for notice in stack.warnings]
+        planes = np.flatnonzero(case.mask.array.any(axis=(1, 2)))
+        top = int(planes[len(planes) // 2])
+        cut = {name: replace(v, array=v.array[: top + 1]) for name, v in case.images.items()}
+        mask = replace(case.mask, array=case.mask.array[: top + 1])
+        told = [
+            n for n in stack_of(replace(case, images=cut, mask=mask)).warnings if n.code == "tumour-at-edge"
+        ]
+        assert len(told) == 1 and "reaches the highest slice" in told[0].message
+
     def test_the_same_input_gives_the_same_bytes(self, case: FakeCase, stack: SliceStack) -> None:
         assert stack_of(case).planes.tobytes() == stack.planes.tobytes()
 

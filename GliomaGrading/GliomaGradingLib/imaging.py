@@ -39,6 +39,9 @@ MAX_NONFINITE = 0.01
 _SILENT_SHEAR, _MAX_SHEAR = 1e-3, 0.02
 """Cosine between two axes: below the first it is rounding, beyond the second (1 degree) it is refused."""
 
+_CONFLICT_MM = 1.0
+"""How far apart the two affines of a NIfTI file may place a corner: of rounding, not of another place."""
+
 _READERS = {
     ".nii.gz": "NiftiImageIO",
     ".nii": "NiftiImageIO",
@@ -262,20 +265,42 @@ def _read_nifti(path: Path) -> tuple[Volume, ...]:
     sheared = header.sform_code > 0 and header.shear > 1e-6
     if sheared and header.qform_code <= 0 and header.shear > _MAX_SHEAR:
         raise _sheared(path)
+    nifti_check.check_sizes(path, header)
     with _reading_sheared(header.qform_code <= 0) if sheared else contextlib.nullcontext():
         layers = _read_file(path, "NiftiImageIO")
-    return tuple(replace(v, warnings=(*v.warnings, *_nifti_notices(path, header))) for v in layers)
+    return tuple(replace(v, warnings=(*v.warnings, *_nifti_notices(path, header, v))) for v in layers)
 
 
-def _nifti_notices(path: Path, header: nifti_check.NiftiHeader) -> Iterator[Notice]:
+def _nifti_notices(path: Path, header: nifti_check.NiftiHeader, volume: Volume) -> Iterator[Notice]:
     if header.sform_code <= 0 and header.qform_code <= 0:
         yield Notice(
             "orientation-unknown",
             f"{path.name} has no orientation (no sform, no qform): it was taken for axial",
         )
+    elif header.is_singular:
+        yield Notice("orientation-conflict", f"the sform of {path.name} is empty; its qform is used instead")
     elif header.sform_code > 0 and header.shear > _SILENT_SHEAR:
         used = "its qform is used instead" if header.qform_code > 0 else "the nearest rotation is used"
         yield Notice("sheared-axes", f"the affine of {path.name} is sheared; {used}")
+    elif header.sform_code > 0 and header.qform_code > 0:
+        yield from _conflict(path, header, volume)
+
+
+def _conflict(path: Path, header: nifti_check.NiftiHeader, volume: Volume) -> Iterator[Notice]:
+    """Where the two affines of a header contradict each other: which of them the volume lies by."""
+    by_sform, by_qform = header.corners(header.sform), header.corners(header.qform)
+    apart = _farthest(by_sform, by_qform)
+    if apart > _CONFLICT_MM:
+        used = "sform" if _farthest(volume.corners, by_sform) < _farthest(volume.corners, by_qform) else "qform"
+        yield Notice(
+            "orientation-conflict",
+            f"the two affines of {path.name} place it up to {apart:.0f} mm apart; its {used} is used, as in "
+            "Slicer (SPM, FSL and nibabel take the sform)",
+        )
+
+
+def _farthest(corners: np.ndarray, others: np.ndarray) -> float:
+    return float(np.linalg.norm(corners - others, axis=1).max())
 
 
 @contextlib.contextmanager

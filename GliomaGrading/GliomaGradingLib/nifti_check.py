@@ -1,6 +1,10 @@
-"""What ITK does not say about a NIfTI file: that it is cut off, damaged, or has a sheared or missing affine.
+"""What ITK does not say about a NIfTI file: that it is cut off, damaged, or has an affine that is sheared,
+missing, or in contradiction to the rest of the header.
 
-ITK (5.4) reads a truncated or corrupted ``.nii.gz`` without complaint and fills the rest with zeros.
+ITK (5.4) reads a truncated or corrupted ``.nii.gz`` without complaint and fills the rest with zeros. It takes
+the voxel size from ``pixdim``, whatever the affine says, and the axes and the origin from the sform where there
+is no qform or the sform is the scanner's (code 1), else from the qform; SPM, FSL and nibabel take the sform
+with its voxel size.
 """
 
 from __future__ import annotations
@@ -20,6 +24,16 @@ _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 7
 _MAX_RATIO = 1100
 """Deflate compresses by 1032 at the very most: a header that claims more is not the header of this file."""
 
+_MILLIMETRES = {1: 1e3, 3: 1e-3}
+"""What a length is times, by the code of its unit: metres and micrometres; the others are mm, or not told."""
+
+_SCANNER = 1
+_STRAIGHT = 1e-3
+"""Cosine between two axes up to which ITK takes an sform beside a qform."""
+
+_SIZE_TOLERANCE = 0.01
+"""Of a voxel size: what rounding in headers makes at most."""
+
 
 @dataclass(frozen=True)
 class NiftiHeader:
@@ -31,17 +45,60 @@ class NiftiHeader:
     vox_offset: float
     qform_code: int
     sform_code: int
+    quaternion: tuple[float, ...]
+    offset: tuple[float, ...]
     sform: np.ndarray
     single_file: bool
+    handedness: float = 1.0
+    unit: int = 2
 
     @property
     def expected_bytes(self) -> int:
-        """Length of the (uncompressed) file that the header promises."""
+        """Length of the (uncompressed) file of the voxels that the header promises."""
         voxels = 1
         for length in self.dim:
             voxels *= length
-        start = max(0, int(self.vox_offset)) if self.single_file else 0
-        return start + voxels * _BITS.get(self.datatype, 0) // 8
+        return max(0, int(self.vox_offset)) + voxels * _BITS.get(self.datatype, 0) // 8
+
+    @property
+    def is_singular(self) -> bool:
+        """True for an sform that has a code, and no volume in it: all zeros, mostly."""
+        return self.sform_code > 0 and abs(np.linalg.det(self.sform[:, :3])) < 1e-12
+
+    @property
+    def is_placed_by_sform(self) -> bool:
+        """Which of the two affines ITK takes, found by experiment with every pair of codes."""
+        if self.sform_code <= 0 or self.qform_code <= 0:
+            return self.sform_code > 0
+        return self.sform_code == _SCANNER and not self.is_singular and self.shear <= _STRAIGHT
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """(3,) voxel size by ``pixdim`` as ITK takes it, in the file's unit: 1 where it is zero."""
+        size = np.abs(np.array(self.pixdim))
+        return np.where(size > 0, size, 1.0)
+
+    @property
+    def qform(self) -> np.ndarray:
+        """(3, 4) affine of quaternion, offset and voxel size, in RAS and the file's unit."""
+        b, c, d = np.array(self.quaternion) / max(1.0, float(np.linalg.norm(self.quaternion)))
+        a = float(np.sqrt(max(0.0, 1.0 - b * b - c * c - d * d)))
+        turn = np.array(
+            [
+                [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+                [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+                [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+            ]
+        )
+        scale = self.spacing * (1.0, 1.0, -1.0 if self.handedness < 0 else 1.0)
+        return np.column_stack([turn * scale, self.offset])
+
+    def corners(self, affine: np.ndarray) -> np.ndarray:
+        """(8, 3) LPS positions in mm of the outer corners by one of the affines, as ``Volume.corners``."""
+        sides = [(-0.5, length - 0.5) for length in (*self.dim, 1, 1)[:3]]
+        index = np.array(np.meshgrid(*sides)).reshape(3, 8).T
+        places = index @ affine[:, :3].T + affine[:, 3]
+        return places * (-1, -1, 1) * _MILLIMETRES.get(self.unit, 1.0)
 
     @property
     def shear(self) -> float:
@@ -89,6 +146,24 @@ def check_complete(path: Path, header: NiftiHeader) -> None:
         raise _damaged(data)
 
 
+def check_sizes(path: Path, header: NiftiHeader) -> None:
+    """Refuses two voxel sizes in one header: a head of 2 mm voxels would be read as half a head of 1 mm ones.
+
+    Raises:
+        CaseError: the volume lies by its sform, and that has another voxel size than ``pixdim``.
+    """
+    lengths = np.linalg.norm(header.sform[:, :3], axis=0)
+    is_same = (np.abs(lengths - header.spacing) <= _SIZE_TOLERANCE * lengths).all()
+    if len(header.dim) < 3 or is_same or not header.is_placed_by_sform:
+        return
+    by_affine, by_pixdim = _as_size(lengths), _as_size(np.array(header.pixdim))
+    raise CaseError(
+        f"the header has two voxel sizes: {by_affine} by its affine (sform) and {by_pixdim} by pixdim",
+        path,
+        "correct the wrong one, or export the volume again",
+    )
+
+
 def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb") if _is_gzip(path) else path.open("rb"))
 
@@ -121,15 +196,21 @@ def _parse(path: Path, raw: bytes) -> NiftiHeader:
     if order is None or len(raw) < 348 or (raw[344:347] != b"n+1" and not is_pair):
         raise CaseError("this is not a NIfTI file", path, "export it again, or correct its file name")
     dim = struct.unpack_from(order + "8h", raw, 40)
+    has_forms = raw[344:347] in (b"n+1", b"ni1")  # Analyze 7.5 has other things there (originator, patient id)
+    codes = struct.unpack_from(order + "2h", raw, 252) if has_forms else (0, 0)
     return NiftiHeader(
         dim=dim[1 : dim[0] + 1] if 0 < dim[0] < 8 else (0,),
         datatype=struct.unpack_from(order + "h", raw, 70)[0],
         pixdim=struct.unpack_from(order + "8f", raw, 76)[1:4],
         vox_offset=struct.unpack_from(order + "f", raw, 108)[0],
-        qform_code=struct.unpack_from(order + "h", raw, 252)[0],
-        sform_code=struct.unpack_from(order + "h", raw, 254)[0],
+        qform_code=codes[0],
+        sform_code=codes[1],
+        quaternion=struct.unpack_from(order + "3f", raw, 256),
+        offset=struct.unpack_from(order + "3f", raw, 268),
         sform=np.array(struct.unpack_from(order + "12f", raw, 280), dtype=float).reshape(3, 4),
         single_file=raw[344:347] == b"n+1",
+        handedness=struct.unpack_from(order + "f", raw, 76)[0],
+        unit=raw[123] & 7,
     )
 
 
@@ -148,8 +229,12 @@ def _check_numbers(path: Path, header: NiftiHeader) -> None:
         raise CaseError("the header has a voxel size of zero", path, remedy)
     if header.sform_code > 0 and not np.isfinite(header.sform).all():
         raise CaseError("the header has an affine (sform) that is not a number", path, remedy)
-    if header.sform_code > 0 and abs(np.linalg.det(header.sform[:, :3])) < 1e-12 and header.qform_code <= 0:
+    if header.is_singular and header.qform_code <= 0:
         raise CaseError("the header has a singular affine (sform)", path, remedy)
+
+
+def _as_size(lengths: np.ndarray) -> str:
+    return " x ".join(f"{length:.4g}" for length in lengths)
 
 
 def _damaged(path: Path) -> CaseError:

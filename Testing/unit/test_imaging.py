@@ -171,7 +171,7 @@ def test_a_slight_shear_is_taken_out_with_a_notice(tmp_path: Path) -> None:
         assert np.allclose(volume.direction.T @ volume.direction, np.eye(3), atol=1e-6)
 
 
-SHEARED = ((1, 0.01, 0, 5), (0, 1, 0, 6), (0, 0, 1, 7))
+SHEARED = ((1, 0.02, 0, 5), (0, 2, 0, 6), (0, 0, 3, 7))
 
 
 def with_qform(path: Path, rows=SHEARED) -> Path:  # type: ignore[no-untyped-def]
@@ -213,6 +213,87 @@ def test_what_the_environment_says_of_sheared_files_does_not_matter(tmp_path: Pa
         again = read_volume(path)
         assert again.origin == volume.origin and np.array_equal(again.direction, volume.direction)
     assert os.environ[imaging._PERMISSIVE] == "1"
+
+
+def turned(path: Path, codes: tuple[int, int], quaternion=(0, 0, 0), offset=(0, 0, 0), **others) -> Path:  # type: ignore[no-untyped-def]
+    """A file with a qform of its own."""
+    content = bytearray(nifti(path, codes=codes, **others).read_bytes())
+    struct.pack_into("<6f", content, 256, *quaternion, *offset)
+    path.write_bytes(content)
+    return path
+
+
+DOUBLE = ((2, 0, 0, 0), (0, 4, 0, 0), (0, 0, 6, 0))
+
+
+@pytest.mark.parametrize("codes", [(0, 1), (1, 1), (0, 2), (3, 1)])
+def test_two_voxel_sizes_in_one_header_are_refused(tmp_path: Path, codes: tuple[int, int]) -> None:
+    """ITK reads such a head of 2 mm voxels as half a head of 1 mm voxels."""
+    with pytest.raises(CaseError, match=r"2 x 4 x 6 by its affine \(sform\) and 1 x 2 x 3 by pixdim") as error:
+        read_volume(nifti(tmp_path / "a.nii", codes=codes, rows=DOUBLE))
+    assert "correct the wrong one" in str(error.value)
+    with pytest.raises(CaseError, match="two voxel sizes"):
+        read_volume(nifti(tmp_path / "b.nii", codes=codes, rows=DOUBLE, pixdim=(1, 0, 4, 6, 0, 0, 0, 0)))
+
+
+def test_voxel_sizes_may_differ_by_rounding_and_in_an_sform_that_is_not_used(tmp_path: Path) -> None:
+    rounded = ((1.004, 0, 0, 0), (0, 2, 0, 0), (0, 0, 3.01, 0))
+    assert read_volume(nifti(tmp_path / "a.nii", rows=rounded)).warnings == ()
+    atlas = read_volume(turned(tmp_path / "b.nii", (1, 4), rows=DOUBLE))
+    assert atlas.spacing == SPACING and [n.code for n in atlas.warnings] == ["orientation-conflict"]
+    metres = ((0.001, 0, 0, 0), (0, 0.002, 0, 0), (0, 0, 0.003, 0))
+    content = bytearray(turned(tmp_path / "c.nii", (1, 1), rows=metres).read_bytes())
+    content[123] = 1
+    struct.pack_into("<3f", content, 80, 0.001, 0.002, 0.003)
+    (tmp_path / "c.nii").write_bytes(content)
+    small = read_volume(tmp_path / "c.nii")
+    assert np.allclose(small.spacing, SPACING) and small.warnings == ()
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (2, 1), (5, 1), (1, 2), (1, 3), (2, 4), (5, 5)])
+@pytest.mark.parametrize("flip", [1, -1])
+def test_affines_that_contradict_each_other_are_told_with_the_one_that_is_used(tmp_path, codes, flip) -> None:  # type: ignore[no-untyped-def]
+    """Left and right may depend on it: other programs always take the sform."""
+    rows = ((flip, 0, 0, 20 if flip > 0 else 7), (0, 2, 0, 0), (0, 0, 3, 0))
+    volume = read_volume(turned(tmp_path / "a.nii", codes, rows=rows))
+    used = "sform" if codes[1] == 1 else "qform"
+    assert volume.origin[0] == pytest.approx(-rows[0][3] if used == "sform" else 0)
+    assert [n.code for n in volume.warnings] == ["orientation-conflict"]
+    assert f"its {used} is used" in volume.warnings[0].message
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (2, 1), (1, 2)])
+def test_affines_that_agree_are_no_matter(tmp_path: Path, codes: tuple[int, int]) -> None:
+    """Also where they are turned and mirrored, as a qform says with a quaternion and a sign."""
+    angle = np.deg2rad(40)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    rows = np.column_stack([turn * (1, 2, -3), (10.4, 20, 30)])
+    volume = read_volume(
+        turned(
+            tmp_path / "a.nii", codes, (np.sin(angle / 2), 0, 0), (10, 20, 30), rows=rows,
+            pixdim=(-1, 1, 2, 3, 0, 0, 0, 0),
+        )
+    )  # fmt: skip
+    assert volume.warnings == () and np.linalg.det(volume.direction) < 0
+
+
+def test_an_empty_sform_is_not_called_sheared(tmp_path: Path) -> None:
+    volume = read_volume(turned(tmp_path / "a.nii", (1, 1), offset=(1, 2, 3), rows=np.zeros((3, 4))))
+    assert volume.origin == pytest.approx((-1, -2, 3))
+    assert [(n.code, "its qform is used" in n.message) for n in volume.warnings] == [
+        ("orientation-conflict", True)
+    ]
+
+
+def test_analyze_has_no_orientation(tmp_path: Path) -> None:
+    """What NIfTI has for the codes of its affines is part of a name and an originator in Analyze 7.5."""
+    content = bytearray(nifti(tmp_path / "a.nii").read_bytes())
+    content[344:348], content[108:112], content[252:256] = bytes(4), bytes(4), b"ab\0\1"
+    (tmp_path / "b.hdr").write_bytes(content[:348])
+    (tmp_path / "b.img").write_bytes(content[352:])
+    volume = read_volume(tmp_path / "b.hdr")
+    assert np.array_equal(volume.array, ARRAY) and volume.spacing == SPACING
+    assert [n.code for n in volume.warnings] == ["orientation-unknown"]
 
 
 def test_missing_orientation_is_said(tmp_path: Path) -> None:

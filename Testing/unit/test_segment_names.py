@@ -16,8 +16,9 @@ Contralateral ROI|Frontal lobe|Cortex|Corpus callosum|brain parenchyma|Lung|Spin
 TUMOUR = """
 tumor|Tumour|whole tumor|WT|ET|TC|Enhancing|Necrosis|Necrotic core|necrotic cavity|oedema|edema|edema_1
 non-enhancing tumor|Non-enhancing tumour core|non-tumoral edema|edema without tumor|Enhancing tissue
-tissue|Tissue|Peritumoral edema|abnormal|Abnormal signal|Abnormal white matter|AbnormalTissue|Brain tumor|Brain neoplasm
-Neoplasm of brain|Cerebral edema|Intraventricular tumor|Frontal lobe glioma|Thalamic mass|Contralateral lesion|Segment_1|label 2
+tissue|Tissue|Peritumoral edema|abnormal|Abnormal signal|Abnormal white matter|AbnormalTissue
+Brain tumor|Brain neoplasm|Neoplasm of brain|Cerebral edema|Intraventricular tumor
+Frontal lobe glioma|Thalamic mass|Contralateral lesion|Segment_1|label 2
 Residual tumor post resection|pre-resection tumor|SNFH|surrounding non-enhancing FLAIR hyperintensity|Neoplasm
 GTV|normalized tumor|Mass|lesion 1|FLAIR abnormality|Neoplasm, Primary|
 """

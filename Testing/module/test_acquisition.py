@@ -15,9 +15,19 @@ class Database:
     """The part of Slicer's DICOM database that is asked."""
 
     def __init__(self):
-        self.known = {}
+        self.known, self.asked, self.slots = {}, [], []
+
+    def connect(self, signal, slot):
+        self.slots.append((signal, slot))
+
+    def change(self, uid, values):
+        self.known[uid] = values
+        for signal, slot in self.slots:
+            if signal == "databaseChanged()":
+                slot()
 
     def instanceValue(self, uid, tag):
+        self.asked.append((uid, tag))
         return self.known.get(uid, {}).get(tag, "")
 
 
@@ -106,3 +116,33 @@ def test_without_a_database_names_decide(host, module, scene):
     node.SetAttribute("DICOM.instanceUIDs", "1.2.3")
     host.pump(0.3)
     assert module.ui.t1Selector.currentNode() is node and said(module) == ""
+
+
+def test_the_database_is_asked_once_until_it_changes(host, module, scene, dicom, database):
+    """It opens a file that has vanished each time, and there is a refresh for each brush stroke."""
+    node = dicom("case_t1", {})
+    for name in ("case_t2", "case_flair"):
+        scene.volume(name)
+    scene.segmentation()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    assert len(database.asked) == len(set(database.asked)) > 0
+    asked = list(database.asked)
+    for _stroke in range(3):
+        module.widget.controller.onInputsChanged()
+    assert database.asked == asked and said(module) == ""
+    (uid, _second) = node.GetAttribute("DICOM.instanceUIDs").split()
+    database.change(uid, AGENT)
+    module.widget.controller.onInputsChanged()
+    assert said(module) == "⚠ the volume given as T1 (case_t1) is with contrast by its DICOM header"
+
+
+def test_another_database_is_asked_anew(host, module, dicom, monkeypatch):
+    import slicer
+    from GliomaGradingLib.scene.acquisition import header_of
+
+    node = dicom("case_t1", {})
+    assert header_of(node) == {}
+    other = Database()
+    other.known[node.GetAttribute("DICOM.instanceUIDs").split()[0]] = AGENT
+    monkeypatch.setattr(type(slicer.app), "dicomDatabase", lambda _app: other)
+    assert header_of(node) == {"ContrastBolusAgent": "Gadovist"}

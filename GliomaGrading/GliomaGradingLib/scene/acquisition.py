@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import slicer
@@ -23,6 +24,11 @@ TAGS = {
     "ImageType": "0008,0008",
 }
 """What ``read_sequence`` looks at, and where Slicer's DICOM database has it."""
+
+_CHANGES = ("opened()", "closed()", "databaseChanged()", "seriesAdded(QString)", "seriesRemoved(QString)")
+
+_followed: list[Any] = []
+"""The DICOM database whose values are remembered."""
 
 
 def reading_of(node: Any) -> Reading:
@@ -85,7 +91,30 @@ def _texts(node: Any) -> tuple[str, str]:
 
 
 def _value(node: Any, tag: str) -> str:
-    """One attribute of a volume's first image. The database caches, and reads the file where it has to."""
+    """One attribute of a volume's first image; '' where it is not from DICOM."""
     instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = slicer.app.dicomDatabase() if instances else None
-    return str(database.instanceValue(instances[0], tag) or "") if database is not None else ""
+    if database is None:
+        return ""
+    _follow(database)
+    return _instance_value(instances[0], tag)
+
+
+@lru_cache(maxsize=1024)
+def _instance_value(instance: str, tag: str) -> str:
+    """The database opens the file for what it has not stored; one that is gone, each time with an error."""
+    return str(slicer.app.dicomDatabase().instanceValue(instance, tag) or "")
+
+
+def _follow(database: Any) -> None:
+    """What is remembered is forgotten when this is another database, or has other contents."""
+    if any(one is database for one in _followed):
+        return
+    _followed[:] = [database]
+    _forget()
+    for signal in _CHANGES:
+        database.connect(signal, _forget)
+
+
+def _forget(*_what: object) -> None:
+    _instance_value.cache_clear()

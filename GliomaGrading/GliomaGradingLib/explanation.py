@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import UsageError
+from .errors import CaseError, UsageError
 from .grid import Lattice, triple
 from .volume import Volume
 from .words import SEQUENCES
+
+if TYPE_CHECKING:
+    from .result import GradeResult
+
+SAME_PROBABILITY = 0.02
+"""Difference of a slice's probability up to which two readings are of the same images: devices differ."""
 
 EXPLANATION_SCHEMA = "glioma-grading/explanation/1"
 
@@ -35,17 +41,24 @@ class Explanation:
         lattice: where the maps' points lie in the patient; None for a stack made from a crop.
         detail_mm: distance of the points of the finest level the maps are made of: what is closer together
             is interpolated.
+        indices: of these slices on the case's axial grid, as in ``SliceInfo``.
     """
 
     maps: np.ndarray
     base: tuple[float, float, float]
     lattice: Lattice | None = None
     detail_mm: float = 0.0
+    indices: tuple[int, ...] = ()
 
     @property
     def logits(self) -> np.ndarray:
         """(3, N) calibrated logits of HGG of the slices: what the maps add up to."""
         return self.maps.mean(axis=(2, 3), dtype=np.float64) + np.asarray(self.base)[:, None]
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(3, N) calibrated probabilities of HGG of the slices."""
+        return 1.0 / (1.0 + np.exp(-self.logits))
 
     @property
     def strength(self) -> float:
@@ -79,6 +92,7 @@ class Explanation:
             "base": list(self.base),
             "lattice": {"start": list(lattice.start), "step": list(lattice.step)} if lattice else None,
             "detail_mm": self.detail_mm,
+            "indices": list(self.indices),
             "arrays": {"maps": self.maps},
         }
 
@@ -97,6 +111,25 @@ class Explanation:
             planes, rows, columns = maps.shape[1:]
             size = (columns, rows, planes)
             place = Lattice(triple(lattice["start"]), triple(lattice["step"]), size) if lattice else None
-            return cls(maps, triple(values["base"]), place, float(values["detail_mm"]))
+            indices = tuple(map(int, values["indices"]))
+            return cls(maps, triple(values["base"]), place, float(values["detail_mm"]), indices)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the explanation is incomplete ({error})") from error
+
+
+def check_same_images(
+    given: GradeResult, indices: Sequence[int], probabilities: np.ndarray | Sequence[Sequence[float]]
+) -> None:
+    """Refuses images of which the networks read other slices than for a result, or say something else.
+
+    Args:
+        indices: of the slices that were read now, on the case's axial grid.
+        probabilities: (3, N) of these slices, sequences as in the result.
+
+    Raises:
+        CaseError: they are others than in the result.
+    """
+    told, seen = np.array([vote.slice_probabilities for vote in given.votes]), np.asarray(probabilities)
+    are_same_slices = given.slices.indices == tuple(indices) and told.shape == seen.shape
+    if not (are_same_slices and np.abs(told - seen).max() <= SAME_PROBABILITY):  # also where one is no number
+        raise CaseError("the images have changed since they were graded", given.case, "grade the case again")

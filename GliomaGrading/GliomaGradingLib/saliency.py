@@ -66,6 +66,7 @@ def explain(
         base=(base[0], base[1], base[2]),
         lattice=lattice.window((0, 0, stack.first), (*lattice.size[:2], SLICE_COUNT)) if lattice else None,
         detail_mm=round(detail, 2),
+        indices=stack.info.indices,
     )
 
 

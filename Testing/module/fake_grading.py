@@ -16,6 +16,8 @@ from GliomaGradingLib.grid import Lattice
 from GliomaGradingLib.result import GradeResult, SliceInfo, Vote
 from GliomaGradingLib.words import SEQUENCES
 
+INDICES = tuple(range(20))
+
 
 class Engine:
     last, isPaused = 0.5, False
@@ -66,7 +68,8 @@ def explanation(probability):
     maps[:, :, :5] = 2.0
     maps[:, :, 5:] = -2.0
     base = math.log(probability / (1 - probability))
-    return Explanation(maps, (base,) * 3, Lattice((-11.0, -9.0, 0.0), (1.0, 1.0, 1.0), (12, 10, 20)))
+    lattice = Lattice((-11.0, -9.0, 0.0), (1.0, 1.0, 1.0), (12, 10, 20))
+    return Explanation(maps, (base,) * 3, lattice, indices=INDICES)
 
 
 def cohort_engine():
@@ -95,7 +98,7 @@ def result(case, probability, options, mask):
     votes = tuple(
         Vote(s, grade, probability, (probability,) * 20, 20 if grade == "HGG" else 0) for s in SEQUENCES
     )
-    info = SliceInfo(tuple(range(20)), tuple(map(float, range(20))), 1.0, 4, 25.0)
+    info = SliceInfo(INDICES, tuple(map(float, range(20))), 1.0, 4, 25.0)
     model = {"name": "fake", "version": "1", "backbone": "none", "sha256": "0" * 64}
     software = {"glioma-grading": "0", **{key: str(value) for key, value in options.items()}}
     seconds = {"read": 0.0, "total": 1.0}

@@ -151,6 +151,21 @@ def test_maps_of_changed_images_are_refused(host, module, graded, scene):
     assert scene.ids() == before
 
 
+def test_maps_of_other_slices_are_refused(host, module, graded, scene):
+    from dataclasses import replace
+
+    from fake_grading import INDICES, explanation
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.scene.results import publish_maps
+
+    before, published, maps = scene.ids(), module.logic.published, explanation(0.9)
+    with pytest.raises(CaseError, match="changed since"):
+        publish_maps(replace(maps, indices=tuple(index + 1 for index in INDICES)), published, {})
+    assert scene.ids() == before
+    publish_maps(maps, published, {})
+    assert published.hasMaps
+
+
 # Slices
 
 

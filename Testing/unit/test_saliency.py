@@ -26,6 +26,7 @@ from GliomaGradingLib.words import SEQUENCES
 FORM = ImageForm(pixels=64)
 REGION = Lattice((10.0, -20.0, 30.0), (2.0, 1.5, 1.0), (24, 32, 26))
 FIRST = 3
+INFO = SimpleNamespace(indices=tuple(range(40, 60)))
 
 
 def model_of(seed: int, backbone: str = "googlenet-2014") -> TransferModel:
@@ -56,7 +57,7 @@ def stack_of(seed: int = 0, mask: np.ndarray | None = None) -> SliceStack:
     if mask is None:
         mask = np.zeros((26, 32, 24), np.uint8)
         mask[5:20, 8:20, 4:12] = 1
-    return SliceStack(noise, mask, FIRST, SimpleNamespace(), 1.0, region=REGION)  # type: ignore[arg-type]
+    return SliceStack(noise, mask, FIRST, INFO, 1.0, region=REGION)  # type: ignore[arg-type]
 
 
 def random_images(seed: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,7 +126,7 @@ def test_an_explanation_shows_turned_slices_upright(model):
     noise = np.random.default_rng(2).normal(size=(3, 26, 32, 32)).astype(np.float32)
     mask = np.zeros((26, 32, 32), np.uint8)
     mask[5:20, 8:20, 4:12] = 1
-    stack = SliceStack(noise, mask, FIRST, SimpleNamespace(), 1.0, region=None)  # type: ignore[arg-type]
+    stack = SliceStack(noise, mask, FIRST, INFO, 1.0, region=None)  # type: ignore[arg-type]
     calibration = Calibration({s: Platt(1.0, 0.0) for s in SEQUENCES}, Platt(1.0, 0.0))
     models = dict.fromkeys(SEQUENCES, model)
     found = explain(stack, models, replace(FORM, turned=True), calibration).maps
@@ -185,6 +186,7 @@ def test_maps_are_calibrated_and_lie_where_the_slices_lie(model):
     assert explanation.detail_mm == 6.0  # 8 of 64 points of an image that is 24 points of 2 mm wide
     again = Explanation.fromDict(explanation.toDict())
     assert np.array_equal(again.maps, explanation.maps)
+    assert again.indices == explanation.indices == stack.info.indices
     assert (again.base, again.lattice, again.detail_mm) == (
         explanation.base,
         explanation.lattice,
@@ -244,8 +246,7 @@ def smooth_stack(seed: int = 5) -> SliceStack:
     blob = np.clip(1.5 - distance, 0, 1)
     planes = np.stack([0.3 * sum(waves[n::3]) + gain * blob for n, gain in enumerate((-0.9, 1.6, 1.8))])
     lattice = Lattice((0.0, 0.0, 0.0), (239 / 127, 239 / 127, 1.0), (points, points, 26))
-    info = SimpleNamespace()
-    return SliceStack(planes.astype(np.float32), (distance < 1).astype(np.uint8), 3, info, 20.0, (), lattice)  # type: ignore[arg-type]
+    return SliceStack(planes.astype(np.float32), (distance < 1).astype(np.uint8), 3, INFO, 20.0, (), lattice)  # type: ignore[arg-type]
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

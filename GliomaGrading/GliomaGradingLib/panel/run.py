@@ -20,8 +20,15 @@ from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
 from ..scene.report import files_of, report_options
 from ..worker.arrays import ArrayFile
-from ..worker.client import EXPLAIN_SECONDS, GRADE_SECONDS, REPORT_SECONDS, Job, Request, WorkerClient
-from ..worker.protocol import ProcessEnded, SlicesGone
+from ..worker.client import (
+    EXPLAIN_SECONDS,
+    GRADE_SECONDS,
+    REPORT_SECONDS,
+    SLICES_WENT,
+    Job,
+    Request,
+    WorkerClient,
+)
 
 _BUDGET = 0.02
 """Seconds of the main thread that a tick may take for writing images."""
@@ -221,7 +228,7 @@ class MapRun(WorkerRun):
         """Without the worker's slices; what else goes wrong would go wrong with the images, too."""
         if self.isCancelling:
             self._on_cancelled()
-        elif isinstance(error, (SlicesGone, ProcessEnded)):
+        elif isinstance(error, SLICES_WENT):
             self.job = None  # the next tick prepares the images
         else:
             self._fail(error)

@@ -17,7 +17,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import CaseError
-from ..explanation import Explanation
+from ..explanation import Explanation, check_same_images
 from ..grid import voxels_of
 from ..result import GradeResult
 from ..volume import Volume
@@ -47,9 +47,6 @@ INPUT_ROLES = (*SEQUENCES, "mask")
 """Roles from the text node to what was graded; all its other roles are the result's own nodes."""
 
 MAP_ROLES = (*map(map_role, SEQUENCES), COLORS)
-
-_SAME = 0.02
-"""Difference of a slice's probability up to which maps and result are of the same images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,12 +199,13 @@ def publish_maps(explanation: Explanation, published: Published, model: Mapping[
     Raises:
         CaseError: the maps are not of what was graded (other images, another model), or the result is gone.
     """
-    _check_model(published.result, model)
-    text = published.text
+    result, text = published.result, published.text
+    _check_model(result, model)
     if text.GetScene() is None:
         problem = _("its result was removed from the scene while it was explained")
         raise CaseError(problem, text.GetAttribute(RESULT) or "", _("grade the case again"))
-    _check_same(explanation, published.result)
+    if result is not None:
+        check_same_images(result, explanation.indices, explanation.probabilities)
     remove_maps(published)
     with _undo_on_error() as added:
         own: list[Any] = []
@@ -219,17 +217,6 @@ def publish_maps(explanation: Explanation, published: Published, model: Mapping[
 
         add_maps(explanation, text.GetAttribute(RESULT), keep)
         put_into(folder_of(text) or new_folder(text.GetAttribute(RESULT)), own)
-
-
-def _check_same(explanation: Explanation, result: GradeResult | None) -> None:
-    if result is None:
-        return
-    graded = np.array([vote.slice_probabilities for vote in result.votes])
-    seen = 1.0 / (1.0 + np.exp(-explanation.logits))
-    if graded.shape != seen.shape or np.abs(graded - seen).max() > _SAME:
-        raise CaseError(
-            _("the images have changed since they were graded"), result.case, _("grade the case again")
-        )
 
 
 def remove_maps(published: Published) -> None:

@@ -33,7 +33,16 @@ from typing import Any
 from ..errors import GliomaGradingError, tells_of_no_memory
 from .arrays import AnswerFile
 from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
-from .protocol import ANSWERS, VERSION, GradingCancelled, WorkerError, encode, error_from_event
+from .protocol import (
+    ANSWERS,
+    VERSION,
+    GradingCancelled,
+    ProcessEnded,
+    SlicesGone,
+    WorkerError,
+    encode,
+    error_from_event,
+)
 
 KILL_AFTER = 0.3
 """Seconds that a cancelled child has to reach the end of a stage before it is killed."""
@@ -43,6 +52,10 @@ EXPLAIN_SECONDS = 300.0
 REPORT_SECONDS = GRADE_SECONDS + EXPLAIN_SECONDS
 LOAD_SECONDS = 300.0
 START_SECONDS = 90.0
+
+SLICES_WENT = (SlicesGone, ProcessEnded)
+"""Errors of an ``explain`` without images, after which it is worth while to send them."""
+
 _MAX_STRIKES = 3
 _PAUSE = 0.005
 _LAST_LOOK = 0.05

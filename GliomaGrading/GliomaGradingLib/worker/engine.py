@@ -10,6 +10,7 @@ import numpy as np
 
 from ..case import Case
 from ..errors import CaseError
+from ..explanation import check_same_images
 from ..result import GradeResult
 from ..volume import Volume
 from ..words import SEQUENCES
@@ -20,9 +21,6 @@ from .server import Progress
 if TYPE_CHECKING:
     from ..grading import Graded
     from ..slices import SliceStack
-
-SAME_PROBABILITY = 0.02
-"""Difference of a slice's probability up to which two readings are of the same images: devices differ."""
 
 _NAMES = (*SEQUENCES, "mask")
 
@@ -124,7 +122,8 @@ class GradingEngine:
         given = GradeResult.fromDict(options["result"])
         self._check_model(given)
         graded = self._graded(volumes, options, lambda stage, part: progress(stage, 0.6 * part))
-        _check_same(given, graded.result)
+        found = graded.result
+        check_same_images(given, found.slices.indices, [vote.slice_probabilities for vote in found.votes])
         explanation = self._grader.explain(graded, lambda stage, part: progress(stage, 0.6 + 0.3 * part))
         progress("report", 0.9)
         files = result_files(replace(graded, result=given), self._grader.bundle, explanation)
@@ -148,14 +147,6 @@ class GradingEngine:
             registerMode=options.get("register", "auto"),
             progress=progress,
         )
-
-
-def _check_same(given: GradeResult, found: GradeResult) -> None:
-    """Refuses images on which the networks say something else than in the result."""
-    told, seen = (np.array([vote.slice_probabilities for vote in result.votes]) for result in (given, found))
-    is_same = given.slices.indices == found.slices.indices and told.shape == seen.shape
-    if not is_same or np.abs(told - seen).max() > SAME_PROBABILITY:
-        raise CaseError("the images have changed since they were graded", given.case, "grade the case again")
 
 
 def _reserve_workspace() -> None:

@@ -76,6 +76,32 @@ def check_nrrd(path: Path) -> None:
         _check_packed(path, b"\n", b"\r\n")
 
 
+def data_files(path: Path) -> tuple[Path, ...]:
+    """Other files that hold the voxels of this one: of a header alone (``.mhd``, ``.nhdr``, ``.hdr``), mostly.
+
+    Lists and patterns of files are left out: no volume of several files is read. A header that is none has no
+    such files; whoever reads it says what is wrong.
+    """
+    try:
+        name = _data_file(path)
+    except (CaseError, OSError):
+        return ()
+    return (path.parent / name,) if name and "\0" not in name else ()
+
+
+def _data_file(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix == ".hdr":
+        return path.with_suffix(".img").name
+    if suffix not in (".mhd", ".mha", ".nhdr", ".nrrd") or path.stat().st_size > MAX_HEADER:
+        return ""  # too large for a header: its voxels are in it
+    if suffix in (".mhd", ".mha"):
+        name = dict(_meta_fields(path))["elementdatafile"]
+        return "" if name.upper() == "LOCAL" else name
+    fields = dict(_nrrd_fields(path))
+    return fields.get("data file", fields.get("datafile", ""))
+
+
 def _meta_fields(path: Path) -> Iterator[tuple[str, str]]:
     """``key = value`` lines to ElementDataFile, the last; keys in lower case, NDims before lengths."""
     seen: set[str] = set()

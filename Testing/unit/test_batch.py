@@ -14,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, reply, result
 from GliomaGradingLib.cohort import journal, lock
 from GliomaGradingLib.cohort.engine import Watch
@@ -25,6 +27,7 @@ from GliomaGradingLib.cohort.run import Job, run
 from GliomaGradingLib.cohort.store import Store
 from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
 from GliomaGradingLib.errors import BundleError, GliomaGradingError, UsageError
+from GliomaGradingLib.text_headers import data_files
 
 NAMES = [f"case_{number:02d}" for number in range(6)]
 MODEL = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA, "device": "cpu"}
@@ -297,6 +300,40 @@ def test_the_fingerprint_sees_size_time_and_every_file_of_a_series(tmp_path):
     assert fingerprint({"T1": tmp_path / "absent"}) != fingerprint({})
 
 
+@pytest.mark.parametrize(
+    ("name", "voxels"), [("a.mhd", "a.raw"), ("a.mhd", "a.zraw"), ("a.nhdr", "a.raw.gz"), ("a.hdr", "a.img")]
+)
+def test_the_fingerprint_sees_voxels_in_a_file_beside_the_header(tmp_path, name, voxels):
+    """A corrected mask is written over the old one, and its header stays what it was."""
+    is_packed = voxels in ("a.zraw", "a.raw.gz")
+    write_volume(tmp_path / name, is_packed)
+    states = [fingerprint({"mask": tmp_path / name})]
+    (tmp_path / "beside.raw").write_bytes(b"another volume's")
+    states.append(fingerprint({"mask": tmp_path / name}))
+    assert states[0] == states[1]
+    os.utime(tmp_path / voxels, ns=(0, 1))
+    states.append(fingerprint({"mask": tmp_path / name}))
+    (tmp_path / voxels).unlink()
+    states.append(fingerprint({"mask": tmp_path / name}))
+    assert len(set(states)) == 3
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.nii.gz", "empty.mhd", "binary.nhdr", "huge.nrrd"])
+def test_the_fingerprint_of_one_file_needs_no_other(tmp_path, name):
+    if name.startswith("a."):
+        write_volume(tmp_path / name, True)
+    else:
+        content = {"empty.mhd": b"", "binary.nhdr": b"NRRD0004\n\0\1\xff", "huge.nrrd": bytes(2 << 20)}[name]
+        (tmp_path / name).write_bytes(content)
+    assert data_files(tmp_path / name) == ()
+    assert len(fingerprint({"mask": tmp_path / name})) == 32
+
+
+def write_volume(path, is_packed):
+    array = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path), useCompression=is_packed)
+
+
 def test_other_labels_of_a_mask_are_another_input(source, tmp_path):
     def manifest(labels):
         files = ",".join(f"in/case_01/case_01_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg"))
@@ -356,8 +393,8 @@ def test_a_batch_of_an_earlier_form_is_refused_as_such(source, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--workers", "x"], "argument --workers: 'x' is no number of grading processes, such as 1 or 4"),
-        (["--workers", "0"], "argument --workers: '0' is no number of grading processes, such as 1 or 4"),
+        (["--workers", "x"], "argument --workers: 'x' is no number of 1 or more"),
+        (["--workers", "0"], "argument --workers: '0' is no number of 1 or more"),
         (["--timeout", "x"], "argument --timeout: 'x' is no time for a case in seconds, such as 900"),
         (["--timeout", "nan"], "argument --timeout: 'nan' is no time for a case in seconds, such as 900"),
     ],

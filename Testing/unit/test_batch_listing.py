@@ -166,6 +166,19 @@ def test_another_mask_on_the_same_images_is_told_and_other_images_of_one_size_ar
     assert notices(source) == [COPIES + "a = b"]
 
 
+def test_headers_alone_tell_of_no_copies(tmp_path):
+    """The headers of a study are the same for each patient where the voxels lie in files beside them."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    for number, case in enumerate("abc"):
+        (tmp_path / "in" / case).mkdir(parents=True)
+        for name in ("t1", "t2", "flair", "seg"):
+            array = np.full((3, 4, 5), number % 2 + ord(name[-1]), np.uint8)
+            sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "in" / case / f"scan_{name}.mhd"))
+    assert notices(tmp_path / "in") == [COPIES + "a = c"]
+
+
 def test_files_that_differ_between_the_samples_are_not_the_same(tmp_path):
     source = make_cohort(tmp_path / "in", ["a", "b"])
     for name, place in (("a", 700_000), ("b", 700_001)):

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..text_headers import data_files
 from ..words import SEQUENCES
 from .entry import CaseEntry
 
@@ -103,7 +104,9 @@ def _by_sequence(entry: CaseEntry, of_files: Callable[[list[Path]], Hashable]) -
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    return [path, *data_files(path)]
 
 
 def _first_middle_last(files: list[Path]) -> list[Path]:

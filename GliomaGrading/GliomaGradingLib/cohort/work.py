@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
+from ..text_headers import data_files
 from .listing import CaseEntry
 
 CASE_SECONDS = 900.0
@@ -162,10 +163,10 @@ def fingerprint(
     files: Mapping[str, Path | str], folder: Path | None = None, labels: Sequence[int] | None = None
 ) -> str:
     """What tells a changed input: place, size and time of change (ns) of a case's files, and the labels of its
-    mask, hashed; no file is read.
+    mask, hashed; no voxel is read.
 
-    A DICOM folder counts with every file in it and below it, and is looked through once, whatever it is for. A
-    file that cannot be looked at counts as what is wrong with it.
+    A DICOM folder counts with every file in it and below it, and is looked through once, whatever it is for; a
+    header with the file that holds its voxels. A file that cannot be looked at counts as what is wrong with it.
 
     Args:
         folder: that places are relative to, so that a cohort may be moved as a whole.
@@ -190,11 +191,19 @@ def _place(path: str, folder: Path | None) -> str:
 def _states(path: str) -> list[str]:
     try:
         status = Path(path).stat()
-        if not stat.S_ISDIR(status.st_mode):
-            return [_state("", status)]
-        return sorted(_below(path, ""))
+        if stat.S_ISDIR(status.st_mode):
+            return sorted(_below(path, ""))
     except OSError as error:
         return [f"error {error.errno}"]
+    others = data_files(Path(path)) if stat.S_ISREG(status.st_mode) else ()
+    return [_state("", status), *map(_state_of, others)]
+
+
+def _state_of(path: Path) -> str:
+    try:
+        return _state(path.name, path.stat())
+    except OSError as error:
+        return f"{path.name} error {error.errno}"
 
 
 def _below(folder: str, above: str) -> Iterator[str]:

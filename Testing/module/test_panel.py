@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -580,6 +582,21 @@ def test_reliability_is_said_in_words(host):
     assert told.startswith("Of 50 test patients with a probability of 0.8 to 1.0, 90 % had HGG (95 % interval ")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_place_of_a_card_keeps_nobody_waiting(host, tmp_path):
+    from GliomaGradingLib.panel import card
+
+    os.mkfifo(tmp_path / "metadata.json")
+    writer = subprocess.Popen(["sh", "-c", f"sleep 5; exec 3> '{tmp_path}/metadata.json'"])
+    try:
+        begun = time.monotonic()
+        assert card.metadata_of("0" * 64, str(tmp_path)) is None
+        assert time.monotonic() - begun < 4
+    finally:
+        writer.kill()
+        writer.wait()
+
+
 def test_a_map_by_another_model_is_refused_as_such(host, module, scene, grade):
     scene.case()
     grade()
@@ -594,7 +611,7 @@ def test_a_map_by_another_model_is_refused_as_such(host, module, scene, grade):
     )
 
 
-def test_whatever_goes_wrong_with_the_sample_is_said(host, module, monkeypatch, tmp_path):
+def test_whatever_goes_wrong_with_the_sample_is_said(host, module, monkeypatch, tmp_path, caplog):
     from GliomaGradingLib.scene import sample_data
 
     def fail(*_):
@@ -604,7 +621,9 @@ def test_whatever_goes_wrong_with_the_sample_is_said(host, module, monkeypatch, 
     monkeypatch.setattr(sample_data, "write_sample_case", fail)
     module.ui.sampleButton.click()
     told = module.ui.messageLabel.text
-    assert told.startswith("✖ The sample case cannot be made (no room).") and module.ui.sampleButton.enabled
+    assert told.startswith("✖ Memory ran out in Slicer (MemoryError: no room).\nClose other programs")
+    assert module.ui.sampleButton.enabled
+    assert "unexpected error" in caplog.text and "in fail" in caplog.text  # the log has the traceback
 
 
 def test_errors_of_the_inputs_are_translated(host, scene, monkeypatch):
@@ -861,7 +880,7 @@ def test_a_sample_that_is_damaged_again_is_said(host, module, scene, monkeypatch
     monkeypatch.setattr(sample_data, "write_sample_case", damaged)
     before = scene.ids()
     module.ui.sampleButton.click()
-    assert module.ui.messageLabel.text.startswith("✖ The sample case cannot be made (")
+    assert module.ui.messageLabel.text.startswith("✖ Something unexpected went wrong (")
     assert "t2" in module.ui.messageLabel.text and module.ui.sampleButton.enabled
     assert scene.ids() == before
 

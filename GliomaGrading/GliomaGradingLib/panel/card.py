@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..bundle import METADATA, Bundle, find_bundles
+from ..bundle_files import read_json
+from ..errors import BundleError
 from ..proportions import reliability_bin
 from ..result import GradeResult
-
-_LARGEST = 1 << 20
-"""Bytes; a bundle's metadata is a few thousand."""
 
 
 def reliability_text(result: GradeResult, bundle: str = "") -> str:
@@ -46,10 +44,8 @@ def _folders(bundle: str) -> Iterator[Path]:
 
 def _read(path: Path) -> Mapping[str, Any] | None:
     try:
-        if path.stat().st_size > _LARGEST:
-            return None
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        metadata = read_json(path)
+    except BundleError:
         return None
     return metadata if isinstance(metadata, dict) else None
 

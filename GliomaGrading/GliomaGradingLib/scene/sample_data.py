@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
-from ..errors import GliomaGradingError
 from ..sample import sample_identifier, write_sample_case
+from .failures import explained
 from .folders import remove_node
 
 CATEGORY = "GliomaGrading"
@@ -65,7 +64,7 @@ def load_sample(preset: str = "hgg") -> list[Any]:
         _remake(folder, preset)
         return _load(folder, preset)
     except Exception as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     finally:
         _making.discard(preset)
 
@@ -102,15 +101,6 @@ def _make(folder: Path, preset: str) -> None:
         time.sleep(0.02)
     if problems:
         raise problems[0]
-
-
-def _explained(error: Exception) -> GliomaGradingError:
-    if isinstance(error, GliomaGradingError):
-        return error
-    return GliomaGradingError(
-        _("the sample case cannot be made ({why})").format(why=str(error) or type(error).__name__),
-        remedy=_("try again; if it comes back, report it with this message"),
-    )
 
 
 def _load(folder: Path, preset: str) -> list[Any]:

@@ -101,6 +101,30 @@ def test_writing_goes_in_steps_to_the_end(tmp_path: Path) -> None:
         assert file.path.stat().st_size == size
 
 
+def test_writing_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    array = ramp((40, 256, 256), "float32")
+    with ArrayFile({"T1": ArrayVolume(array), "T2": ArrayVolume(array + 1)}, tmp_path) as file:
+        first = next(file.write_steps())
+        second = next(file.write_steps())
+        assert 0 < first < second < 1 and not file.isComplete
+        file.write()
+        volumes, mapped = crossed(file)
+        assert np.array_equal(volumes["T1"].array, array) and np.array_equal(volumes["T2"].array, array + 1)
+        del volumes
+        mapped.close()
+        assert list(file.write_steps()) == []
+
+
+def test_what_was_removed_half_way_is_not_complete(tmp_path: Path) -> None:
+    file = ArrayFile({"T1": ArrayVolume(np.zeros((30, 256, 256), "float32"))}, tmp_path)
+    next(file.write_steps())
+    assert file.remove()
+    file.write()
+    with pytest.raises(WorkerError, match="not written yet"):
+        file.toMessage()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_the_user_may_enter(tmp_path: Path) -> None:
     with ArrayFile({"T1": ArrayVolume(ramp((2, 2, 2), "uint8"))}, tmp_path) as file:
         file.write()

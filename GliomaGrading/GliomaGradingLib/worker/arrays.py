@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -35,7 +35,7 @@ _in_use: set[Path] = set()
 
 
 class VolumeLike(Protocol):
-    """What a volume has to have: see ``imaging.Volume``, which this module must not import."""
+    """What a volume has to have: see ``volume.Volume``, which this module must not import."""
 
     @property
     def array(self) -> np.ndarray: ...
@@ -129,6 +129,7 @@ class ArrayFile(AnswerFile):
         self._volumes = dict(volumes)
         self._entries, self._size = _layout(self._volumes)
         self._written = 0
+        self._blocks: Generator[int] | None = None
         super().__init__(base, self._size)
         self.path = self.folder / "volumes.raw"
 
@@ -138,35 +139,27 @@ class ArrayFile(AnswerFile):
 
     def write(self) -> None:
         """Writes what is not written yet, without a pause."""
-        if not self.isComplete:
-            for _ in self.write_steps():
-                pass
+        for _ in self.write_steps():
+            pass
 
     def write_steps(self) -> Iterator[float]:
-        """Writes about ``STEP_BYTES`` at a time and yields the fraction that is done.
+        """Writes about ``STEP_BYTES`` at a time, from where it was left on; yields the fraction that is done.
 
         Raises:
             WorkerError: the disk is full or fails; the folder is gone then.
         """
+        if self.isComplete:
+            return
+        if self._blocks is None:
+            self._blocks = _write_blocks(self.path, self._volumes, self._entries)
         try:
-            with _create(self.path) as file:
-                for end in self._write_blocks(file):
-                    self._written = end
-                    yield end / self._size
+            for end in self._blocks:
+                self._written = end
+                yield end / self._size
         except OSError as error:
             self.remove()
             raise _disk_error(error, self.folder, self._size) from error
         self._volumes.clear()
-
-    def _write_blocks(self, file: BinaryIO) -> Iterator[int]:
-        for name, volume in self._volumes.items():
-            entry = self._entries[name]
-            file.seek(entry["offset"])
-            for block in _blocks(volume.array):
-                stored = np.ascontiguousarray(block, dtype=entry["dtype"])
-                file.write(stored.reshape(-1).view(np.uint8).data)
-                file.flush()
-                yield file.tell()
 
     def toMessage(self) -> dict[str, Any]:
         """``arrays`` of a request."""
@@ -176,6 +169,8 @@ class ArrayFile(AnswerFile):
 
     def remove(self) -> bool:
         """Removes file and folder; False where the system holds on to them (call again later)."""
+        if self._blocks is not None:
+            self._blocks.close()  # and the file with it, which Windows would not remove
         self._volumes.clear()
         return super().remove()
 
@@ -298,6 +293,20 @@ def _entry(name: str, volume: VolumeLike, offset: int) -> dict[str, Any]:
         "direction": np.asarray(volume.direction, dtype=float).reshape(3, 3).tolist(),
         "source": str(volume.source),
     }
+
+
+def _write_blocks(
+    path: Path, volumes: Mapping[str, VolumeLike], entries: Mapping[str, Mapping[str, Any]]
+) -> Generator[int]:
+    """Writes a block and yields where it ends, again and again. Holds no ArrayFile, whose end is its own."""
+    with _create(path) as file:
+        for name, volume in volumes.items():
+            file.seek(entries[name]["offset"])
+            for block in _blocks(volume.array):
+                stored = np.ascontiguousarray(block, dtype=entries[name]["dtype"])
+                file.write(stored.reshape(-1).view(np.uint8).data)
+                file.flush()
+                yield file.tell()
 
 
 def _blocks(array: np.ndarray, limit: int = STEP_BYTES) -> Iterator[np.ndarray]:

@@ -143,7 +143,7 @@ def _raise(to: Tensor, by: Tensor) -> None:
 
 
 class FusedNorm(nn.Module):
-    """Local response normalisation, see ``network.LocalResponseNorm``."""
+    """Local response normalisation, see ``googlenet.LocalResponseNorm``."""
 
     def __init__(self, norm: LocalResponseNorm) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ class OutputModule(nn.Module):
 class TransferModel(nn.Module):
     """One sequence's network: a backbone without its classifier, and the output module.
 
-    ``forward`` takes images (N, 3, H, W) as ``images.stack_images`` makes them and the tumour mask (N, H, W)
+    ``forward`` takes images (N, 3, H, W) as ``images.network_input`` makes them and the tumour mask (N, H, W)
     on the same pixels, and gives (N,) logits of HGG.
     """
 

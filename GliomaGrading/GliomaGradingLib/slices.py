@@ -55,8 +55,6 @@ KINDS = ("tumour-region", "whole-slice")
 INTENSITIES = ("brain", "region")
 ANCHORS = ("lattice", "lesion")
 
-"""Called with a stage's name and the fraction done."""
-
 
 @dataclass(frozen=True)
 class InputForm:

@@ -53,9 +53,9 @@ INTERVALS = (
 )
 DRAWS = 1000
 SCORED = (*SEQUENCES, "soft", "together")
+"""What has a probability; the majority has votes."""
 RELIABILITY_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The middle bin is where the decision is withheld."""
-"""What has a probability; the majority has votes."""
 
 
 def evaluate_study(folder: Path, output: Path, command: str) -> dict[str, Any]:

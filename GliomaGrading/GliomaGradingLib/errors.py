@@ -32,7 +32,8 @@ class GliomaGradingError(Exception):
         self.remedy = remedy
         place = f", in {self.where}" if self.where else ""
         advice = f": {remedy}" if remedy else ""
-        super().__init__(_one_line(f"{problem}{place}{advice}"))
+        # one line, whatever a file's name or a library's text contains
+        super().__init__(printable(f"{problem}{place}{advice}", " "))
 
     def __reduce__(self) -> tuple[type[GliomaGradingError], tuple[str, str, str]]:
         return type(self), (self.problem, self.where, self.remedy)
@@ -56,9 +57,9 @@ class BundleError(GliomaGradingError):
     exit_status = 3
 
 
-def _one_line(text: str) -> str:
-    """A message is one line whatever a file name or a library's text contains."""
-    return "".join(c if c.isprintable() else " " for c in text)
+def printable(text: str, instead: str = "?") -> str:
+    """One line, without control characters and broken names, which a terminal would obey or refuse."""
+    return "".join(c if c.isprintable() else instead for c in text)
 
 
 def tells_of_no_memory(text: str) -> bool:

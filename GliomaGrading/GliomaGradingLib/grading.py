@@ -15,7 +15,7 @@ from .bundle import Bundle, open_bundle
 from .errors import UsageError
 from .result import GradeResult
 from .voting import Verdict, check_rule, decide
-from .words import SEQUENCES, SLICE_COUNT
+from .words import DEVICES, SEQUENCES, SLICE_COUNT
 
 if TYPE_CHECKING:
     import torch
@@ -233,7 +233,7 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
+    if name not in DEVICES:
         raise UsageError(f"there is no device {name!r}", remedy="choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(

@@ -22,8 +22,7 @@ from .errors import UsageError
 from .grid import voxels_of
 from .result import Notice
 from .volume import Volume
-
-MODES = ("auto", "always", "never")
+from .words import REGISTER_MODES
 
 PREFERENCE = ("FLAIR", "T2", "T1")
 """The reference where the mask shares the grid of several: whole tumours are drawn on FLAIR."""
@@ -80,8 +79,9 @@ def register(case: Case, mode: str = "auto") -> tuple[Case, dict[str, Any]]:
     Raises:
         UsageError: there is no such mode.
     """
-    if mode not in MODES:
-        raise UsageError(f"there is no registration mode '{mode}'", "", f"choose one of {', '.join(MODES)}")
+    if mode not in REGISTER_MODES:
+        choice = f"choose one of {', '.join(REGISTER_MODES)}"
+        raise UsageError(f"there is no registration mode '{mode}'", "", choice)
     small = {name: coarse.shrunk(volume, CHECK_MM) for name, volume in case.images.items()}
     grids = {name: grid_relation(volume, case.mask) for name, volume in case.images.items()}
     reference, motions = _choose_reference(case, grids, small)

@@ -10,6 +10,12 @@ LGG, HGG, INDETERMINATE = "LGG", "HGG", "indeterminate"
 SLICE_COUNT = 20
 """Adjacent axial slices a case is graded on (the paper's Methods)."""
 
+DEVICES = ("auto", "cpu", "cuda")
+"""What grading and training compute on; auto: CUDA where there is one."""
+
+REGISTER_MODES = ("auto", "always", "never")
+"""When sequences are aligned to the one the mask was drawn on; auto: where they need it."""
+
 PROTOCOLS = ("patient", "image")
 """How patients are split for training and test: the honest way, and the paper's."""
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NoReturn, TextIO
 
 from .. import __version__
-from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
+from ..errors import GliomaGradingError, UsageError, printable, tells_of_no_memory
 from ..words import DISCLAIMER
 from .packages import missing
 
@@ -42,8 +42,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        shown = "".join(c if c.isprintable() else "?" for c in message)
-        print(f"error: {shown}: see '{self.prog} --help'", file=sys.stderr)
+        print(f"error: {printable(message)}: see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
 
 

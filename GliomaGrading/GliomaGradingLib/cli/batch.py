@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cohort.headers import with_headers_checked
-from ..cohort.listing import NAMES, describe, to_dict
+from ..cohort.listing import describe, to_dict
 from ..cohort.run import Finished, Job, list_cases
 from ..cohort.run import run as run_batch
 from ..cohort.work import CASE_SECONDS, Settings
-from ..errors import UsageError
-from ..voting import VOTING_RULES
+from ..errors import UsageError, printable
 from ..words import DISCLAIMER
-from .grade import _labels
+from .options import add_grading, add_layout, count
 
 if TYPE_CHECKING:
     from ..cohort.engine import Counts
@@ -32,7 +31,7 @@ _SHOWN_FAILURES = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="folder of cases, or a CSV table of them")
     parser.add_argument("--output", type=Path, metavar="DIR", help="results.csv, cohort.html, a folder a case")
-    parser.add_argument("--layout", default="auto", metavar="NAME", help=f"auto, manifest, {', '.join(NAMES)}")
+    add_layout(parser)
     parser.add_argument(
         "--grades", type=Path, metavar="TABLE", help="known grades (case, grade) to evaluate by"
     )
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     earlier.add_argument("--resume", action="store_true", help="go on where an earlier batch ended")
     earlier.add_argument("--overwrite", action="store_true", help="remove an earlier batch's results first")
     parser.add_argument("--retry-failed", action="store_true", help="resume, and try failed cases again")
-    parser.add_argument("--workers", type=_count, metavar="N", help="grading processes (2 or more: by Dask)")
+    parser.add_argument("--workers", type=count, metavar="N", help="grading processes (2 or more: by Dask)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="grade on the workers of this Dask scheduler")
     parser.add_argument(
         "--timeout", type=_seconds, default=CASE_SECONDS, metavar="SECONDS", help="for one case"
@@ -51,11 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dicom", action="store_true", help="also result.dcm and overlay.dcm for each case from DICOM"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
-    parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
-    parser.add_argument("--mask-labels", type=_labels, metavar="1,2,4", help="labels that are tumour")
-    parser.add_argument("--register", choices=("auto", "always", "never"), default="auto")
+    add_grading(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -109,7 +104,7 @@ def summary(done: Finished, output: Path) -> str:
         lines.append(f"Skipped        {len(cohort.skipped)} that are no cases to grade: --dry-run names them")
     lines += [f"Remark         {remark}" for remark in (*cohort.notices, *done.remarks)]
     lines += [f"Files          {output}", "", DISCLAIMER]
-    return "".join(f"{_printable(line)}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _failures(failures: list[tuple[str, str]]) -> list[str]:
@@ -198,12 +193,6 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of grading processes, such as 1 or 4")
-    return int(text)
-
-
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -212,7 +201,3 @@ def _seconds(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time for a case in seconds, such as 900")
     return value
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

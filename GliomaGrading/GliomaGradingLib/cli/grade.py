@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from ..voting import VOTING_RULES
+from ..errors import UsageError, printable
 from ..words import DISCLAIMER
+from .options import add_grading
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -27,18 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: a file, or a DICOM folder")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
-    parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
-    parser.add_argument(
-        "--mask-labels", type=_labels, metavar="1,2,4", help="labels that are tumour; default: all"
-    )
-    parser.add_argument(
-        "--register",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="align sequences to the one the mask was drawn on; auto: where they need it",
-    )
+    add_grading(parser)
     parser.add_argument("--case-id", metavar="ID", help="name of the case; default: the folder's")
 
 
@@ -73,7 +62,7 @@ def summary(result: GradeResult, output: Path | None = None, evidence: str = "")
     """The result for a terminal; ``evidence`` is how often such a probability was right."""
     votes_for, votes_of = result.agreement
     lines = [
-        f"Case         {_printable(result.case)}",
+        f"Case         {printable(result.case)}",
         f"Grade        {result.grade}  ({votes_for} of {votes_of} votes)",
         f"Decision     {result.decision}",
         f"Probability  {result.probability_hgg:.2f} of HGG, the three together",
@@ -95,8 +84,8 @@ def summary(result: GradeResult, output: Path | None = None, evidence: str = "")
         f"Model        {result.model['name']} {result.model['version']} ({result.model['backbone']})",
         f"Time         {result.seconds['total']:.2f} s",
     ]
-    lines += [f"Warning      {_printable(warning.message)}" for warning in result.warnings]
-    lines += [f"Files        {_printable(str(output))}"] if output else []
+    lines += [f"Warning      {printable(warning.message)}" for warning in result.warnings]
+    lines += [f"Files        {printable(str(output))}"] if output else []
     return "\n".join([*lines, "", DISCLAIMER, ""])
 
 
@@ -112,18 +101,3 @@ def _read_case(options: argparse.Namespace) -> Case:
     if missing:
         raise UsageError(f"{', '.join(missing)} missing", remedy="give a case folder, or all four files")
     return Case.fromFiles(**files, maskLabels=options.mask_labels, caseId=options.case_id)
-
-
-def _labels(text: str) -> tuple[int, ...]:
-    try:
-        labels = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of labels such as 1,2,4") from None
-    if any(label <= 0 for label in labels):
-        raise argparse.ArgumentTypeError("labels of the tumour are 1 or more; 0 is background")
-    return labels
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)

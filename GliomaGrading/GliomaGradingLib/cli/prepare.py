@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..cohort.layouts import NAMES
-from ..errors import CaseError, UsageError
+from ..errors import CaseError, UsageError, printable
+from .options import add_layout
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", nargs="?", type=Path, metavar="INPUT", help="folder of graded cases, or a CSV table of them"
     )
-    parser.add_argument("--layout", default="auto", metavar="NAME", help=f"auto, manifest, {', '.join(NAMES)}")
+    add_layout(parser)
     parser.add_argument("--grades", type=Path, metavar="TABLE", help="grades: a table with case and grade")
     parser.add_argument("--collection", metavar="NAME", help="name of the data; default: the layout's")
     parser.add_argument(
@@ -164,8 +164,6 @@ def _read(entries: list[CaseEntry], failed: Failed) -> Iterator[tuple[Case, str]
 
 
 def _tell(text: str) -> None:
-    from ..cohort.listing import printable
-
     print(printable(text), file=sys.stderr)
 
 

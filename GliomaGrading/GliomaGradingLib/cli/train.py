@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..words import PROTOCOLS
+from .options import add_device, count
 
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
-    parser.add_argument("--folds", type=_count, default=5, help="folds of the patient protocol")
-    parser.add_argument("--repeats", type=_count, default=1, help="repeats with other folds and seeds")
+    parser.add_argument("--folds", type=count, default=5, help="folds of the patient protocol")
+    parser.add_argument("--repeats", type=count, default=1, help="repeats with other folds and seeds")
     parser.add_argument(
         "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
     )
@@ -35,21 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recipe", type=Path, metavar="JSON", help="settings that differ from the defaults")
     parser.add_argument("--pretrained", type=Path, metavar="FILE", help="the 2014 GoogLeNet's ImageNet tensors")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on in a folder that holds this study already")
     parser.add_argument(
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on all patients and write a bundle"
     )
     parser.add_argument(
-        "--seeds", type=_count, default=1, help="with --final: models whose weights are averaged"
+        "--seeds", type=count, default=1, help="with --final: models whose weights are averaged"
     )
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CaseError, UsageError
+from ..errors import CaseError, UsageError, printable
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
 from .grades import CohortGrades, GradeTable, Word, find_grades, no_grade, parse_grade, read_grades
-from .layouts import AUTO, LAYOUTS, NAMES, ROLES, Folder, Found, Layout, chosen_layouts
+from .layouts import AUTO, LAYOUTS, ROLES, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
 from .walk import Skipped, Walk, cases_below
 
-__all__ = ["NAMES", "CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict"]
+__all__ = ["CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict"]
 
 SCHEMA = "glioma-grading/cohort/1"
 _NUMBERED = "patient {}"
@@ -64,7 +64,7 @@ def find_cohort(
     """List the cases of a folder in a known layout, or of a manifest. No volume is opened.
 
     Args:
-        layout: ``auto``, ``manifest``, or one of ``NAMES``.
+        layout: ``auto``, ``manifest``, or one of ``layouts.NAMES``.
         grades: a table of grades; what it says goes before what the layout finds.
         left_out: a folder in it that is not looked into, such as that of a batch's results.
 
@@ -371,11 +371,6 @@ def describe(cohort: Cohort) -> str:
         *_skipped_lines(cohort.skipped),
     ]
     return "".join(f"{printable(line)}\n" for line in lines)
-
-
-def printable(text: str) -> str:
-    """Without control characters and broken names, which a terminal would obey or refuse."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _grade_counts(cases: Iterable[CaseEntry]) -> str:

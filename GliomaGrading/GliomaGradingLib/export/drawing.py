@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import printable
 from ..result import GradeResult, Vote
 from ..words import HGG, INDETERMINATE, LGG
 from .display import COLUMNS, Display, edge_of
@@ -171,7 +172,7 @@ def write_text(
 
 def fitted(text: str, face: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: float) -> str:
     """The text, or its beginning and three dots."""
-    text = "".join(c if c.isprintable() else " " for c in text[:400])
+    text = printable(text[:400], " ")
     if face.getlength(text) <= width:
         return text
     while text and face.getlength(text + "...") > width:

@@ -1,0 +1,50 @@
+"""Options that several commands have, and what their values may be."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..voting import VOTING_RULES
+from ..words import DEVICES, REGISTER_MODES
+
+
+def add_grading(parser: argparse.ArgumentParser) -> None:
+    """How cases are graded, one or many."""
+    add_device(parser)
+    parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
+    parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
+    parser.add_argument(
+        "--mask-labels", type=labels, metavar="1,2,4", help="labels that are tumour; default: the layout's, or all"
+    )
+    parser.add_argument(
+        "--register",
+        choices=REGISTER_MODES,
+        default="auto",
+        help="align sequences to the one the mask was drawn on; auto: where they need it",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+
+
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    from ..cohort.layouts import NAMES
+
+    parser.add_argument("--layout", default="auto", metavar="NAME", help=f"auto, manifest, {', '.join(NAMES)}")
+
+
+def labels(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of labels such as 1,2,4") from None
+    if any(label <= 0 for label in found):
+        raise argparse.ArgumentTypeError("labels of the tumour are 1 or more; 0 is background")
+    return found
+
+
+def count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)

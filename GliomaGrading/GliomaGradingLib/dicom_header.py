@@ -48,6 +48,7 @@ _TAGS = {
     "0020|0037": "ImageOrientationPatient",
     "0020|0052": "FrameOfReferenceUID",
     "0028|0008": "NumberOfFrames",
+    "0028|0030": "PixelSpacing",
     "0028|1052": "RescaleIntercept",
     "0028|1053": "RescaleSlope",
 }
@@ -77,12 +78,14 @@ class Header:
         values: attributes by keyword, stripped text, several values separated by a backslash.
         size: columns and rows.
         components: samples of a pixel; 3 for colour.
+        pixel_type: SimpleITK's number of the type of a pixel, rescaled.
     """
 
     path: Path
     values: Mapping[str, str]
     size: tuple[int, int]
     components: int
+    pixel_type: int = 0
 
     def text(self, keyword: str) -> str:
         return self.values.get(keyword, "")
@@ -155,7 +158,7 @@ def read_header(path: Path) -> Header:
     keys = [key for key in _TAGS if reader.HasMetaDataKey(key)]
     values = {_TAGS[key]: _text(reader.GetMetaData(key)) for key in keys}
     columns, rows = reader.GetSize()[:2]
-    return Header(path, values, (columns, rows), reader.GetNumberOfComponents())
+    return Header(path, values, (columns, rows), reader.GetNumberOfComponents(), reader.GetPixelID())
 
 
 def full_header(path: Path) -> Dataset:

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from .dicom_header import SEGMENTATION, Header, full_header, is_dicom, read_header, what_is_no_image
 from .errors import CaseError
 from .result import Notice
-from .volume import Volume
+from .volume import SILENT_SHEAR, Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -25,6 +25,8 @@ MAX_FILES = 50_000
 """More files than any study has: a folder above it was given by mistake."""
 
 _AGAIN = "export the whole series again"
+_SAME_SPACING = 1e-3
+"""Share of the pixel spacing by which it may differ between slices: it is written as text, with few digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +175,16 @@ def split(series: Series) -> tuple[Series, ...]:
 
 
 def _without_copies(folder: Path, headers: Sequence[Header]) -> Series:
-    unique = {header.text("SOPInstanceUID") or str(header.path): header for header in reversed(headers)}
+    unique = {_identity(header): header for header in reversed(headers)}
     kept = tuple(reversed(unique.values()))
     return Series(folder, kept, len(headers) - len(kept))
+
+
+def _identity(header: Header) -> Any:
+    """What copies of an image share: more than its UID, which careless anonymisers give to several images."""
+    uid = header.text("SOPInstanceUID")
+    place = tuple(np.round([*header.position, *header.orientation], 2) + 0.0)
+    return (uid, place, header.text("EchoTime")) if uid else str(header.path)
 
 
 def _copies_notice(series: Series) -> tuple[Notice, ...]:
@@ -191,7 +200,8 @@ def _read_slices(series: Series) -> Volume:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(header.path) for header in headers])
     scales = {(h.text("RescaleSlope") or "1", h.text("RescaleIntercept") or "0") for h in headers}
-    if len(scales) > 1:  # ITK takes the pixel type of the first slice, which may be too narrow for the others
+    types = {header.pixel_type for header in headers}
+    if len(scales) > 1 or len(types) > 1:  # ITK takes the first slice's, which may be too narrow for the others
         reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
         image = reader.Execute()
@@ -201,7 +211,25 @@ def _read_slices(series: Series) -> Volume:
             series.folder,
             "export the series again, uncompressed",
         ) from None
-    return Volume.fromImage(image, str(series.folder))
+    volume = Volume.fromImage(image, str(series.folder))
+    notices = _tilt(series, headers[-1].position - headers[0].position, headers[0].orientation)
+    return replace(volume, warnings=notices)
+
+
+def _tilt(series: Series, ends: np.ndarray, orientation: np.ndarray) -> tuple[Notice, ...]:
+    """What is said of slices that do not lie straight behind each other.
+
+    Args:
+        ends: (3,) mm from the first slice to the last.
+    """
+    normal = _normal(orientation)
+    aside = float(np.linalg.norm(ends - (ends @ normal) * normal))
+    if aside <= SILENT_SHEAR * float(np.linalg.norm(ends)):
+        return ()
+    text = (
+        f"the slices of series {series.number} are shifted against each other, by {aside:.1f} mm from the first"
+    )
+    return (Notice("sheared-axes", f"{text} to the last; they are taken to lie straight behind each other"),)
 
 
 def _sorted(series: Series) -> list[Header]:
@@ -218,7 +246,22 @@ def _sorted(series: Series) -> list[Header]:
             "this series is made of several multi-frame files", folder, "give one of them, or export slices"
         )
     order = sorted_slices([h.position for h in headers], [h.orientation for h in headers], folder)
+    _check_spacing(headers, folder)
     return [headers[k] for k in order]
+
+
+def _check_spacing(headers: Sequence[Header], folder: Path) -> None:
+    """ITK takes the first slice's pixel spacing, and 1 mm where there is none."""
+    spacings = [header.numbers("PixelSpacing") for header in headers]
+    if any(spacing.size != 2 or not np.all(spacing > 0) for spacing in spacings):
+        raise CaseError(
+            "slices have no pixel spacing", folder, "export the series again, or convert it with its pixel size"
+        )
+    low, high = np.min(spacings, axis=0), np.max(spacings, axis=0)
+    if np.any(high - low > _SAME_SPACING * high):
+        raise CaseError(
+            "the slices of this series differ in pixel spacing", folder, "split it, or export it again"
+        )
 
 
 def sorted_slices(
@@ -285,6 +328,7 @@ def _read_frames(series: Series) -> Volume:
         origin=(float(x), float(y), float(z)),
         direction=np.column_stack([rows, columns, normal]),
         source=str(series.folder),
+        warnings=_tilt(series, ends, orientations[0]),
     )
 
 

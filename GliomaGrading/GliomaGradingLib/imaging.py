@@ -22,7 +22,7 @@ from .dicom_segmentation import is_segmentation_file, read_segmentation
 from .dicom_series import Series, find_series, only_series, read_series
 from .errors import CaseError
 from .result import Notice
-from .volume import Volume
+from .volume import SILENT_SHEAR, Volume
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 """Endings of the files that a folder is searched for (lower case, longest first)."""
@@ -36,8 +36,8 @@ MAX_VALUE = 1e15
 MAX_NONFINITE = 0.01
 """Share of NaN or infinite voxels up to which a volume is repaired rather than refused."""
 
-_SILENT_SHEAR, _MAX_SHEAR = 1e-3, 0.02
-"""Cosine between two axes: below the first it is rounding, beyond the second (1 degree) it is refused."""
+_MAX_SHEAR = 0.02
+"""Cosine between two axes (1 degree) beyond which a volume is refused."""
 
 _CONFLICT_MM = 1.0
 """How far apart the two affines of a NIfTI file may place a corner: of rounding, not of another place."""
@@ -175,7 +175,7 @@ def rectified(volume: Volume) -> Volume:
     """
     _check_geometry(volume.spacing, volume.origin, volume.direction, volume.source)
     shear = float(np.abs(volume.direction.T @ volume.direction - np.eye(3)).max())
-    if shear <= _SILENT_SHEAR:
+    if shear <= SILENT_SHEAR:
         return volume
     u, _, vt = np.linalg.svd(volume.direction)
     notice = Notice(
@@ -279,7 +279,7 @@ def _nifti_notices(path: Path, header: nifti_check.NiftiHeader, volume: Volume) 
         )
     elif header.is_singular:
         yield Notice("orientation-conflict", f"the sform of {path.name} is empty; its qform is used instead")
-    elif header.sform_code > 0 and header.shear > _SILENT_SHEAR:
+    elif header.sform_code > 0 and header.shear > SILENT_SHEAR:
         used = "its qform is used instead" if header.qform_code > 0 else "the nearest rotation is used"
         yield Notice("sheared-axes", f"the affine of {path.name} is sheared; {used}")
     elif header.sform_code > 0 and header.qform_code > 0:

@@ -9,6 +9,9 @@ import SimpleITK as sitk
 
 from .result import Notice
 
+SILENT_SHEAR = 1e-3
+"""Cosine between two axes up to which it is rounding, and nothing is said of it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:

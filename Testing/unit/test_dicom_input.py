@@ -108,6 +108,76 @@ def test_copies_of_a_slice_are_left_out(copy):
     assert [n.code for n in read.warnings] == ["dicom-copies"] and "3 files" in read.warnings[0].message
 
 
+def test_slices_that_share_their_uid_are_no_copies(tmp_path):
+    """Careless anonymisers give one UID to several images; half of a head was left out for it."""
+
+    def share(k, ds):
+        ds.SOPInstanceUID = f"1.2.3.{k // 2}"
+
+    folder = maker.scan(tmp_path / "t1", "T1", share)
+    shutil.copy(next(folder.iterdir()), folder / "copy.dcm")
+    read = read_volume(folder)
+    assert np.array_equal(read.array, arrays()["T1"])
+    assert [n.message.split()[0] for n in read.warnings if n.code == "dicom-copies"] == ["1"]
+
+
+@pytest.mark.parametrize("first", [0, 40])
+def test_pixel_spacing_has_to_be_there_and_one(tmp_path, first):
+    """ITK takes 1 mm where there is none, and the first slice's for all."""
+
+    def without(k, ds):
+        if k >= first:
+            del ds.PixelSpacing
+
+    def other(k, ds):
+        if k == first:
+            ds.PixelSpacing = [2, 1]
+
+    def rounded(k, ds):
+        ds.PixelSpacing = ["2.0004", "2"] if k == first else ["2", "2"]
+
+    with pytest.raises(CaseError, match="no pixel spacing"):
+        read_volume(maker.scan(tmp_path / "without", "T1", without))
+    with pytest.raises(CaseError, match="differ in pixel spacing"):
+        read_volume(maker.scan(tmp_path / "other", "T1", other))
+    assert read_volume(maker.scan(tmp_path / "rounded", "T1", rounded)).spacing == pytest.approx(
+        SPACING, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_slices_of_several_pixel_types_keep_their_values(tmp_path, bits):
+    """The type of the first slice, which ITK would take, ends at 255 or at 32767."""
+    array = np.repeat(np.arange(25)[:, None, None] * 2500, 3, axis=1).repeat(4, axis=2)
+
+    def narrow(k, ds):
+        ds.Rows, ds.Columns, ds.PixelRepresentation = 3, 4, 0
+        if k == 0:
+            ds.BitsAllocated = ds.BitsStored = bits
+            ds.HighBit, ds.PixelRepresentation = bits - 1, int(bits == 16)
+        ds.PixelData = array[k].astype("u1" if k == 0 and bits == 8 else "<u2").tobytes()
+
+    folder = maker.series(tmp_path / "t1", np.zeros((25, 3, 4), np.int16), narrow, **maker.SCANS["T1"])
+    assert np.array_equal(read_volume(folder).array, array)
+
+
+@pytest.mark.parametrize("is_enhanced", [False, True])
+def test_slices_that_are_slightly_tilted_are_told(tmp_path, is_enhanced):
+    def tilt(k, ds):
+        ds.ImagePositionPatient = [ORIGIN[0], ORIGIN[1] + 0.03 * k, ORIGIN[2] + SPACING[2] * k]
+
+    if is_enhanced:
+        path = maker.enhanced(tmp_path / "a.dcm")
+        ds = pydicom.dcmread(path)
+        for k, frame in enumerate(ds.PerFrameFunctionalGroupsSequence):
+            tilt(k, frame.PlanePositionSequence[0])
+        ds.save_as(path)
+    else:
+        path = maker.scan(tmp_path / "t1", "T1", tilt)
+    (notice,) = read_volume(path).warnings
+    assert notice.code == "sheared-axes" and "by 2.4 mm from the first to the last" in notice.message
+
+
 def test_two_volumes_in_one_series_are_refused_but_picked_by_echo(tmp_path):
     scan = {**maker.SCANS["T2"], "SeriesInstanceUID": "1.2.3.4"}
     folder = maker.series(tmp_path / "t2", arrays()["T2"], **scan)

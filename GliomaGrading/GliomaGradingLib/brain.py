@@ -19,7 +19,7 @@ import SimpleITK as sitk
 
 from .coarse import components, filled, grown, largest_component
 from .errors import CaseError
-from .grid import FieldOfView, Lattice, canonical, content_box, cut_around, cut_to_content, triple
+from .grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content, triple
 from .result import Notice
 from .volume import Volume
 from .words import SEQUENCES
@@ -92,14 +92,6 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
     mask, doubt = _estimate(images, tumour, rough)
     scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
     return Brain(scales, _centre(mask), mask, _notices(doubt))
-
-
-def brain_mask(images: Mapping[str, Volume], tumour: Volume) -> Volume:
-    """The brain as uint8 on a coarse LPS grid, estimated as if the skull were still there."""
-    images = {name: canonical(images[name]) for name in SEQUENCES}
-    mask = canonical(tumour)
-    backgrounds = {name: background_value(images[name].array) for name in SEQUENCES}
-    return _estimate(images, mask, _Rough.of(images, backgrounds, FieldOfView.of(mask)))[0]
 
 
 def background_value(array: np.ndarray) -> float | None:

@@ -21,7 +21,7 @@ Rules written down once:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -93,14 +93,6 @@ class InputForm:
     def wholeSlice(cls, pixels: int = 224, **others: Any) -> InputForm:
         """Whole axial slices: a square of 240 mm around the brain."""
         return cls(kind="whole-slice", pixels=pixels, pixel_mm=WHOLE_SLICE_MM / pixels, **others)
-
-    @classmethod
-    def fromDict(cls, values: Mapping[str, Any]) -> InputForm:
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
-
-    def toDict(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True, eq=False)

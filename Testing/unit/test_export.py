@@ -139,11 +139,6 @@ def test_an_unknown_cell_is_refused() -> None:
         tables.csv_text([{"patient_name": "x"}])
 
 
-def test_table_is_written_as_it_reads(result: GradeResult, tmp_path: Path) -> None:
-    path = tables.write_results_csv(tmp_path / "results.csv", [tables.graded_row(result)])
-    assert path.read_bytes() == tables.csv_text([tables.graded_row(result)]).encode()
-
-
 # ---------------------------------------------------------------- picture
 
 

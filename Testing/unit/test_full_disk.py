@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import errno
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 from batch_stub import SHA, make_cohort, result
-from GliomaGradingLib import cli
+from GliomaGradingLib import cli, files
 from GliomaGradingLib.bundle import METADATA, open_bundle, write_bundle
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export import folder as result_folder
 from GliomaGradingLib.export.outputs import write_result_folder
-from GliomaGradingLib.export.tables import graded_row, write_results_csv
 from GliomaGradingLib.files import all_or_nothing, write_atomically
 from GliomaGradingLib.words import SEQUENCES
 
@@ -131,6 +134,41 @@ def test_a_file_that_cannot_be_moved_takes_the_others_back(
     assert contents(tmp_path) == {name: f"new {name}".encode() for name in "abc"}
 
 
+@pytest.mark.parametrize("locks", ["locks", "no locks"])
+def test_two_that_write_at_once_leave_the_files_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str
+) -> None:
+    """The report of one grading beside the numbers of another would be believed."""
+    if locks == "no locks":
+        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOTSUP, "no locks")))
+    move, both = Path.replace, threading.Barrier(2)
+
+    def slow(part: Path, path: Path) -> Path:
+        moved = move(part, path)
+        with contextlib.suppress(threading.BrokenBarrierError):  # where the other one waits for its turn
+            both.wait(0.3)
+        return moved
+
+    def write_all(tag: str) -> None:
+        with all_or_nothing(tmp_path / "out") as write:
+            for name in "abc":
+                write(name, tag)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write_all, "xy"))
+    found = contents(tmp_path / "out")
+    assert sorted(found) == ["a", "b", "c"]
+    assert locks == "no locks" or len(set(found.values())) == 1
+
+
+def test_who_moves_files_without_an_end_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_TURN_SECONDS", 0.05)
+    with files._turn_in(tmp_path), all_or_nothing(tmp_path) as write:
+        write("a", "new")
+    assert contents(tmp_path) == {"a": b"new"}
+
+
 @pytest.mark.parametrize("made", [("result.dcm", "overlay.dcm"), ("result.json",)])
 def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
     """New ones take the place of the old ones; where there are none, the old ones are taken away."""
@@ -142,16 +180,6 @@ def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
         assert contents(tmp_path) == before
         assert NO_ROOM in words and "the result cannot be written" in words
     assert contents(tmp_path) == new
-
-
-def test_results_csv(tmp_path: Path) -> None:
-    table = tmp_path / "results.csv"
-    table.write_text("old")
-    row = graded_row(result("case", 0.9, 1.0))
-    for words in each_full_disk(tmp_path, lambda: write_results_csv(table, [row])):
-        assert contents(tmp_path) == {"results.csv": b"old"}
-        assert str(table) in words, "which file it was, is said"
-    assert table.read_text(encoding="utf-8").count("\n") == 2
 
 
 def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
-from ..files import write_atomically
 from ..result import GradeResult
 from ..words import SEQUENCES
 
@@ -72,11 +70,6 @@ def csv_text(rows: Iterable[Mapping[str, str]], columns: Sequence[str] = COLUMNS
 def csv_line(row: Mapping[str, str], columns: Sequence[str] = COLUMNS) -> str:
     """One row's line of the table, with its end."""
     return csv_text([row], columns).split("\n", 1)[1]
-
-
-def write_results_csv(path: str | Path, rows: Iterable[Mapping[str, str]]) -> Path:
-    """Write results.csv, whole or not at all."""
-    return write_atomically(path, csv_text(rows))
 
 
 def number(value: float) -> str:

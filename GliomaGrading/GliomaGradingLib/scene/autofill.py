@@ -9,20 +9,10 @@ from typing import Any
 
 import slicer
 
-from ..sequence_names import CONTRAST, is_mask_name, is_other_organ, sequence_of
+from ..sequence_names import is_mask_name, is_other_organ
 from ..words import SEQUENCES
-from .acquisition import is_sure, series_description
+from .acquisition import is_sure
 from .maps import MAP
-
-__all__ = [
-    "CONTRAST",
-    "Guess",
-    "guess",
-    "segment_like",
-    "sequence_of",
-    "series_description",
-    "whole_tumour_segment",
-]
 
 
 @dataclass(frozen=True)

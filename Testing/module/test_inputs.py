@@ -64,14 +64,11 @@ def test_nested_linear_transforms_move_the_geometry(host, scene):
     assert np.allclose(volume_of(node).spacing, (2, 1, 1))
 
 
-def test_non_linear_transform_resamples(host, scene):
+def bend(node):
+    """Puts a node under a non-linear transform that moves it by 3 mm to the right."""
     import slicer
     import vtk
-    from GliomaGradingLib.scene.volumes import volume_of
 
-    node = scene.volume("v", 0.0, shape=(20, 20, 20))
-    slicer.util.arrayFromVolume(node)[8:12, 8:12, 8:12] = 100
-    slicer.util.arrayFromVolumeModified(node)
     spline = vtk.vtkThinPlateSplineTransform()
     points, moved = vtk.vtkPoints(), vtk.vtkPoints()
     for corner in np.ndindex(2, 2, 2):
@@ -84,10 +81,103 @@ def test_non_linear_transform_resamples(host, scene):
     parent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
     parent.SetAndObserveTransformToParent(spline)
     node.SetAndObserveTransformNodeID(parent.GetID())
+
+
+def block(air=0.0, kind=np.float32):
+    """A volume of 20 x 20 x 20 voxels of air with a block of another value in its middle."""
+    import slicer
+
+    voxels = np.full((20, 20, 20), air, kind)
+    voxels[8:12, 8:12, 8:12] = 100
+    return slicer.util.addVolumeFromArray(voxels, name="v")
+
+
+def test_non_linear_transform_resamples(host, scene):
+    import slicer
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = block()
+    bend(node)
     before = scene.ids()
     assert np.allclose(ras_centre(volume_of(node)), (12.5, 9.5, 9.5), atol=0.3)
     assert scene.ids() == before
     assert slicer.util.arrayFromVolume(node)[9, 9, 9] == 100
+
+
+@pytest.mark.parametrize(
+    ("air", "kind"),
+    [(-500, np.float32), (500, np.int16), (7, np.uint8), (123.456, np.float64), (np.nan, np.float32)],
+)
+def test_what_a_non_linear_transform_moves_in_is_the_images_own_background(host, scene, air, kind):
+    """Zeros around an image whose background is something else would be a part of the head."""
+    from GliomaGradingLib.brain import background_value
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = block(air, kind)
+    bend(node)
+    array = volume_of(node).array
+    assert array.dtype == kind and array.shape > (20, 20, 20)
+    assert background_value(array) == pytest.approx(air, abs=1e-5, nan_ok=True)
+    assert np.isnan(air) or (array == array[0, 0, 0]).mean() > 0.97
+
+
+def test_noise_is_padded_with_what_air_measures(host, scene):
+    import slicer
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    voxels = np.random.default_rng(1).normal(1000, 10, (20, 20, 20)).astype(np.float32)
+    node = slicer.util.addVolumeFromArray(voxels, name="v")
+    bend(node)
+    assert volume_of(node).array.min() > 950
+
+
+def clip(node, extent):
+    """Leaves the voxels of an extent (I, J, K) as VTK's filters cut them out: the extent stays as it is."""
+    import vtk
+
+    clipper = vtk.vtkImageClip()
+    clipper.SetInputData(node.GetImageData())
+    clipper.SetOutputWholeExtent(*extent)
+    clipper.ClipDataOn()
+    clipper.Update()
+    image = vtk.vtkImageData()
+    image.DeepCopy(clipper.GetOutput())
+    node.SetAndObserveImageData(image)
+
+
+@pytest.mark.parametrize("is_bent", [False, True])
+def test_an_extent_that_starts_elsewhere_than_at_zero(host, scene, is_bent):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = block()
+    clip(node, (3, 18, 5, 19, 2, 17))
+    assert node.GetImageData().GetExtent() == (3, 18, 5, 19, 2, 17)
+    if is_bent:
+        bend(node)
+    assert np.allclose(ras_centre(volume_of(node)), (12.5 if is_bent else 9.5, 9.5, 9.5), atol=0.3)
+
+
+def test_an_extent_is_counted_along_the_volumes_own_axes(host, scene):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("v", ijk_to_ras=OBLIQUE)
+    clip(node, (3, 8, 5, 9, 2, 7))
+    turn = np.array([[0, -1.0, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
+    transform(node, turn)
+    volume = volume_of(node)
+    assert volume.size == (6, 5, 6)
+    first = np.diag([-1, -1, 1, 1]) @ volume.affine @ [0, 0, 0, 1]
+    assert np.allclose(first, turn @ OBLIQUE @ [3, 5, 2, 1])
+
+
+def test_a_negative_spacing_mirrors_as_slicer_shows_it(host, scene):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.volume("v")
+    node.SetSpacing(-2, 1, 1)
+    volume = volume_of(node)
+    assert volume.spacing == (2, 1, 1)
+    assert np.allclose(volume.affine, np.diag([2.0, -1, 1, 1]))
 
 
 def mask_of(node, segment_id, references):
@@ -389,7 +479,10 @@ def test_a_surface_goes_where_its_transform_puts_it(host, scene):
     assert np.allclose(ras_centre(found), (turn @ [8, 10, 10, 1])[:3], atol=0.1)
 
 
-@pytest.mark.parametrize("matrix", [np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1])])
+FLAT = np.array([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("matrix", [np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1]), FLAT])
 def test_voxels_without_extent_are_refused(host, scene, matrix):
     from GliomaGradingLib import CaseError
     from GliomaGradingLib.scene.volumes import volume_of
@@ -398,3 +491,14 @@ def test_voxels_without_extent_are_refused(host, scene, matrix):
     transform(node, matrix)
     with pytest.raises(CaseError, match="leaves its voxels without extent, in case_t1: correct the spacing"):
         volume_of(node)
+
+
+@pytest.mark.parametrize("matrix", [np.diag([1.0, 1, 0, 1]), FLAT])
+def test_a_mask_without_extent_is_refused(host, scene, matrix):
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    node = scene.segmentation()
+    transform(node, matrix)
+    with pytest.raises(CaseError, match="leaves its voxels without extent, in case_seg / tumour"):
+        mask_of(node, None, [volume_of(scene.volume("t1"))])

@@ -14,7 +14,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
 from ..volume import Volume
-from .volumes import LPS_FROM_RAS, oriented_volume, volume_of
+from .volumes import LPS_FROM_RAS, apply_transforms, oriented_volume, volume_of
 
 LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()
 _TOLERANCE = 1e-3
@@ -102,7 +102,7 @@ def _labelmap(segmentation: Any, node: Any, identifier: str) -> Volume | None:
         return None
     voxels = vtk_to_numpy(image.GetPointData().GetScalars())
     voxels[:] = voxels == segment.GetLabelValue()
-    slicer.vtkSlicerSegmentationsModuleLogic.ApplyParentTransformToOrientedImageData(node, image)
+    apply_transforms(node, image)
     return oriented_volume(image, describe(node, identifier))
 
 

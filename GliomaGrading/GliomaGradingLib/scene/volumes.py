@@ -10,16 +10,20 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..brain import background_value
 from ..errors import CaseError
 from ..volume import Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_FLAT = 1e-6
+"""Volume of a voxel whose edges are 1 long, below which its axes lie in one plane: nothing can be looked up."""
 
 
 def volume_of(node: Any) -> Volume:
     """The voxels of a scalar volume or labelmap node, where its parent transforms put them.
 
     A linear transform changes the geometry alone, and the array is a view of the node's; others resample.
+    The first voxel is the image's first: its extent need not start at 0.
 
     Raises:
         CaseError: the node has no voxels, or they have no extent.
@@ -29,10 +33,9 @@ def volume_of(node: Any) -> Volume:
     to_world = linear_to_world(node)
     if to_world is None:
         return _resampled(node)
-    affine = LPS_FROM_RAS @ to_world @ ijk_to_ras(node)
-    spacing = (
-        node.GetSpacing() if np.array_equal(to_world, np.eye(4)) else np.linalg.norm(affine[:3, :3], axis=0)
-    )
+    affine = _from_first_voxel(LPS_FROM_RAS @ to_world @ ijk_to_ras(node), node.GetImageData())
+    is_plain = np.array_equal(to_world, np.eye(4))
+    spacing = np.abs(node.GetSpacing()) if is_plain else np.linalg.norm(affine[:3, :3], axis=0)
     return volume_from(slicer.util.arrayFromVolume(node), affine, spacing, node.GetName())
 
 
@@ -49,7 +52,7 @@ def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str
     Raises:
         CaseError: its voxels have no extent.
     """
-    if not np.isfinite(affine).all() or not np.linalg.norm(affine[:3, :3], axis=0).all():
+    if _is_flat(affine):
         raise CaseError(
             _("its spacing or its transform leaves its voxels without extent"),
             source,
@@ -59,6 +62,21 @@ def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str
     with np.errstate(divide="ignore", invalid="ignore"):
         direction = affine[:3, :3] / steps
     return Volume(array, steps, tuple(map(float, affine[:3, 3])), direction, source)  # type: ignore[arg-type]
+
+
+def _is_flat(affine: np.ndarray) -> bool:
+    """Whether voxels have no volume: an axis without length, or three axes in one plane."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or not lengths.all():
+        return True
+    return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) < _FLAT)
+
+
+def _from_first_voxel(affine: np.ndarray, image: Any) -> np.ndarray:
+    """The matrix for indices that count from the first voxel of an image, of one for indices of its extent."""
+    shifted = affine.copy()
+    shifted[:3, 3] = (affine @ [*image.GetExtent()[0::2], 1.0])[:3]
+    return shifted
 
 
 def linear_to_world(node: Any) -> np.ndarray | None:
@@ -84,9 +102,7 @@ def oriented_volume(image: Any, source: str) -> Volume:
     """A vtkOrientedImageData (RAS) as a Volume; the extent need not start at 0."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    affine = LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(matrix)
-    extent = image.GetExtent()
-    affine[:3, 3] = (affine @ [extent[0], extent[2], extent[4], 1.0])[:3]
+    affine = _from_first_voxel(LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(matrix), image)
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
     return volume_from(array, affine, image.GetSpacing(), source)
 
@@ -98,6 +114,25 @@ def ijk_to_ras(node: Any) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
+def apply_transforms(node: Any, image: Any, is_smooth: bool = False, around: float = 0.0) -> None:
+    """Brings a vtkOrientedImageData from the node's coordinates to the world.
+
+    Args:
+        is_smooth: whether voxels are interpolated where a transform is not linear.
+        around: the value of voxels that nothing was moved to.
+
+    Raises:
+        CaseError: the transforms cannot be applied.
+    """
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    if not logic.ApplyParentTransformToOrientedImageData(node, image, is_smooth, [around] * 4):
+        raise CaseError(
+            _("its transform cannot be applied"),
+            node.GetName(),
+            _("harden the transform and grade again"),
+        )
+
+
 def _resampled(node: Any) -> Volume:
     """A copy that a non-linear transform has been applied to; the scene is left alone."""
     image = slicer.vtkOrientedImageData()
@@ -105,12 +140,19 @@ def _resampled(node: Any) -> Volume:
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     image.SetGeometryFromImageToWorldMatrix(matrix)
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    is_smooth = not node.IsA("vtkMRMLLabelMapVolumeNode")
-    if not logic.ApplyParentTransformToOrientedImageData(node, image, is_smooth):
-        raise CaseError(
-            _("its transform cannot be applied"),
-            node.GetName(),
-            _("harden the transform and grade again"),
-        )
-    return oriented_volume(image, node.GetName())
+    is_image = not node.IsA("vtkMRMLLabelMapVolumeNode")
+    air = _air(slicer.util.arrayFromVolume(node)) if is_image else 0.0
+    apply_transforms(node, image, is_image, air)
+    volume = oriented_volume(image, node.GetName())
+    if volume.array.dtype.kind == "f":  # what is between two voxels of air is air but for rounding in float64
+        volume.array[np.isclose(volume.array, air, rtol=1e-9, atol=0)] = air
+    return volume
+
+
+def _air(array: np.ndarray) -> float:
+    """The value around the head. Any other one around the image would count as a part of the head."""
+    background = background_value(array)
+    if background is not None:
+        return background
+    known = array[np.isfinite(array)]
+    return float(np.percentile(known, 1)) if known.size else 0.0

@@ -260,9 +260,45 @@ def test_segments_on_different_grids_are_brought_together(host, scene):
         other.GetSegmentation(), other.GetSegmentation().GetNthSegmentID(0)
     )
     mask = mask_of(node, None, [t1])
-    assert mask.size == t1.size
-    assert mask.array[:2, :2, :2].all()
-    assert mask.array[2, 3, 4] == 1 and mask.array[3, 3, 4] == 0 and mask.array[2, 4, 4] == 0
+    assert np.allclose(mask.spacing, 0.5)
+    assert is_inside(mask, (0, 0, 0)) and is_inside(mask, (1, 1, 1))
+    assert is_inside(mask, (2, 1.5, 1)) and is_inside(mask, (4, 3, 2))
+    assert not is_inside(mask, (1.5, 1.5, 1)) and not is_inside(mask, (4, 1, 1.5))
+
+
+def is_inside(mask, ras):
+    """Whether the voxel at a place (RAS mm) is tumour."""
+    index = np.linalg.inv(mask.affine) @ [-ras[0], -ras[1], ras[2], 1.0]
+    return bool(mask.array[tuple(np.rint(index[2::-1]).astype(int))])
+
+
+def test_segments_that_lie_beyond_the_first_image_or_between_its_slices_count(host, scene):
+    """Drawn on two images, of which the T1 is thick and low."""
+    import slicer
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = scene.volume("t1", shape=(3, 10, 12), ijk_to_ras=np.diag([1.0, 1, 5, 1]))
+    node = scene.segmentation(boxes=[(slice(0, 1), slice(0, 2), slice(0, 2))], like=t1)
+    for heights in (slice(20, 26), slice(7, 8)):
+        label = scene.volume("label", 0, (30, 10, 12), kind="vtkMRMLLabelMapVolumeNode")
+        slicer.util.arrayFromVolume(label)[heights, 3:7, 4:9] = 1
+        slicer.util.arrayFromVolumeModified(label)
+        slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(label, node)
+    mask = mask_of(node, None, [volume_of(t1)])
+    assert np.allclose(mask.spacing, 1)
+    for place in ((0, 0, 1), (4, 3, 25), (8, 6, 20), (4, 3, 7)):
+        assert is_inside(mask, place)
+    assert mask.array.sum() == pytest.approx(2 * 2 * 5 + 6 * 20 + 20, abs=4)
+
+
+def test_a_surface_is_drawn_as_finely_as_the_finest_image(host, scene):
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1 = volume_of(scene.volume("t1", shape=(4, 20, 50), ijk_to_ras=np.diag([1.0, 1, 6, 1])))
+    flair = volume_of(scene.volume("flair", shape=(20, 20, 50)))
+    mask = mask_of(spheres(scene, 1), None, [t1, t1, flair])
+    assert np.allclose(mask.spacing, 1)
+    assert mask.array.sum() == pytest.approx(inside(4), rel=0.01)
 
 
 def test_parent_transform_of_a_segmentation(host, scene):

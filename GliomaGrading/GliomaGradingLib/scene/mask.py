@@ -78,7 +78,7 @@ def _labelmaps(node: Any, identifiers: list[str], references: Sequence[Volume]) 
     """Each segment in world coordinates, on its own grid; None for an empty one."""
     segmentation = node.GetSegmentation()
     if not segmentation.ContainsRepresentation(LABELMAP):
-        segmentation = _converted(node, identifiers, references[0])
+        segmentation = _converted(node, identifiers, _finest(references))
         yield None
     yield from (_labelmap(segmentation, node, one) for one in identifiers)
 
@@ -140,7 +140,12 @@ def _united(parts: Sequence[Volume], references: Sequence[Volume], source: str) 
     lattice = parts[0]
     if all(_offset(part, lattice) is not None for part in parts):
         return _pasted(parts, _around(parts, lattice), source)
-    return _resampled(parts, references[0], source)
+    return _resampled(parts, _around(parts, _finest(parts)), source)
+
+
+def _finest(volumes: Sequence[Volume]) -> Volume:
+    """The one in which the least is lost: in thick slices a thin structure is none, or too thick."""
+    return min(volumes, key=lambda volume: (max(volume.spacing), float(np.prod(volume.spacing))))
 
 
 def _offset(part: Volume, grid: Volume) -> np.ndarray | None:
@@ -171,11 +176,12 @@ def _pasted(parts: Sequence[Volume], grid: Volume, source: str) -> Volume:
 
 def _around(parts: Sequence[Volume], lattice: Volume) -> Volume:
     """A grid with the lattice's voxels around all parts; its array has no memory of its own."""
-    offsets = np.array([_offset(part, lattice) for part in parts])
-    low = offsets.min(axis=0)
-    size = (offsets + [part.size for part in parts]).max(axis=0) - low
+    inverse = np.linalg.inv(lattice.affine)
+    corners = np.concatenate([part.corners for part in parts]) @ inverse[:3, :3].T + inverse[:3, 3]
+    low = np.floor(corners.min(axis=0) + 0.5 + _TOLERANCE * 20).astype(int)
+    high = np.ceil(corners.max(axis=0) - 0.5 - _TOLERANCE * 20).astype(int)
     origin = (lattice.affine @ [*low, 1.0])[:3]
-    array = np.broadcast_to(np.uint8(0), tuple(size[::-1]))
+    array = np.broadcast_to(np.uint8(0), tuple((high - low + 1)[::-1]))
     return Volume(array, lattice.spacing, tuple(map(float, origin)), lattice.direction)  # type: ignore[arg-type]
 
 

@@ -7,11 +7,16 @@ import errno
 import os
 import secrets
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 Move = tuple[Path, Path]
 """From where, to where."""
+
+_TURN_SECONDS = 10.0
+"""How long to wait for another process that moves its files into the same folder; a move takes milliseconds."""
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
@@ -37,7 +42,8 @@ def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]
     """A function that writes a file (name, content) into a folder, which is made where it is missing.
 
     The files come to their places together, at the end. On an error, inside or then, none of them does: what
-    stood there before stays, and the folders that had to be made go again.
+    stood there before stays, and the folders that had to be made go again. Of two that write at once, the
+    files of one come to their places after those of the other: never some of each.
 
     Raises:
         OSError: as the file system says.
@@ -47,7 +53,8 @@ def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield lambda name, content: moves.append((_write_part(folder / name, content), folder / name))
-        _move_all(moves)
+        with _turn_in(folder):
+            _move_all(moves)
     except BaseException:
         for part, _path in moves:
             part.unlink(missing_ok=True)
@@ -106,6 +113,64 @@ def _move_all(moves: Sequence[Move]) -> None:
     finally:
         for spare in spares:
             spare.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _turn_in(folder: Path) -> Iterator[None]:
+    """Waits until nobody else moves files into the folder, and has others wait.
+
+    Where the file system has no locks, and where another does not come to an end, it goes on without.
+    """
+    descriptor = _turn(folder)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            _give_up(descriptor)
+
+
+def _turn(folder: Path) -> int | None:
+    end = time.monotonic() + _TURN_SECONDS
+    while True:
+        try:
+            return _lock(folder)
+        except (BlockingIOError, FileExistsError):
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.01)
+        except OSError:
+            return None
+
+
+if (
+    sys.platform == "win32"
+):  # which opens no folders: a file that exists while it is open, and for one at a time
+
+    def _lock(folder: Path) -> int:
+        try:
+            return os.open(folder / ".moving", os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_TEMPORARY)
+        except PermissionError as error:  # it is about to go
+            raise FileExistsError(*error.args) from None
+
+    def _give_up(descriptor: int) -> None:
+        os.close(descriptor)
+
+else:
+    import fcntl
+
+    def _lock(folder: Path) -> int:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _give_up(descriptor: int) -> None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile has the descriptor, too
+        os.close(descriptor)
 
 
 def _second_name(path: Path, spare: Path) -> None:

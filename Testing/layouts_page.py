@@ -59,6 +59,11 @@ What holds for all of them:
   that cannot be read and links in a circle are skipped, with the reason, and have no row.
 - Two cases of one name are called after their folders, and are two patients unless the name is one that a
   data set gives. A case's name has no line end and no slash.
+- In folders of one's own, visits of one patient are one patient: `P0/2020-01-01` is the case `P0_2020-01-01` of
+  P0. A visit is a folder called like a date, a session (`ses-1`), a visit, a time point, baseline, follow-up or
+  before and after surgery, in a patient's folder in the input; `scan1` and `1` are visits where the folders of
+  several patients have such. Folders called like a grade, a site or a collection are no patient's. In doubt a
+  folder is a patient of its own: the column `patient` of a table says otherwise.
 - Cases with the same images under several names, and several cases of one patient, are named in a note. Each
   is graded.
 - Several layouts may be mixed in one folder; the listing says so.
@@ -74,10 +79,15 @@ TABLE` names any table with a column for the case (`case`, `id`, `subject`, `pat
 with or without "WHO", "grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others
 put grade 3 into HGG: look before comparing. Grade 1 and anything else is told and not guessed.
 
-A table's names are those of the cases, or of their patients, in any case. Where a case has no row of its own,
-zeros before numbers do not count (`UCSF-PDGM-004` is `UCSF-PDGM-0004`), unless another name of the table or of
-the input then reads the same: such a case gets no grade, and a note says so. Nor does one whose rows contradict
-each other. A table that `--grades` names and that has no grade for any case is told.
+A table's names are those of the cases, or of their patients, in any case. A table that `--grades` names may
+also call a case by a folder between the input and it, or by the patient's id in its DICOM header (which is
+compared and never shown); such a name counts where all cases that have it are one patient's. Where it has a
+column of cases (`case`, `id`) and one of patients (`patient`, `subject`), the second says whose scan a case is.
+
+Where a case has no row of its own, zeros before numbers do not count (`UCSF-PDGM-004` is `UCSF-PDGM-0004`),
+unless another name of the table or of the input then reads the same: such a case gets no grade, and a note says
+so. Nor does one whose rows contradict each other. A table that `--grades` names and that has no grade for any
+case is told.
 
 ## A table of cases
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .cohort.layouts import LAYOUTS, PLAIN, ROLES, Folder, Found, Layout, chosen_layouts, find_in
 from .cohort.layouts.base import missing
+from .cohort.visits import with_patient_named
 from .cohort.walk import cases_below
 from .errors import CaseError
 
@@ -45,7 +46,8 @@ def find_case_files(folder: Path, layout: str = "auto") -> CaseFiles:
     if found.problem:
         raise CaseError(found.problem, found.folder, found.remedy)
     doubt = found_by.on_request or found_by.unfit(found.case)
-    return CaseFiles(found.paths, found_by.name, found.case, found_by.mask_labels, doubt)
+    case = with_patient_named(found_by, found).case
+    return CaseFiles(found.paths, found_by.name, case, found_by.mask_labels, doubt)
 
 
 def case_identifier(folder: Path) -> str:

@@ -19,10 +19,11 @@ from .tables import Table, read_table
 WHO_GRADES = {2: LGG, 3: LGG, 4: HGG}
 """As BraTS, and so this project, has it: grade III is LGG. Others put it into HGG: look before comparing."""
 
+CASES, PATIENTS = ("case", "case_id", "id"), ("patient", "patient_id", "subject", "subject_id")
 ANY_TABLE = GradeSource(
     "*",
     ("grade", "who_grade", "who_cns_grade", "tumor_grade", "tumour_grade"),
-    ("case", "case_id", "id", "subject", "subject_id", "patient", "patient_id", "participant_id"),
+    (*CASES, *PATIENTS, "participant_id"),
 )
 """A table that a user gives: a column that names the case, and one with its grade."""
 
@@ -59,11 +60,13 @@ class GradeTable:
         rows: by the case's name in the table, in lower case, what its rows say: LGG, HGG, or a text that is no
             grade; nothing where they leave it open.
         unclear: what stood where a grade should be and was none ("grade 1", "mixed").
+        patients: by the case's name, in lower case, whose scan it is, where a column beside the cases' tells.
     """
 
     path: Path
     rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unclear: tuple[str, ...] = ()
+    patients: Mapping[str, str] = field(default_factory=dict)
 
     def told(self, name: str) -> Told:
         """What the rows of exactly this name (in lower case) tell."""
@@ -76,6 +79,16 @@ class GradeTable:
         return Told(grade, Word.GRADE if grade else Word.NOTHING)
 
 
+class Names(NamedTuple):
+    """What tables may call a case, its own name first.
+
+    ``patient``: what scans of one patient share, and no others; a table need not know it.
+    """
+
+    known: tuple[str, ...]
+    patient: str
+
+
 class CohortGrades:
     """What a table tells of the cases of one cohort.
 
@@ -83,31 +96,27 @@ class CohortGrades:
     (UCSF-PDGM-004 for UCSF-PDGM-0004), where neither the table nor the cohort has another such name.
 
     Args:
-        cases: the names of each case, see ``told``.
+        cases: the names of each case.
     """
 
-    def __init__(self, table: GradeTable, cases: Iterable[tuple[str, ...]]) -> None:
+    def __init__(self, table: GradeTable, cases: Iterable[Names]) -> None:
         self.table = table
         self._rows: dict[str, set[str]] = {}
         self._patients: dict[str, set[str]] = {}
         for name in table.rows:
             self._rows.setdefault(without_zeros(name), set()).add(name)
         for names in cases:
-            for name in names:
-                self._patients.setdefault(without_zeros(name), set()).add(names[-1].lower())
+            for name in names.known:
+                self._patients.setdefault(without_zeros(name), set()).add(names.patient.lower())
 
-    def told(self, names: tuple[str, ...]) -> Told:
-        """What the table tells of a case.
-
-        Args:
-            names: the case's own, and its patient's last.
-        """
-        exact = (self.table.told(name.lower()) for name in names)
+    def told(self, names: Names) -> Told:
+        """What the table tells of a case."""
+        exact = (self.table.told(name.lower()) for name in names.known)
         known = (told for told in exact if told.word is not Word.ABSENT)
         return next(known, None) or self._told_but_for_zeros(names)
 
-    def _told_but_for_zeros(self, names: tuple[str, ...]) -> Told:
-        for key in map(without_zeros, names):
+    def _told_but_for_zeros(self, names: Names) -> Told:
+        for key in map(without_zeros, names.known):
             rows = self._rows.get(key, set())
             if rows and len(rows) == 1 and len(self._patients[key]) == 1:
                 return self.table.told(next(iter(rows)))
@@ -200,4 +209,14 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
             unclear[text] = None
         for name in (row[name] for name in cases if row[name].casefold() not in _UNKNOWN):
             rows.setdefault(name.lower(), set()).update({said} if said else ())
-    return GradeTable(table.path, {name: frozenset(texts) for name, texts in rows.items()}, tuple(unclear))
+    said_of = {name: frozenset(texts) for name, texts in rows.items()}
+    return GradeTable(table.path, said_of, tuple(unclear), _patients(table))
+
+
+def _patients(table: Table) -> dict[str, str]:
+    """Whose scan each case is, of a table with a column of cases and one of patients."""
+    cases, patients = (next(iter(table.having(columns)), "") for columns in (CASES, PATIENTS))
+    if not (cases and patients):
+        return {}
+    told = ((row[cases].lower(), row[patients]) for _number, row in table.rows)
+    return {case: patient for case, patient in told if case and patient}

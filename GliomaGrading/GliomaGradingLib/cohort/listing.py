@@ -13,9 +13,10 @@ from typing import Any
 from ..errors import CaseError, UsageError, printable
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
-from .grades import CohortGrades, GradeTable, Word, find_grades, no_grade, parse_grade, read_grades
+from .grades import CohortGrades, GradeTable, Names, Word, find_grades, no_grade, parse_grade, read_grades
 from .layouts import AUTO, LAYOUTS, ROLES, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
+from .visits import with_visits
 from .walk import Skipped, Walk, cases_below
 
 __all__ = ["CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict"]
@@ -73,8 +74,11 @@ def find_cohort(
     """
     source = Path(source)
     given = read_grades(Path(grades)) if grades else None
-    cohort = _of_manifest(source) if _is_manifest(source, layout) else _of_folder(source, layout, left_out)
-    return _with_given_grades(cohort, given) if given else cohort
+    if _is_manifest(source, layout):
+        cohort, ids = _of_manifest(source), list[str]()
+    else:
+        cohort, ids = _of_folder(source, layout, left_out)
+    return _with_given_grades(cohort, given, ids) if given else cohort
 
 
 def _is_manifest(source: Path, layout: str) -> bool:
@@ -97,7 +101,8 @@ def _of_manifest(source: Path) -> Cohort:
     return Cohort(source, MANIFEST, f"a table of {len(cases)} cases", cases, notices=notices)
 
 
-def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
+def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort, list[str]]:
+    """The cohort, and of each case the patient's id that its files tell: it is compared, and never shown."""
     try:
         layouts = chosen_layouts(layout)
     except CaseError as error:
@@ -106,6 +111,7 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
     if not walk.found:
         raise _no_case(source, walk, layout)
     wanted, skipped = _fit(_alike(walk.found), is_asked_for=layout != AUTO)
+    wanted = with_visits(wanted, source)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
     entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
@@ -116,7 +122,8 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> Cohort:
     entries, renamed = _with_unique_names(source, entries)
     entries = _with_patients(data_sets, entries)
     rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
-    return Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
+    cohort = Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
+    return cohort, [found.patient for _layout, found in wanted]
 
 
 def _alike(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, Found]]:
@@ -183,7 +190,7 @@ def _with_patients(data_sets: list[str], entries: list[CaseEntry]) -> list[CaseE
 
 def _entry(layout: Layout, found: Found, source: Path) -> CaseEntry:
     """A case; one whose name is its owner's own, and not a data set's, has no patient yet."""
-    patient = found.patient or (layout.patient(found.case) if layout.owns(found.case) else "")
+    patient = found.patient or found.subject or (layout.patient(found.case) if layout.owns(found.case) else "")
     return CaseEntry(
         case=found.case,
         files=dict(found.paths),
@@ -203,22 +210,26 @@ def _grade(layout: Layout, found: Found, source: Path) -> str | None:
 
 
 def _with_grades(
-    entries: Sequence[CaseEntry], tables: Sequence[GradeTable], data_sets: Sequence[str], isGiven: bool = False
+    entries: Sequence[CaseEntry],
+    tables: Sequence[GradeTable],
+    data_sets: Sequence[str],
+    given: Sequence[Names] = (),
 ) -> tuple[list[CaseEntry], list[str]]:
     """Cases with the grades that tables tell, which go before what was found, and what is to be said of them.
 
     Args:
         data_sets: of each case, see ``Layout.data_set``.
-        isGiven: the user has named the table: it is meant for every case, and grades are expected of it.
+        given: what a table that the user has named may call each case; it is meant for every case, and grades
+            are expected of it.
     """
-    names = [_names(entry) for entry in entries]
+    names, isGiven = [*given] or [_names(entry) for entry in entries], bool(given)
     grades = [CohortGrades(table, names) for table in tables]
-    graded, told_of = [], {one.table.path: list[CaseEntry]() for one in grades}
+    graded, told_of = [], {one.table.path: list[tuple[str, Names]]() for one in grades}
     for entry, known, data_set in zip(entries, names, data_sets, strict=True):
         heard = [one for one in grades if isGiven or _speaks_of(one.table.path, data_set)]
         graded.append(_graded(entry, known, heard))
         for one in heard:
-            told_of[one.table.path].append(entry)
+            told_of[one.table.path].append((entry.case, known))
     return graded, [note for one in grades for note in _about_table(one, told_of[one.table.path], isGiven)]
 
 
@@ -228,13 +239,41 @@ def _speaks_of(table: Path, data_set: str) -> bool:
     return not data_set or root.is_relative_to(above) or above.is_relative_to(root)
 
 
-def _names(entry: CaseEntry) -> tuple[str, ...]:
+def _names(entry: CaseEntry) -> Names:
     """What tables may call a case: its own name and its patient's, but no number that this listing gave him."""
     is_numbered = entry.isFound and re.fullmatch(_NUMBERED.format(r"\d+"), entry.patient)
-    return (entry.case,) if is_numbered or not entry.patient else (entry.case, entry.patient)
+    known = (entry.case,) if is_numbered or not entry.patient else (entry.case, entry.patient)
+    return Names(known, entry.patient or entry.case)
 
 
-def _graded(entry: CaseEntry, names: tuple[str, ...], tables: Sequence[CohortGrades]) -> CaseEntry:
+def _all_names(cohort: Cohort, ids: Sequence[str]) -> list[Names]:
+    """What a table that the user has named may call each case: the folders above it and its patient's id, too.
+
+    Of these a name counts that cases of one patient have, and no others.
+    """
+    own = [_names(entry) for entry in cohort.cases]
+    others = [_folders(cohort.source, entry) for entry in cohort.cases]
+    if ids:
+        others = [
+            (*folders, number) if number else folders for folders, number in zip(others, ids, strict=True)
+        ]
+    patients: dict[str, set[str]] = {}
+    for names, more in zip(own, others, strict=True):
+        for name in (*names.known, *more):
+            patients.setdefault(name.lower(), set()).add(names.patient)
+    return [
+        Names((*names.known, *(n for n in more if len(patients[n.lower()]) == 1)), names.patient)
+        for names, more in zip(own, others, strict=True)
+    ]
+
+
+def _folders(source: Path, entry: CaseEntry) -> tuple[str, ...]:
+    """Names of the folders between the input and a case, the nearest first."""
+    is_below = entry.isFound and entry.folder.is_relative_to(source)
+    return entry.folder.relative_to(source).parts[::-1] if is_below else ()
+
+
+def _graded(entry: CaseEntry, names: Names, tables: Sequence[CohortGrades]) -> CaseEntry:
     """The first table that has a grade decides, the nearest above the case before others."""
     for table in sorted(tables, key=lambda table: _distance(table.table.path, entry.folder)):
         told = table.told(names)
@@ -279,24 +318,24 @@ def _notes(found: list[tuple[Layout, Found]]) -> list[str]:
     return list(dict.fromkeys(layout.note for layout, case in found if layout.note and layout.owns(case.case)))
 
 
-def _about_table(grades: CohortGrades, entries: Sequence[CaseEntry], isGiven: bool) -> Iterator[str]:
+def _about_table(grades: CohortGrades, cases: Sequence[tuple[str, Names]], isGiven: bool) -> Iterator[str]:
     path, unclear = grades.table.path, grades.table.unclear
     told: dict[Word, list[str]] = {word: [] for word in Word}
-    for entry in entries:
-        told[grades.told(_names(entry)).word].append(entry.case)
+    for case, names in cases:
+        told[grades.told(names).word].append(case)
     odd = f"{no_grade(unclear)}; " if unclear else ""
     if told[Word.GRADE]:
         yield f"grades are from {path}: {odd}WHO 2 and 3 count as LGG, 4 as HGG"
-    elif isGiven and len(told[Word.ABSENT]) == len(entries):
+    elif isGiven and len(told[Word.ABSENT]) == len(cases):
         yield f"no case of this input is in {path}: {odd}its names have to be those of the cases"
     elif isGiven or told[Word.NOTHING]:
         yield f"no case of this input has a grade in {path}: {odd}understood are LGG, HGG, 2, 3, 4"
     if told[Word.AT_ODDS]:
-        cases = _some(told[Word.AT_ODDS])
-        yield f"rows of {cases} in {path} contradict each other: the grade is left unknown"
+        some = _some(told[Word.AT_ODDS])
+        yield f"rows of {some} in {path} contradict each other: the grade is left unknown"
     if told[Word.ALIKE]:
-        cases = _some(told[Word.ALIKE])
-        yield f"{path} gives no grade to {cases}: there or here, several names differ in zeros only"
+        some = _some(told[Word.ALIKE])
+        yield f"{path} gives no grade to {some}: there or here, several names differ in zeros only"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -328,6 +367,8 @@ def _with_unique_names(source: Path, entries: list[CaseEntry]) -> tuple[list[Cas
 def _by_path(source: Path, entry: CaseEntry) -> str:
     parts = entry.folder.relative_to(source).parts if entry.folder.is_relative_to(source) else ()
     above = parts if entry.folder.name not in entry.case else parts[:-1]
+    while above and entry.case.startswith(f"{above[-1]}_"):  # a visit, which has its patient's name before it
+        above = above[:-1]
     return clean_name("_".join((*above, entry.case)))
 
 
@@ -340,8 +381,12 @@ def _free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _with_given_grades(cohort: Cohort, table: GradeTable) -> Cohort:
-    cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), isGiven=True)
+def _with_given_grades(cohort: Cohort, table: GradeTable, ids: Sequence[str]) -> Cohort:
+    whose = table.patients
+    cohort = replace(
+        cohort, cases=tuple(replace(e, patient=whose.get(e.case.lower(), e.patient)) for e in cohort.cases)
+    )
+    cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), _all_names(cohort, ids))
     return replace(cohort, cases=tuple(cases), notices=(*cohort.notices, *told))
 
 

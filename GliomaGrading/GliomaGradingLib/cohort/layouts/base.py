@@ -50,6 +50,7 @@ class Found:
         paths: file or DICOM folder by role; without what is missing.
         problem: why it cannot be graded, or ''. remedy: what to do about it.
         patient: what scans of one patient share, where the files tell; else the layout says. It is not shown.
+        subject: what the patient's folder is called, where the case is one of his visits.
     """
 
     case: str
@@ -58,6 +59,7 @@ class Found:
     problem: str = ""
     remedy: str = ""
     patient: str = ""
+    subject: str = ""
 
     @property
     def sequences(self) -> int:

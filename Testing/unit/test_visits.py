@@ -1,0 +1,141 @@
+"""Visits of one patient are one patient, and a table of grades may name whom it means in any usual way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cli.prepare import _one_scan_a_patient
+from GliomaGradingLib.cohort.listing import Cohort, describe, find_cohort, to_dict
+from GliomaGradingLib.cohort.visits import is_visit
+from layout_trees import tree
+
+FOUR = "{t1,t2,flair,seg}.nii.gz"
+
+
+def patients(root: Path, *folders: str, files: str = FOUR) -> dict[str, str]:
+    """Patient by case of a cohort with these folders of cases."""
+    cohort = find_cohort(tree(root / "cohort", *(f"{folder}/{files}" for folder in folders)))
+    return {entry.case: entry.patient for entry in cohort.cases}
+
+
+def grades(cohort: Cohort) -> dict[str, str | None]:
+    return {entry.case: entry.grade for entry in cohort.cases}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2020-01-01", "20200101", "01.02.2020", "12-25-1982", "2020_1_9", "20200101_093000",
+        "ses-pre", "session2",
+        "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "post-op", "pre_treatment",
+        "tp1", "timepoint-3", "week12", "6months",
+    ],
+)  # fmt: skip
+def test_names_of_visits(tmp_path: Path, name: str) -> None:
+    assert is_visit(name)
+    found = patients(tmp_path, f"anna/{name}", f"anna/{name}x1", f"bert/{name}")
+    assert found[f"anna_{name}"] == "anna" and found[f"bert_{name}"] == "bert"
+    assert find_case_files(tmp_path / "cohort" / "anna" / name).case == f"anna_{name}"
+
+
+@pytest.mark.parametrize("name", ["p1", "anna", "scan", "t1", "1", "123456", "19991399", "BraTS20", "mr_smith"])
+def test_names_of_no_visits(name: str) -> None:
+    assert not is_visit(name)
+
+
+@pytest.mark.parametrize("files", [FOUR, "{flair,t1w,t2w,mask}.nrrd", "P0_{t1,t2,flair,seg}.nii.gz"])
+def test_visits_of_one_patient_are_one(tmp_path: Path, files: str) -> None:
+    """A scan in training and the next in test would tell the grade."""
+    visits = ("P0/2020-01-01", "P0/2021-01-01", "P1/2020-01-01")
+    found = patients(tmp_path, *visits, files=files)
+    assert found == {"P0_2020-01-01": "P0", "P0_2021-01-01": "P0", "P1_2020-01-01": "P1"}
+    (tmp_path / "g.csv").write_text("case,grade\nP0,HGG\np1,2\n")
+    cohort = find_cohort(tmp_path / "cohort", grades=tmp_path / "g.csv")
+    assert list(grades(cohort).values()) == ["HGG", "HGG", "LGG"]
+    assert [entry.case for entry in _one_scan_a_patient(cohort)] == ["P0_2020-01-01", "P1_2020-01-01"]
+
+
+def test_folders_between_patient_and_visit_are_passed_over(tmp_path: Path) -> None:
+    found = patients(tmp_path, "P0/sessions/ses-1", "P0/2020-01-01/tp1", "P1/baseline")
+    assert found == {"P0_tp1": "P0", "P0_ses-1": "P0", "P1_baseline": "P1"}
+
+
+def test_patients_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
+    found = patients(tmp_path, "siteA/P1/{v1,visit1,visit2}", "siteB/P1/visit1", "siteB/P2/visit1")
+    assert found == {
+        "P1_v1": "siteA_P1",
+        "siteA_P1_visit1": "siteA_P1",
+        "P1_visit2": "siteA_P1",
+        "siteB_P1_visit1": "siteB_P1",
+        "P2_visit1": "P2",
+    }
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("scan1", "scan2"),  # right below the input
+        ("HGG/2020-01-01", "HGG/2020-01-02", "LGG/2020-01-01"),
+        ("siteA/visit1", "siteA/visit2"),
+        ("study/scan1", "study/scan2", "study/scan3"),
+        ("mine/1", "mine/2", "yours/1"),
+        ("mine7/1", "mine7/2", "other"),
+        ("x/BraTS20_Training_001", "x/BraTS20_Training_002"),
+    ],
+)
+def test_what_may_be_a_patient_stays_one(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    assert len(set(patients(tmp_path, *folders).values())) == len(folders)
+
+
+@pytest.mark.parametrize("visit", ["scan{}", "{}", "{:02}", "mri_{}"])
+def test_numbered_folders_are_visits_where_several_patients_have_them(tmp_path: Path, visit: str) -> None:
+    found = patients(tmp_path, *(f"pat{n}/{visit.format(k)}" for n in (1, 2) for k in (1, 2)))
+    assert list(found.values()) == ["pat1", "pat1", "pat2", "pat2"]
+
+
+def test_the_table_of_grades_may_say_whose_scan_a_case_is(tmp_path: Path) -> None:
+    cases = tree(tmp_path / "in", *(f"{case}/{FOUR}" for case in "abc"))
+    (tmp_path / "g.csv").write_text("case,patient,grade\na,P1,4\nB,P1,4\nc,,2\n")
+    cohort = find_cohort(cases, grades=tmp_path / "g.csv")
+    assert [(e.case, e.patient, e.grade) for e in cohort.cases] == [
+        ("a", "P1", "HGG"), ("b", "P1", "HGG"), ("c", "c", "LGG")
+    ]  # fmt: skip
+
+
+# Names that a table of grades may use
+
+
+def test_grades_by_the_name_of_a_folder_above(tmp_path: Path) -> None:
+    cases = tree(tmp_path / "in", *(f"{p}/{visit}/{FOUR}" for p in ("pat1", "pat2") for visit in ("x", "y")))
+    (tmp_path / "g.csv").write_text("case,grade\npat1_x,HGG\npat1_y,HGG\npat2_x,2\n")
+    assert list(grades(find_cohort(cases, grades=tmp_path / "g.csv")).values()) == ["HGG", "HGG", "LGG", None]
+    (tmp_path / "in" / "pat1" / "y").rename(tmp_path / "gone")
+    (tmp_path / "g.csv").write_text("case,grade\nPAT1,HGG\nin,2\n")
+    assert list(grades(find_cohort(cases, grades=tmp_path / "g.csv")).values()) == ["HGG", None, None]
+
+
+def test_a_folder_above_several_patients_is_no_name(tmp_path: Path) -> None:
+    cases = tree(tmp_path / "in", f"siteA/{{p1,p2}}/{FOUR}", f"siteB/p3/{FOUR}", f"q/p3x/{FOUR}", f"w/q/{FOUR}")
+    (tmp_path / "g.csv").write_text("case,grade\nsiteA,HGG\nq,2\n")
+    found = grades(find_cohort(cases, grades=tmp_path / "g.csv"))
+    assert found == {"p3x": None, "p1": None, "p2": None, "p3": None, "q": "LGG"}
+
+
+def test_grades_by_what_dicom_files_call_the_patient(tmp_path: Path) -> None:
+    """The id is compared, and shown nowhere."""
+    pytest.importorskip("pydicom")
+    from dicom_maker import scan
+
+    for number in (1, 2):
+        ids = {"PatientID": f"PAT-{number}", "StudyInstanceUID": f"1.2.3.{number}"}
+        for name in ("T1", "T2"):
+            scan(tmp_path / "in" / f"f{number}" / "study" / name, name, keep=range(1), **ids)
+    known = ["HGG", "LGG"]
+    for rows, expected in (("pat-1,4 PAT-2,2", known), ("f1,4 f2,3", known), ("x,4", [None] * 2)):
+        (tmp_path / "g.csv").write_text("\n".join(["case,grade", *rows.split()]))
+        cohort = find_cohort(tmp_path / "in", grades=tmp_path / "g.csv")
+        assert list(grades(cohort).values()) == expected
+        told = f"{describe(cohort)}{to_dict(cohort)}{cohort!r}"
+        assert "PAT-" not in told and "patient 1" in told

@@ -8,7 +8,7 @@ from GliomaGradingLib.worker.engine import _case
 
 
 class Engine(fake_grading.Engine):
-    def grade(self, volumes, options, progress, cancelled):
+    def grade(self, volumes, options, progress):
         progress("alignment", 0.0)
         case = _case(volumes, options)
         prepare(case)

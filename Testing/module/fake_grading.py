@@ -26,7 +26,7 @@ class Engine:
         progress("weights", 1.0)
         return {"model": {"name": bundle or "fake"}, "device": device}
 
-    def grade(self, volumes, options, progress, cancelled):
+    def grade(self, volumes, options, progress):
         case = options["caseId"]
         progress("alignment", 0.0)
         if "die" in case:
@@ -41,7 +41,7 @@ class Engine:
         self.isPaused = "pause" in case
         return result(case, self.last, options, mask).toDict()
 
-    def explain(self, volumes, options, progress, cancelled):
+    def explain(self, volumes, options, progress):
         """Evidence for HGG in the front, as much for LGG behind."""
         if volumes:
             self.last = float(volumes["T1"].array.mean())
@@ -50,7 +50,7 @@ class Engine:
             time.sleep(0.05 if self.isPaused else 0)
         return explanation(self.last).toDict()
 
-    def report(self, volumes, options, progress, cancelled):
+    def report(self, volumes, options, progress):
         """Files that say what was asked for."""
         for step in range(100 if "pause" in options["caseId"] else 1):
             progress("report", step / 100)

@@ -18,9 +18,9 @@ class Engine(fake_grading.Engine):
             time.sleep(1.5)
         return super().load(bundle, device, progress)
 
-    def explain(self, volumes, options, progress: Progress, cancelled):
+    def explain(self, volumes, options, progress: Progress):
         seen = float(volumes["T1"].array.mean()) if volumes else self.last
         for step in range(40 if abs(seen - THOUGHTFUL) < 1e-3 else 0):
             progress("saliency T1", step / 40)
             time.sleep(0.05)
-        return super().explain(volumes, options, progress, cancelled)
+        return super().explain(volumes, options, progress)

@@ -85,7 +85,7 @@ def test_images_and_options_reach_the_grader(grader: type[GraderDouble]) -> None
     engine, sent = GradingEngine(), volumes()
     engine.load(None, "cpu", progress)
     options = {"vote": "soft", "register": "never", "maskLabels": [2], "caseId": "Köhler 7"}
-    assert engine.grade(sent, options, progress, lambda: False) == {"grade": "HGG", "case": "Köhler 7"}
+    assert engine.grade(sent, options, progress) == {"grade": "HGG", "case": "Köhler 7"}
     (call,) = grader.calls
     assert (call["vote"], call["registerMode"], call["progress"]) == ("soft", "never", progress)
     case = call["case"]
@@ -98,7 +98,7 @@ def test_images_and_options_reach_the_grader(grader: type[GraderDouble]) -> None
 def test_options_have_the_defaults_of_the_grader(grader: type[GraderDouble]) -> None:
     engine = GradingEngine()
     engine.load(None, "cpu", progress)
-    assert engine.grade(volumes(), {}, progress, lambda: False)["case"] == "case"
+    assert engine.grade(volumes(), {}, progress)["case"] == "case"
     assert (grader.calls[0]["vote"], grader.calls[0]["registerMode"]) == ("majority", "auto")
 
 
@@ -107,36 +107,36 @@ def test_a_request_without_a_sequence_is_refused(grader: type[GraderDouble]) -> 
     engine.load(None, "cpu", progress)
     del sent["T2"]
     with pytest.raises(WorkerError, match="T2"):
-        engine.grade(sent, {}, progress, lambda: False)
+        engine.grade(sent, {}, progress)
 
 
 def graded_engine(job: int = 7) -> GradingEngine:
     engine = GradingEngine()
     engine.load(None, "cpu", progress)
-    engine.grade(volumes(), {"caseId": "Ann", "job": job}, progress, lambda: False)
+    engine.grade(volumes(), {"caseId": "Ann", "job": job}, progress)
     return engine
 
 
 def test_the_case_graded_last_is_explained_without_its_images(grader: type[GraderDouble]) -> None:
     engine, stages = graded_engine(), []
-    explained = engine.explain({}, {"graded": 7}, lambda *stage: stages.append(stage), lambda: False)
+    explained = engine.explain({}, {"graded": 7}, lambda *stage: stages.append(stage))
     assert explained == {"of": "slices of Ann"} and stages == [("saliency T1", 0.0)]
     assert len(grader.calls) == 1
 
 
 def test_images_that_are_sent_are_explained(grader: type[GraderDouble]) -> None:
     engine = graded_engine()
-    assert engine.explain(volumes(), {"caseId": "Ben"}, progress, lambda: False) == {"of": "slices of Ben"}
-    assert engine.explain({}, {"graded": 7}, progress, lambda: False) == {"of": "slices of Ann"}
+    assert engine.explain(volumes(), {"caseId": "Ben"}, progress) == {"of": "slices of Ben"}
+    assert engine.explain({}, {"graded": 7}, progress) == {"of": "slices of Ann"}
 
 
 def test_no_other_case_is_explained_than_the_one_asked_for(grader: type[GraderDouble]) -> None:
     engine = graded_engine()
-    engine.grade(volumes(), {"caseId": "Ben", "job": 8}, progress, lambda: False)
+    engine.grade(volumes(), {"caseId": "Ben", "job": 8}, progress)
     with pytest.raises(SlicesGone, match="grade the case again"):
-        engine.explain({}, {"graded": 7}, progress, lambda: False)
+        engine.explain({}, {"graded": 7}, progress)
     engine.load(None, "cpu", progress)  # perhaps another bundle, whose slices have another form
     with pytest.raises(SlicesGone, match="grade the case again"):
-        engine.explain({}, {"graded": 8}, progress, lambda: False)
+        engine.explain({}, {"graded": 8}, progress)
     with pytest.raises(SlicesGone, match="grade the case again"):
-        engine.explain({}, {}, progress, lambda: False)
+        engine.explain({}, {}, progress)

@@ -47,14 +47,11 @@ class FakeEngine:
         volumes: Mapping[str, Any],
         options: Mapping[str, Any],
         progress: Callable[..., None],
-        cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
         self.graded = options["job"]
         return getattr(self, "do_" + options.get("do", "describe"))(volumes, options, progress)
 
-    def explain(
-        self, volumes: Mapping[str, Any], options: Mapping[str, Any], progress: Any, cancelled: Any
-    ) -> dict[str, Any]:
+    def explain(self, volumes: Mapping[str, Any], options: Mapping[str, Any], progress: Any) -> dict[str, Any]:
         if not volumes:
             if options["graded"] != self.graded:
                 raise CaseError("another case")

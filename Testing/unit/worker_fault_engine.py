@@ -29,9 +29,7 @@ class FaultEngine(FakeEngine):
             time.time = lambda: real() + shift  # type: ignore[assignment]
         return loaded
 
-    def explain(
-        self, volumes: Mapping[str, Any], options: Mapping[str, Any], progress: Any, cancelled: Any
-    ) -> dict[str, Any]:
+    def explain(self, volumes: Mapping[str, Any], options: Mapping[str, Any], progress: Any) -> dict[str, Any]:
         if not volumes and options["graded"] != self.graded:
             raise CaseError("another case")
         end = time.monotonic() + options.get("seconds", 30.0 if self.bundle == "thoughtful" else 0.0)
@@ -48,13 +46,13 @@ class FaultEngine(FakeEngine):
 class SqueezedEngine(GradingEngine):
     """The real one, with so many megabytes more than it has when the work begins."""
 
-    def grade(self, volumes: Any, options: Any, progress: Any, cancelled: Any) -> dict[str, Any]:
+    def grade(self, volumes: Any, options: Any, progress: Any) -> dict[str, Any]:
         with Squeezed(options.get("megabytes")):
-            return super().grade(volumes, options, progress, cancelled)
+            return super().grade(volumes, options, progress)
 
-    def explain(self, volumes: Any, options: Any, progress: Any, cancelled: Any) -> dict[str, Any]:
+    def explain(self, volumes: Any, options: Any, progress: Any) -> dict[str, Any]:
         with Squeezed(options.get("megabytes")):
-            return super().explain(volumes, options, progress, cancelled)
+            return super().explain(volumes, options, progress)
 
 
 class Squeezed:

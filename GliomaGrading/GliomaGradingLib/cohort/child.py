@@ -51,11 +51,7 @@ class CohortEngine:
         return self._grader.load(bundle, device, progress)
 
     def grade(
-        self,
-        volumes: Mapping[str, ArrayVolume],
-        options: Mapping[str, Any],
-        progress: Callable[..., None],
-        cancelled: Callable[[], bool],
+        self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Callable[..., None]
     ) -> dict[str, Any]:
         """``{"result": ..., "arrays": files as bytes}`` of the task, as ``CaseGrader.grade`` gives them."""
         task, ahead = options["task"], options.get("ahead")

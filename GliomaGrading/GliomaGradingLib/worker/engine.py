@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,15 +65,9 @@ class GradingEngine:
         return {"model": grader.bundle.description(), "device": str(grader.device)}
 
     def grade(
-        self,
-        volumes: Mapping[str, ArrayVolume],
-        options: Mapping[str, Any],
-        progress: Progress,
-        cancelled: Callable[[], bool],
+        self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Progress
     ) -> dict[str, Any]:
         """``GradeResult.toDict()`` of the four volumes T1, T2, FLAIR and mask.
-
-        ``progress`` ends the work where it was cancelled, so ``cancelled`` needs no look here.
 
         Raises:
             CaseError: the images cannot be graded.
@@ -83,11 +77,7 @@ class GradingEngine:
         return graded.result.toDict()
 
     def explain(
-        self,
-        volumes: Mapping[str, ArrayVolume],
-        options: Mapping[str, Any],
-        progress: Progress,
-        cancelled: Callable[[], bool],
+        self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Progress
     ) -> dict[str, Any]:
         """``Explanation.toDict()`` of the case sent, or without images of the one graded by job ``graded``.
 
@@ -103,11 +93,7 @@ class GradingEngine:
         return self._grader.explain(stack, progress).toDict()
 
     def report(
-        self,
-        volumes: Mapping[str, ArrayVolume],
-        options: Mapping[str, Any],
-        progress: Progress,
-        cancelled: Callable[[], bool],
+        self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Progress
     ) -> dict[str, Any]:
         """The report of a result that was given before: under ``arrays`` the bytes of its files, by name.
 

@@ -51,11 +51,7 @@ class Engine(Protocol):
     def load(self, bundle: str | None, device: str, progress: Progress) -> dict[str, Any] | None: ...
 
     def grade(
-        self,
-        volumes: Mapping[str, ArrayVolume],
-        options: Mapping[str, Any],
-        progress: Progress,
-        cancelled: Callable[[], bool],
+        self, volumes: Mapping[str, ArrayVolume], options: Mapping[str, Any], progress: Progress
     ) -> dict[str, Any]: ...
 
 
@@ -217,8 +213,7 @@ class Server:
         method = self._method(message["kind"])
         arrays = message.get("arrays")  # an explain may have none
         volumes = open_request(mapped, arrays) if arrays is not None else {}
-        result = method(volumes, message["options"], progress, lambda: message["id"] in self._cancelled)
-        return _answer(result, message["output"])
+        return _answer(method(volumes, message["options"], progress), message["output"])
 
     def _load(self, message: dict[str, Any], progress: Progress) -> dict[str, Any]:
         self._isLoaded = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from GliomaGradingLib import palette
+from GliomaGradingLib.export import drawing, evidence_picture
 from GliomaGradingLib.palette import GRADE_COLORS, OUTLINE_COLOR, SEQUENCE_COLORS
 from PIL import Image, ImageColor
 
@@ -40,6 +42,24 @@ def test_thin_lines_keep_their_colours_and_the_file_is_small(tmp_path: Path) -> 
     assert difference[100:300, 100:300].mean() < 16 and difference[:100].mean() < 5
     assert (np.ptp(after[:90, :600].astype(int), axis=-1) <= 16).all(), "grey stays grey"
     assert difference[420:].max() == 0
+
+
+def test_every_colour_of_a_grade_is_the_palettes_and_of_its_hue() -> None:
+    """Blue for LGG and orange for HGG, on whatever ground."""
+    assert palette.pixel(OUTLINE_COLOR) == drawing.OUTLINE
+    pixels = {
+        grade: [
+            palette.pixel(GRADE_COLORS[grade]),
+            drawing.TONES[grade],
+            evidence_picture.TONES[grade],
+            *palette.EVIDENCE_RAMPS[grade],
+        ]
+        for grade in ("LGG", "HGG")
+    }
+    assert drawing.TONES["HGG"] == palette.pixel(palette.LIGHT_GRADE_COLORS["HGG"])
+    assert evidence_picture.TONES["LGG"] == palette.pixel(palette.EVIDENCE_COLORS["LGG"])
+    assert all(red < green < blue for red, green, blue in pixels["LGG"])
+    assert all(red > green > blue for red, green, blue in pixels["HGG"])
 
 
 def test_a_small_picture_with_a_palette_is_left_alone(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..export.tables import GRADED
-from ..palette import SEQUENCE_COLORS
+from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .charts import calibration_svg, roc_svg
 from .evaluation import COLUMNS, FIGURES, Known
@@ -27,15 +27,13 @@ FEW_CASES = 30
 """Of either grade: the bootstrap knows no patient that is not there."""
 Row = Mapping[str, str]
 
-_STYLE = """
-:root{color-scheme:light dark;--ground:#fff;--panel:#f4f6f8;--text:#14181d;--quiet:#56606c;--line:#d3d9e0;
---hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--link:#075a9c}
-@media (prefers-color-scheme:dark){:root{--ground:#101317;--panel:#191d23;--text:#e9edf1;--quiet:#a2adb9;
---line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--link:#8fcbff}}
+_STYLE = (
+    PAGE_COLORS
+    + """\
 *{box-sizing:border-box}body{margin:0 auto;padding:20px;max-width:1300px;background:var(--ground);
 color:var(--text);font:15px/1.45 system-ui,"Segoe UI",Roboto,Arial,sans-serif;overflow-wrap:anywhere}
 h1{font-size:20px;margin:0 0 6px}h2{font-size:17px;margin:28px 0 8px}h3{font-size:14px;margin:14px 0 6px}
-p{margin:6px 0}.quiet{color:var(--quiet)}.use{font-weight:600}a{color:var(--link)}
+p{margin:6px 0}.quiet{color:var(--quiet)}.use{font-weight:600}a{color:var(--lgg)}
 .tiles{display:flex;flex-wrap:wrap;gap:10px;margin:12px 0}.tiles div{background:var(--panel);padding:8px 16px;
 border-radius:6px}.tiles b{display:block;font-size:21px}.tiles span{color:var(--quiet);font-size:13px}
 table{border-collapse:collapse;width:100%}th,td{padding:4px 9px;text-align:left;border-bottom:1px solid
@@ -66,6 +64,7 @@ footer{margin-top:24px;padding-top:10px;border-top:1px solid var(--line);font-we
 @media(max-width:600px){body{padding:12px}td,th{padding:4px 6px}}
 @media print{.cases th button::after{content:""}input{display:none}body{max-width:none;font-size:11px}}
 """
+)
 
 _STYLE += "".join(f".s{k}{{stroke:{SEQUENCE_COLORS[name]}}}" for k, name in enumerate(SEQUENCES)) + "\n"
 

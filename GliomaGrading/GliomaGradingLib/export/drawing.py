@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import printable
+from ..palette import LIGHT_GRADE_COLORS, OUTLINE_COLOR, pixel
 from ..result import GradeResult, Vote
-from ..words import HGG, INDETERMINATE, LGG
+from ..words import INDETERMINATE
 from .display import COLUMNS, Display, edge_of
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ CELL = 232
 LABEL, GAP = 178, 6
 
 GROUND, TEXT, QUIET = (13, 15, 18), (238, 240, 243), (160, 167, 177)
-OUTLINE = (255, 214, 64)
+OUTLINE = pixel(OUTLINE_COLOR)
 REGION = (92, 200, 255)
-TONES = {HGG: (255, 138, 101), LGG: (129, 212, 250), INDETERMINATE: (255, 224, 130)}
+TONES = {decision: pixel(color) for decision, color in LIGHT_GRADE_COLORS.items()}
 
 
 def picture_width() -> int:

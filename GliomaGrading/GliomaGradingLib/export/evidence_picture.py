@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..palette import EVIDENCE_COLORS, pixel
 from ..words import HGG, LGG, SEQUENCES
 from .display import Display, grey_window, representative
 from .drawing import (
@@ -36,7 +37,7 @@ HEAD, LEGEND = 58, 74
 """Height of the lines above and below the pictures, in pixels."""
 OPACITY = 0.75
 """Of the strongest evidence; none where there is no evidence."""
-TONES = {HGG: (255, 112, 16), LGG: (40, 150, 255)}
+TONES = {grade: pixel(color) for grade, color in EVIDENCE_COLORS.items()}
 
 
 def evidence_png(display: Display, explanation: Explanation, result: GradeResult | None = None) -> bytes:

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from ..explanation import SALIENCY_NOTE
-from ..palette import SEQUENCE_COLORS
+from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
 from ..voting import DecisionRule
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
@@ -36,11 +36,9 @@ CAPTIONS = {
 }
 
 _SHAPES = ("circle", "square", "triangle")
-_STYLE = """
-:root{color-scheme:light dark;--ground:#fff;--panel:#f4f6f8;--text:#14181d;--quiet:#56606c;--line:#d3d9e0;
---hgg:#b3320b;--lgg:#075a9c;--unsure:#7a5600;--warn:#fff4d6}
-@media (prefers-color-scheme:dark){:root{--ground:#101317;--panel:#191d23;--text:#e9edf1;--quiet:#a2adb9;
---line:#353d47;--hgg:#ff9d7d;--lgg:#8fcbff;--unsure:#ffd76a;--warn:#3a2f10}}
+_STYLE = (
+    PAGE_COLORS
+    + """\
 *{box-sizing:border-box}
 body{margin:0 auto;padding:20px;max-width:1000px;background:var(--ground);color:var(--text);
 font:15px/1.45 system-ui,"Segoe UI",Roboto,Arial,sans-serif;overflow-wrap:anywhere}
@@ -91,6 +89,7 @@ figure img{width:auto;max-width:100%;margin:auto}.slices img,.saliency img{max-h
 .plot svg{max-height:52mm}ul{margin:4px 0}p{margin:3px 0}.decision small{font-size:11px}
 .facts span{font-size:10px}footer{margin-top:6px;padding-top:4px}.banner{flex-wrap:nowrap}}
 """
+)
 _STYLE += "".join(f".s{k}{{--tone:{SEQUENCE_COLORS[name]}}}" for k, name in enumerate(SEQUENCES)) + "\n"
 
 

@@ -10,7 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..explanation import Explanation
-from ..words import SEQUENCES
+from ..palette import EVIDENCE_RAMPS
+from ..words import HGG, LGG, SEQUENCES
 from .volumes import add_volume
 
 COLORS = "colours"
@@ -22,9 +23,7 @@ MAP = "GliomaGrading.Map"
 LEGEND = "GliomaGrading.Legend"
 """Attribute of the maps' legends."""
 
-_LGG_TONES = np.array([[0.05, 0.10, 0.30], [0.45, 0.85, 1.0]])
-_HGG_TONES = np.array([[0.30, 0.08, 0.0], [1.0, 0.65, 0.15]])
-"""Weak and strong evidence: brighter is stronger, because slice views blend with one opacity for all."""
+_LGG_TONES, _HGG_TONES = (np.array(EVIDENCE_RAMPS[grade]) for grade in (LGG, HGG))
 _ENTRIES, _CLEAR = 255, 0.12
 
 
@@ -93,7 +92,7 @@ def _add_legend(node: Any, sequence: str) -> None:
         return
     legend.SetAttribute(LEGEND, sequence)
     legend.SetVisibility(False)
-    legend.SetTitleText(_("{sequence}: evidence\n(log-odds)\n+ HGG, - LGG").format(sequence=sequence))
+    legend.SetTitleText(_("{sequence}: evidence\n(logits)\n+ HGG, - LGG").format(sequence=sequence))
     legend.SetLabelFormat("%+.1f")
     legend.SetNumberOfLabels(3)
     legend.SetSize(0.12, 0.4)

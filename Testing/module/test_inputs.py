@@ -538,3 +538,79 @@ def test_a_mask_without_extent_is_refused(host, scene, matrix):
     transform(node, matrix)
     with pytest.raises(CaseError, match="leaves its voxels without extent, in case_seg / tumour"):
         mask_of(node, None, [volume_of(scene.volume("t1"))])
+
+
+OTHERS = ("Right ventricle", "Background", "Liver", "Normal-appearing white matter", "Brain", "healthy")
+
+
+def inputs_with(scene, *segments):
+    """Inputs whose segments lie in places of their own, 16 voxels each."""
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    boxes = [(slice(2, 6), slice(3, 7), slice(i, i + 1)) for i in range(len(segments))]
+    return Inputs(*scene.sequences(), scene.segmentation(segments=segments, boxes=boxes))
+
+
+def columns(prepared):
+    """Which segments of ``inputs_with`` are in the mask, by number."""
+    voxels = np.argwhere(prepared.volumes["mask"].array)
+    places = voxels[:, ::-1] @ prepared.volumes["mask"].affine[:3, :3].T + prepared.volumes["mask"].origin
+    return sorted({round(-x) for x in places[:, 0]})
+
+
+def test_segments_of_other_structures_do_not_count(host, scene):
+    prepared = inputs_with(scene, "Oedema", *OTHERS, "Segment_1").prepare()
+    assert columns(prepared) == [0, 7]
+    (notice,) = prepared.notices
+    assert notice.code == "mask-segments-left-out"
+    assert notice.message.endswith(f"do not count: {', '.join(OTHERS)}")
+
+
+def test_a_notice_names_some_of_the_segments(host, scene):
+    (notice,) = inputs_with(scene, "tumour", *(f"brain {n}" for n in range(9))).doubts
+    assert notice.message.endswith("brain 6, brain 7, …")
+
+
+def test_a_segment_that_was_chosen_counts_whatever_it_is_called(host, scene):
+    from dataclasses import replace
+
+    inputs = inputs_with(scene, "tumour", "Liver")
+    prepared = replace(inputs, segmentId=inputs.mask.GetSegmentation().GetNthSegmentID(1)).prepare()
+    assert columns(prepared) == [1] and prepared.notices == ()
+
+
+def test_where_no_segment_is_a_tumour_by_its_name_all_count_and_it_is_said(host, scene):
+    prepared = inputs_with(scene, "Brain", "Liver").prepare()
+    assert columns(prepared) == [0, 1]
+    (notice,) = prepared.notices
+    assert notice.code == "mask-segments-doubtful" and "all count (Brain, Liver)" in notice.message
+
+
+def test_segments_that_do_not_count_are_told_before_the_grading(host, module, scene):
+    scene.sequences()
+    scene.segmentation(segments=("oedema", "Right ventricle", "Liver"))
+    host.wait(lambda: not module.ui.inputsNoticeLabel.isHidden(), 10)
+    assert "do not count: Right ventricle, Liver" in module.ui.inputsNoticeLabel.text.replace("\u200b", "")
+
+
+def test_a_label_or_a_name_alone_changes_the_mask(host, scene):
+    inputs = inputs_with(scene, "tumour", "Liver")
+    first, second = (inputs.mask.GetSegmentation().GetNthSegment(n) for n in range(2))
+    before = inputs.stamp
+    second.SetLabelValue(7)
+    assert inputs.stamp == before  # the liver is not graded
+    second.SetName("oedema")
+    assert inputs.stamp != before
+    second.SetName("Liver")
+    assert inputs.stamp == before
+    first.SetLabelValue(5)
+    assert inputs.stamp != before
+
+
+def test_labels_that_a_view_makes_of_surfaces_change_nothing(host, scene):
+    from GliomaGradingLib.scene.stamps import stamp_of
+
+    node = spheres(scene, 3)
+    before = stamp_of([node])
+    node.GetSegmentation().CreateRepresentation("Binary labelmap")
+    assert stamp_of([node]) == before

@@ -17,7 +17,7 @@ from ..result import GradeResult, Notice
 from ..volume import Volume
 from ..words import SEQUENCES
 from .acquisition import doubts
-from .mask import mask_steps, segments_of
+from .mask import mask_notices, mask_steps, segments_of
 from .stamps import Stamp, stamp_of
 from .volumes import volume_of
 
@@ -50,7 +50,7 @@ class Inputs:
     Args:
         t1, t2, flair: scalar volume nodes.
         mask: a segmentation or labelmap node.
-        segmentId: one segment of it; None or '' for all of them together.
+        segmentId: one segment of it; None or '' for all of them together that may be tumour by their names.
     """
 
     t1: Any = None
@@ -74,8 +74,8 @@ class Inputs:
 
     @property
     def doubts(self) -> tuple[Notice, ...]:
-        """What names and DICOM headers say against the choice of the sequences."""
-        return doubts(self.sequences)
+        """What names and DICOM headers say against the choice of the sequences and the segments."""
+        return (*doubts(self.sequences), *mask_notices(self.mask, self.segmentId))
 
     @property
     def scenes(self) -> list[Any]:

@@ -13,16 +13,20 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
+from ..result import Notice
+from ..segment_names import is_other_structure
 from ..volume import Volume
 from .volumes import LPS_FROM_RAS, apply_transforms, oriented_volume, volume_of
 
 LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()
 _TOLERANCE = 1e-3
 """Of a voxel: what header rounding adds up to over a head."""
+_MOST_NAMED = 8
+"""Segments that a notice names: a segmentation of a whole body has more than anybody reads."""
 
 
 def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Iterator[Volume | None]:
-    """The mask of a labelmap node, or of one segment (all segments where none is named).
+    """The mask of a labelmap node, or of one segment (``graded_segments`` where none is named).
 
     It is read segment by segment; the last thing yielded is the mask. It has voxels of its own: where the
     result is shown is looked up in them after the grading, in which somebody may have gone on drawing.
@@ -64,6 +68,41 @@ def segments_of(node: Any) -> list[tuple[str, str]]:
     return [(one, segmentation.GetSegment(one).GetName()) for one in segmentation.GetSegmentIDs()]
 
 
+def graded_segments(node: Any, segment_id: str | None) -> list[str]:
+    """The ids of the segments that make up the mask; none where the node is no segmentation.
+
+    Where none is chosen these are all but the ones that are no tumour by their names, as in a DICOM
+    segmentation; all, where nothing would be left.
+    """
+    if segment_id:
+        return [one for one, _name in segments_of(node) if one == segment_id]
+    taken, left_out = _by_names(node)
+    return [one for one, _name in taken or left_out]
+
+
+def mask_notices(node: Any, segment_id: str | None) -> tuple[Notice, ...]:
+    """What the reader of a result has to know of which segments were taken for the tumour."""
+    if segment_id:
+        return ()
+    taken, left_out = _by_names(node)
+    if not left_out:
+        return ()
+    named = [name for _one, name in left_out]
+    names = ", ".join(named[:_MOST_NAMED]) + ", …" * (len(named) > _MOST_NAMED)
+    if not taken:
+        text = _("no segment is a tumour by its name, and all count ({names}): check the segmentation")
+        return (Notice("mask-segments-doubtful", text.format(names=names)),)
+    text = _("segments that are no tumour by their names do not count: {names}")
+    return (Notice("mask-segments-left-out", text.format(names=names)),)
+
+
+def _by_names(node: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(id, name) of the segments that may be tumour, and of the others."""
+    known = [(one, name or "") for one, name in segments_of(node)]
+    others = [segment for segment in known if is_other_structure(segment[1])]
+    return [segment for segment in known if segment not in others], others
+
+
 def _chosen(node: Any, segment_id: str | None) -> list[str]:
     known = [one for one, _name in segments_of(node)]
     if not known:
@@ -71,7 +110,7 @@ def _chosen(node: Any, segment_id: str | None) -> list[str]:
     if segment_id and segment_id not in known:
         problem = _("there is no segment {segment}").format(segment=repr(segment_id))
         raise CaseError(problem, node.GetName(), _("choose one of its segments"))
-    return [segment_id] if segment_id else known
+    return graded_segments(node, segment_id)
 
 
 def _labelmaps(node: Any, identifiers: list[str], references: Sequence[Volume]) -> Iterator[Volume | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .mask import LABELMAP, graded_segments
 from .volumes import ijk_to_ras, linear_to_world, transform_matrix
 
 Stamp = tuple[Any, ...]
@@ -34,18 +35,24 @@ def kept(text: Any) -> Stamp | None:
 
 def _stamp(node: Any, segment_id: str | None) -> Stamp:
     if node.IsA("vtkMRMLSegmentationNode"):
-        return node.GetID(), _place(node), *_segment_times(node.GetSegmentation(), segment_id)
+        return node.GetID(), _place(node), *_segment_times(node, segment_id)
     image = node.GetImageData()
     return node.GetID(), _place(node), ijk_to_ras(node).tolist(), image and image.GetMTime()
 
 
-def _segment_times(segmentation: Any, segment_id: str | None) -> Iterator[Any]:
-    """Of the representation that was drawn: others are made of it whenever a view wants them."""
+def _segment_times(node: Any, segment_id: str | None) -> Iterator[Any]:
+    """Of the representation that was drawn: others are made of it whenever a view wants them.
+
+    In a labelmap that segments share, the label says which voxels are whose; only where it was drawn, since
+    one that is made for a view gives labels of its own.
+    """
+    segmentation = node.GetSegmentation()
     drawn = segmentation.GetSourceRepresentationName()
-    known = segmentation.GetSegmentIDs()
-    for identifier in (one for one in known if not segment_id or one == segment_id):
-        representation = segmentation.GetSegment(identifier).GetRepresentation(drawn)
-        yield identifier, representation and representation.GetMTime()
+    for identifier in graded_segments(node, segment_id):
+        segment = segmentation.GetSegment(identifier)
+        representation = segment.GetRepresentation(drawn)
+        label = segment.GetLabelValue() if drawn == LABELMAP else None
+        yield identifier, label, representation and representation.GetMTime()
 
 
 def _place(node: Any) -> Any:

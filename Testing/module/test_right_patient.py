@@ -502,6 +502,21 @@ def test_sequences_have_colours_of_their_own(host, module, graded):
     assert module.ui.probabilityHeader.text == "P(HGG)"
 
 
+@pytest.mark.parametrize("segments", [("tumour", "necrosis"), ("oedema", "Right ventricle")])
+def test_only_what_was_graded_is_outlined_in_the_tumours_colour(host, module, scene, grade, segments):
+    """One segment that was chosen; all but those that are no tumour by their names."""
+    from GliomaGradingLib.palette import OUTLINE_COLOR, rgb
+
+    scene.sequences()
+    mask = scene.segmentation(segments=segments)
+    grade()
+    module.ui.layoutButton.click()
+    display = mask.GetDisplayNode()
+    first, second = mask.GetSegmentation().GetSegmentIDs()
+    assert [display.GetSegmentOverrideColor(first)[i] for i in range(3)] == pytest.approx(rgb(OUTLINE_COLOR))
+    assert display.GetSegmentOverrideColor(second)[0] == -1
+
+
 @pytest.mark.parametrize("ground", ["#ffffff", "#2b2b2b"])
 def test_sequences_are_seen_on_light_and_dark(host, ground):
     from GliomaGradingLib.palette import SEQUENCE_COLORS, rgb

@@ -17,8 +17,9 @@ from ..words import SEQUENCES
 from .changes import Changes, with_argument
 from .charts import CHART
 from .maps import LEGEND, legends, map_role
+from .mask import graded_segments
 from .observers import Observers
-from .results import Published
+from .results import Published, inputs_of
 
 LAYOUT = 22381
 """Number of the side-by-side layout among Slicer's layouts; far from those of Slicer and known extensions."""
@@ -187,7 +188,7 @@ class SideBySide:
             plot.SetInteractionMode(slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints)
         self._changes.undo()
         if mask is not None and mask.IsA("vtkMRMLSegmentationNode"):
-            self._outline(mask)
+            self._outline(mask, graded_segments(mask, inputs_of(published).segmentId))
 
     def back(self) -> None:
         """The layout that was there before, and the segmentation as it was drawn before."""
@@ -208,7 +209,8 @@ class SideBySide:
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
 
-    def _outline(self, mask: Any) -> None:
+    def _outline(self, mask: Any, graded: list[str]) -> None:
+        """The segments that were graded get the tumour's colour, and no others."""
         mask.CreateDefaultDisplayNodes()
         display = mask.GetDisplayNode()
         for name, value in (
@@ -219,7 +221,7 @@ class SideBySide:
             ("SliceIntersectionThickness", 2),
         ):
             self._changes.set(display, name, value)
-        for identifier in mask.GetSegmentation().GetSegmentIDs():
+        for identifier in graded:
             self._changes.set(
                 display, with_argument("SegmentOverrideColor", identifier), list(rgb(OUTLINE_COLOR))
             )

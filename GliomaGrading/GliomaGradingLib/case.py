@@ -192,7 +192,7 @@ def read_paths(paths: Mapping[str, Path], labels: Labels, identifier: str, isFou
     make_readers_known()
     with ThreadPoolExecutor(max_workers=len(ROLES)) as pool:
         images = {name: pool.submit(read_volume, inputs.images[name]) for name in SEQUENCES}
-        mask = pool.submit(read_layers, inputs.mask)
+        mask = pool.submit(read_layers, inputs.mask, labels is not None)
         volumes = {name: future.result() for name, future in images.items()}
         layers = mask.result()
     return _checked(volumes, layers, labels, identifier, inputs.notices)

@@ -11,11 +11,16 @@ import numpy as np
 from .dicom_header import INSTALL, SEGMENTATION, full_header, is_dicom, sop_class
 from .errors import CaseError
 from .result import Notice
-from .segment_names import is_other_structure
+from .segment_names import is_other_structure, left_out
 from .volume import Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+_SAME_GAP = 0.01
+"""Of a slice: by how much gaps differ that are the same but for rounding."""
+
+_SAME_PLACE_MM = 0.01
 
 _SEPARATE = "give a segmentation of the tumour"
 
@@ -39,22 +44,25 @@ def segments_of(dataset: Dataset) -> tuple[Segment, ...]:
     return tuple(_segment(item) for item in dataset.get("SegmentSequence", ()))
 
 
-def read_segmentation(path: Path) -> tuple[Volume, ...]:
-    """A layer per tumour segment: (K, J, I) uint8 or uint16, its segment number inside and 0 outside.
+def read_segmentation(path: Path, takes_all: bool = True) -> tuple[Volume, ...]:
+    """A layer per segment: (K, J, I) uint8 or uint16, its segment number inside and 0 outside.
 
     A fractional segmentation is cut at one half.
+
+    Args:
+        takes_all: also those that are no tumour by their names.
 
     Raises:
         CaseError: highdicom is not installed, the file is damaged, or no segment may be tumour.
     """
     segments = segments_of(full_header(path))
-    taken = [segment for segment in segments if segment.is_tumour]
+    taken = [segment for segment in segments if segment.is_tumour or takes_all]
     if not taken:
         labels = ", ".join(segment.label for segment in segments) or "none"
         raise CaseError(f"no segment of it is a tumour ({labels})", path, _SEPARATE)
-    left = [segment for segment in segments if not segment.is_tumour]
-    notices = (_left_out(left),) if left else ()
-    volume = _volume(path)
+    others = [segment.number for segment in segments if segment not in taken]
+    volume, guessed = _volume(path)
+    notices = (*([left_out(others)] if others else []), *guessed)
     layers = [_layer(volume, segments.index(segment), segment.number) for segment in taken]
     spacing, origin, direction = _place(volume)
     files = (str(path),)
@@ -72,25 +80,65 @@ def _meaning(item: Dataset, keyword: str) -> str:
     return str(codes[0].get("CodeMeaning", "")) if codes else ""
 
 
-def _left_out(segments: list[Segment]) -> Notice:
-    numbers = ", ".join(str(segment.number) for segment in segments)
-    return Notice(
-        "mask-segments-left-out", f"segments {numbers} of the segmentation are no tumour by their names"
-    )
-
-
 def _volume(path: Path):  # type: ignore[no-untyped-def] # highdicom's Volume; highdicom is optional
+    """The voxels and where they lie, and what is to be told of that."""
     try:
         import highdicom
+        import pydicom
     except ImportError:
         raise CaseError("this DICOM segmentation needs highdicom", path, INSTALL) from None
     try:
-        return highdicom.seg.segread(path).get_volume(combine_segments=False)
+        dataset = pydicom.dcmread(path)
+        notices = _with_slice_spacing(dataset)
+        segmentation = highdicom.seg.Segmentation.from_dataset(dataset, copy=False)
+        return segmentation.get_volume(combine_segments=False), notices
     except Exception as error:  # highdicom, pydicom and their decoders each raise their own
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CaseError(
             f"this DICOM segmentation cannot be read ({reason})", path, "export it again, or as NIfTI or NRRD"
         ) from None
+
+
+def _with_slice_spacing(dataset: Dataset) -> tuple[Notice, ...]:
+    """Puts SpacingBetweenSlices where it is missing: slices without tumour may have been left out.
+
+    Without it highdicom takes the smallest gap between the frames that are there, and 1 mm for one frame.
+    """
+    groups = [*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence]
+    measures = [item for group in groups for item in group.get("PixelMeasuresSequence", ())]
+    if not measures or all("SpacingBetweenSlices" in item for item in measures):
+        return ()
+    gaps = _gaps(dataset)
+    thickness = float(measures[0].get("SliceThickness") or 0)
+    spacing = _slice_spacing(gaps, thickness)
+    if not spacing:
+        return ()
+    for item in measures:
+        item.SpacingBetweenSlices = spacing
+    if gaps.size and np.allclose(gaps, thickness, rtol=_SAME_GAP):
+        return ()  # slices as thick as they are apart
+    text = f"the segmentation does not say how far its slices are apart; {spacing:.3g} mm was taken, by their"
+    return (Notice("mask-slice-spacing", f"{text} {'thickness' if spacing == thickness else 'smallest gap'}"),)
+
+
+def _slice_spacing(gaps: np.ndarray, thickness: float) -> float:
+    """The slices' thickness where the frames lie on such a grid, else their smallest gap; 0 if unknown."""
+    steps = gaps / thickness if thickness > 0 else gaps
+    if thickness > 0 and np.allclose(steps, np.rint(steps), atol=_SAME_GAP) and np.all(np.rint(steps) >= 1):
+        return thickness
+    return float(gaps.min()) if gaps.size else 0.0
+
+
+def _gaps(dataset: Dataset) -> np.ndarray:
+    """mm between one frame and the next along their normal, those at one place counted once."""
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    frames = dataset.PerFrameFunctionalGroupsSequence
+    turn = (shared.get("PlaneOrientationSequence") or frames[0].PlaneOrientationSequence)[0]
+    axes = np.array(turn.ImageOrientationPatient, dtype=float)
+    places = [(f.get("PlanePositionSequence") or shared.PlanePositionSequence)[0] for f in frames]
+    positions = np.array([place.ImagePositionPatient for place in places], dtype=float)
+    gaps = np.diff(np.sort(positions @ np.cross(axes[:3], axes[3:])))
+    return gaps[gaps > _SAME_PLACE_MM]
 
 
 def _layer(volume, channel: int, number: int) -> np.ndarray:  # type: ignore[no-untyped-def]

@@ -21,6 +21,7 @@ from .dicom_lengths import check_lengths
 from .dicom_segmentation import is_segmentation_file, read_segmentation
 from .dicom_series import Series, find_series, only_series, read_series
 from .errors import CaseError
+from .nrrd_segments import tumour_layers
 from .result import Notice
 from .volume import SILENT_SHEAR, Volume
 
@@ -109,17 +110,22 @@ def read_volume(path: str | os.PathLike[str] | Series) -> Volume:
     return finite(layers[0])
 
 
-def read_layers(path: str | os.PathLike[str]) -> tuple[Volume, ...]:
-    """Reads a mask as stored: one Volume per layer (a ``.seg.nrrd`` with overlapping segments has several,
-    a DICOM SEG has one for each segment that may be tumour).
+def read_layers(path: str | os.PathLike[str], are_labels_chosen: bool = False) -> tuple[Volume, ...]:
+    """Reads a mask: one Volume per layer (a ``.seg.nrrd`` with overlapping segments has several, a DICOM SEG
+    has one for each segment).
+
+    Args:
+        are_labels_chosen: somebody has said which labels are tumour; otherwise segments that are none by their
+            names are left out.
 
     Raises:
         CaseError: as ``read_volume``.
     """
     _check_readable(Path(path))
     if is_segmentation_file(Path(path)):
-        return tuple(rectified(layer) for layer in read_segmentation(Path(path)))
-    return tuple(finite(layer) for layer in _read_layers(Path(path)))
+        return tuple(rectified(layer) for layer in read_segmentation(Path(path), are_labels_chosen))
+    layers = tuple(finite(layer) for layer in _read_layers(Path(path)))
+    return layers if are_labels_chosen else tumour_layers(Path(layers[0].source), layers)
 
 
 def volume_suffix(path: Path) -> str:

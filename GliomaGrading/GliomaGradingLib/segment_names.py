@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from .result import Notice
 
 _NEGATED = re.compile(
     r"\b(no|non|not|without|w o|minus|excluding|except|outside)( of)?( the)? ?(tumou?r|lesion|neoplas|gliom)\w*"
@@ -49,3 +52,11 @@ def is_other_structure(name: str) -> bool:
     if _TUMOUR.search(left):
         return False
     return bool(denials or _ELSEWHERE.search(left))
+
+
+def left_out(labels: Iterable[int]) -> Notice:
+    """What is said of segments that do not count; by number, for names are free text."""
+    numbers = ", ".join(map(str, sorted(set(labels))))
+    return Notice(
+        "mask-segments-left-out", f"segments {numbers} of the segmentation are no tumour by their names"
+    )

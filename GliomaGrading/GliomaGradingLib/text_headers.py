@@ -76,6 +76,22 @@ def check_nrrd(path: Path) -> None:
         _check_packed(path, b"\n", b"\r\n")
 
 
+def nrrd_values(path: Path) -> dict[str, str]:
+    """What is kept in a NRRD header beside its fields (``key:=value``): the names of segments, for example.
+
+    Raises:
+        CaseError: the header is no text.
+    """
+    values = {}
+    for line in _lines(path):
+        if not line.strip():
+            break
+        key, equals, value = line.partition(":=")
+        if equals and not line.startswith("#"):
+            values[key.strip()] = value.strip()
+    return values
+
+
 def data_files(path: Path) -> tuple[Path, ...]:
     """Other files that hold the voxels of this one: of a header alone (``.mhd``, ``.nhdr``, ``.hdr``), mostly.
 

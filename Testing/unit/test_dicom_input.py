@@ -296,6 +296,37 @@ def test_segments_are_layers_and_other_structures_are_left_out(study, tmp_path):
     assert "segments 2" in layers[0].warnings[0].message
 
 
+def test_labels_that_are_chosen_count_whatever_they_are_called(study, tmp_path):
+    pytest.importorskip("highdicom", reason="needs highdicom (pip install 'glioma-grading[dicom]')")
+    mask = arrays()["mask"]
+    path = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", {"tumour": mask, "ventricles": mask})
+    assert [np.unique(layer.array).tolist() for layer in read_layers(path, True)] == [[0, 1], [0, 2]]
+    given = {name.lower(): study / name for name in ("T1", "T2", "FLAIR")}
+    chosen = Case.fromFiles(**given, mask=path, maskLabels=2)
+    assert chosen.mask.array.sum() == mask.sum() and "mask-segments-left-out" not in codes(chosen)
+
+
+@pytest.mark.parametrize("kept", [(2, 9), (5,), (2, 4, 6, 7)])
+@pytest.mark.parametrize("thickness", [2.0, None, 2.7])
+def test_frames_that_lie_apart_are_no_thick_slices(study, tmp_path, kept, thickness):
+    """A segmentation has frames for the slices with tumour only, and may not say how far slices are apart."""
+    pytest.importorskip("highdicom", reason="needs highdicom (pip install 'glioma-grading[dicom]')")
+    rows = np.flatnonzero(arrays()["mask"].any((1, 2)))[list(kept)]
+    mask = np.zeros_like(arrays()["mask"])
+    mask[rows] = arrays()["mask"][rows]
+    path = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", {"tumour": mask})
+    ds = pydicom.dcmread(path)
+    measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    del measures.SpacingBetweenSlices
+    measures.SliceThickness = thickness
+    ds.save_as(path)
+    (layer,) = read_layers(path)
+    least = 2.0 * np.diff(kept).min() if len(kept) > 1 else 1.0
+    expected = {2.0: 2.0, None: least, 2.7: 2.7 if len(kept) == 1 else least}[thickness]
+    assert layer.spacing[2] == pytest.approx(expected)
+    assert [n.code for n in layer.warnings] == (["mask-slice-spacing"] if len(kept) > 1 or thickness else [])
+
+
 def test_a_segmentation_without_tumour_is_refused(study, tmp_path):
     pytest.importorskip("highdicom")
     path = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", {"brain": arrays()["mask"]})

@@ -389,6 +389,54 @@ def test_a_layered_segmentation_has_a_volume_per_layer(tmp_path: Path) -> None:
     assert [int(v.array.sum()) for v in read] == [int(np.greater(ARRAY, n).sum()) for n in (100, 900)]
 
 
+def segmented(path: Path, arrays: list[np.ndarray], **values: str) -> Path:
+    """A segmentation file with what Slicer writes into its header."""
+    layers = [image(array.astype(np.uint8)) for array in arrays]
+    made = layers[0] if len(layers) == 1 else sitk.Compose(layers)
+    for key, value in values.items():
+        made.SetMetaData(key, value)
+    sitk.WriteImage(made, str(path), useCompression=True)
+    return path
+
+
+TWO = {"Segment0_Name": "Tumor", "Segment0_LabelValue": "1", "Segment0_Layer": "0", "Segment1_LabelValue": "2"}
+
+
+def test_segments_that_are_no_tumour_by_their_names_are_left_out(tmp_path: Path) -> None:
+    """As those of a DICOM segmentation: a ventricle made the tumour larger."""
+    labels = ARRAY % 4
+    path = segmented(
+        tmp_path / "a.seg.nrrd", [labels], **TWO, Segment1_Name="Right ventricle", Segment1_Layer="0"
+    )
+    (layer,) = read_layers(path)
+    assert np.array_equal(layer.array, np.where(labels == 2, 0, labels))
+    assert [(n.code, "segments 2 of" in n.message) for n in layer.warnings] == [
+        ("mask-segments-left-out", True)
+    ]
+    (whole,) = read_layers(path, are_labels_chosen=True)
+    assert np.array_equal(whole.array, labels) and whole.warnings == ()
+    assert np.array_equal(read_volume(path).array, labels)
+
+
+def test_segments_are_left_out_of_their_own_layers(tmp_path: Path) -> None:
+    first, second = ARRAY % 3, ARRAY % 5 % 3
+    now = segmented(tmp_path / "a.seg.nrrd", [first, second], **TWO, Segment1_Name="Brain", Segment1_Layer="1")
+    assert [np.unique(layer.array).tolist() for layer in read_layers(now)] == [[0, 1, 2], [0, 1]]
+    old = segmented(
+        tmp_path / "b.seg.nrrd", [first == 1, second == 1], Segment0_Name="skull", Segment1_Name="Tumour"
+    )
+    assert [int(layer.array.max()) for layer in read_layers(old)] == [0, 1]
+
+
+def test_segments_are_not_all_left_out(tmp_path: Path) -> None:
+    path = segmented(tmp_path / "a.seg.nrrd", [ARRAY % 2], Segment0_Name="Brain", Segment0_LabelValue="1")
+    (layer,) = read_layers(path)
+    assert np.array_equal(layer.array, ARRAY % 2)
+    assert [n.code for n in layer.warnings] == ["mask-segments-doubtful"]
+    named = segmented(tmp_path / "b.seg.nrrd", [ARRAY % 2], Segment0_Name="Segment_1", Segment0_LabelValue="1")
+    assert read_layers(named)[0].warnings == ()
+
+
 def write_series(folder: Path, *, uid: str = "1", keep=range(24), slopes=None, description: str = "t1") -> Path:
     pydicom = pytest.importorskip("pydicom")
     from pydicom.dataset import FileDataset, FileMetaDataset

@@ -1,0 +1,65 @@
+"""The segments of a ``.seg.nrrd`` file by their names, as Slicer writes them into its header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .result import Notice
+from .segment_names import is_other_structure, left_out
+from .text_headers import nrrd_values
+from .volume import Volume
+
+_NAME = re.compile(r"Segment(\d+)_Name$")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment: its name, and its label in one of the layers."""
+
+    name: str
+    layer: int
+    label: int
+
+
+def segments_in(values: Mapping[str, str]) -> tuple[Segment, ...]:
+    """The segments that a header lists. Before Slicer 4.11 each had a layer of its own, and the label 1."""
+    numbers = sorted(int(found.group(1)) for key in values if (found := _NAME.match(key)))
+    segments = []
+    for number in numbers:
+        own_layer = str(number) if f"Segment{number}_LabelValue" not in values else "0"
+        layer = values.get(f"Segment{number}_Layer", own_layer)
+        label = values.get(f"Segment{number}_LabelValue", "1")
+        if layer.isdecimal() and label.isdecimal():
+            segments.append(Segment(values[f"Segment{number}_Name"], int(layer), int(label)))
+    return tuple(segments)
+
+
+def tumour_layers(path: Path, layers: Sequence[Volume]) -> tuple[Volume, ...]:
+    """The layers without the segments that are no tumour by their names; all, where nothing would be left."""
+    segments = segments_in(nrrd_values(path)) if path.suffix.lower() in (".nrrd", ".nhdr") else ()
+    others = [segment for segment in segments if is_other_structure(segment.name)]
+    if not others:
+        return tuple(layers)
+    if len(others) == len(segments):
+        text = f"no segment of {path.name} is a tumour by its name, and all count: check the segmentation"
+        return _with_notice(layers, Notice("mask-segments-doubtful", text))
+    kept = [_without(layer, [s.label for s in others if s.layer == n]) for n, layer in enumerate(layers)]
+    return _with_notice(kept, left_out(segment.label for segment in others))
+
+
+def _without(layer: Volume, labels: Sequence[int]) -> Volume:
+    if not labels:
+        return layer
+    array = layer.array.copy()
+    array[np.isin(array, labels)] = 0
+    return replace(layer, array=array)
+
+
+def _with_notice(layers: Sequence[Volume], notice: Notice) -> tuple[Volume, ...]:
+    first, *rest = layers
+    return (replace(first, warnings=(*first.warnings, notice)), *rest)

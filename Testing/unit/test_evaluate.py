@@ -205,6 +205,17 @@ def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
     assert [row["fold"] for row in stored["by_fold"]][:3] == [None, 0, 1]
 
 
+def test_a_study_without_epochs_has_no_curves_to_plot(tmp_path):
+    folder = study_folder(tmp_path, predictions(patients=40))
+    for path in folder.glob("runs/*/curves.csv"):
+        path.unlink()
+    evaluate_study(folder, tmp_path / "out", "command")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "curves.png" not in names and {"roc.png", "curves.csv", "figures.json"} <= names
+    again = evaluate_study(tmp_path / "out", tmp_path / "again", "command")
+    assert again["units_tested"] == 40
+
+
 def test_sure_networks_rank_slices_that_six_decimals_cannot_tell_apart(tmp_path):
     units = predictions(patients=40, slices=3)
     units.logits[:] = (20.0 + 2.0 * units.grade + 0.01 * np.arange(120) / 120)[:, None]

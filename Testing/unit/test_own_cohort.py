@@ -173,14 +173,17 @@ def test_whole_slices_have_the_side_that_was_asked_for(cohort: Path, tmp_path: P
     assert data.images.shape[-2:] == (40, 40) and data.form.pixel_mm == 6.0
 
 
+@pytest.mark.parametrize("epochs", [1, 0])
 def test_the_training_set_ends_in_a_bundle_that_grades(
-    cohort: Path, prepared: tuple[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cohort: Path, prepared: tuple[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], epochs: int
 ) -> None:
+    """Without epochs the probe is all that is learned."""
     recipe = tmp_path / "tiny.json"
-    recipe.write_text(json.dumps(TINY))
+    recipe.write_text(json.dumps({**TINY, "epochs": epochs}))
     arguments = ["--data", str(prepared[1]), "--recipe", str(recipe), "--device", "cpu"]
     study, bundle = tmp_path / "study", tmp_path / "glioma-own"
     assert main(["train", *arguments, "--output", str(study), "--folds", "2"]) == 0
+    assert main(["evaluate", str(study), "--output", str(tmp_path / "figures")]) == 0
     final = ["--final", str(bundle), "--study", str(study), "--output", str(tmp_path / "work")]
     assert main(["train", *arguments, *final]) == 0
     opened = open_bundle(bundle)
@@ -193,3 +196,12 @@ def test_the_training_set_ends_in_a_bundle_that_grades(
     assert result["case"] == "BraTS-GLI-00002-000" and result["model"]["name"] == "glioma-own"
     assert result["model"]["sha256"] == opened.sha256
     assert 0 <= result["probability_hgg"] <= 1 and result["grade"] in GRADES
+
+
+def test_what_training_lacks_is_told_before_it_shows_progress(
+    prepared: tuple[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--data", str(prepared[1]), "--output", str(tmp_path / "s"), "--folds", "2"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: the 2014 GoogLeNet's ImageNet tensors are needed") and told.count("\n") == 1
+    assert not (tmp_path / "s").exists()

@@ -71,7 +71,7 @@ def _check_output(options: argparse.Namespace) -> None:
 def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:
     from tqdm import tqdm
 
-    from ..training.study import Study, run_study
+    from ..training.study import Study, check_study, run_study
 
     study = Study(
         protocol=options.protocol,
@@ -81,6 +81,7 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         whole_patients=options.whole_patients,
         recipe=recipe,
     )
+    check_study(data, study, options.output, options.pretrained)  # before a bar is shown
     runs = 3 * sum(1 for _ in study.splits(data))
     with tqdm(total=runs * recipe.epochs, unit="epoch", dynamic_ncols=True, disable=not team.is_first) as bar:
 

@@ -132,8 +132,13 @@ def _trained(
     split, checkpoint = Split(everyone, NOBODY, NOBODY), run / "checkpoint.pt"
     fit = Fit(data, column, split, recipe, checkpoint, pretrained, device, team)
     model = fit.run()
-    team.first(lambda: write_atomically(run / "curves.csv", curves_csv(fit.curves).encode()))
+    team.first(lambda: _keep_curves(run, fit))
     return model
+
+
+def _keep_curves(run: Path, fit: Fit) -> None:
+    run.mkdir(parents=True, exist_ok=True)  # without epochs there was no checkpoint to make it for
+    write_atomically(run / "curves.csv", curves_csv(fit.curves).encode())
 
 
 def _averaged(models: list[TransferModel]) -> TransferModel:

@@ -51,14 +51,14 @@ DRAWS = 400
 
 
 def plots_of(evidence: Evidence, probabilities: np.ndarray, figures: dict[str, Any]) -> dict[str, bytes]:
-    """curves.png, roc.png, reliability.png and risk_coverage.png."""
+    """roc.png, reliability.png and risk_coverage.png; curves.png where there were epochs."""
     from ..voting import DecisionRule
 
     units = evidence.units
     rule = {key: figures["decision"]["rule"][key] for key in ("low", "high")}
     with look():
         return {
-            "curves.png": png(curves_plot(evidence.curves)),
+            **({"curves.png": png(curves_plot(evidence.curves))} if evidence.curves else {}),
             "roc.png": png(roc_plot(units, probabilities)),
             "reliability.png": png(reliability_plot(units, probabilities, figures)),
             "risk_coverage.png": png(risk_coverage_plot(units, probabilities, DecisionRule(**rule))),

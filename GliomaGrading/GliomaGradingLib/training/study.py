@@ -122,13 +122,10 @@ def run_study(
         UsageError: the folder holds another study, pretrained tensors are missing, or there are more folds than
             patients of a grade. Nothing is written then.
     """
-    _check_folds(study, data)
+    check_study(data, study, folder, pretrained)
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
-    runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _ in splits for name in SEQUENCES]
-    if not all((run / LOGITS).is_file() for run in runs):
-        check_pretrained(study.recipe, pretrained)
     team.first(lambda: _claim(folder, study))
     team.first(lambda: _write_splits(folder, graded, splits))
     shared = _SharedFeatures(graded, study, team)
@@ -156,6 +153,20 @@ def run_study(
     text = predictions_csv(predictions).encode()
     team.first(lambda: write_atomically(folder / PREDICTIONS, text))
     return predictions
+
+
+def check_study(data: TrainingSet, study: Study, folder: Path, pretrained: Path | None) -> None:
+    """Whether a study can be trained: enough patients, and tensors to begin with where a run is to be trained.
+
+    Raises:
+        UsageError, BundleError: as ``run_study``.
+    """
+    _check_folds(study, data)
+    runs = [
+        _run_folder(folder, repeat, fold, name) for repeat, fold, _ in study.splits(data) for name in SEQUENCES
+    ]
+    if not all((run / LOGITS).is_file() for run in runs):
+        check_pretrained(study.recipe, pretrained)
 
 
 def _run_folder(folder: Path, repeat: int, fold: int, sequence: str) -> Path:

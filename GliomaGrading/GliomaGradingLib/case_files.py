@@ -45,7 +45,7 @@ def find_case_files(folder: Path, layout: str = "auto") -> CaseFiles:
     found_by, found = _only_case(folder, layouts)
     if found.problem:
         raise CaseError(found.problem, found.folder, found.remedy)
-    doubt = found_by.on_request or found_by.unfit(found.case)
+    doubt = found_by.note if found_by.on_request else found_by.unfit(found.case)  # named, it is asked for
     case = with_patient_named(found_by, found).case
     return CaseFiles(found.paths, found_by.name, case, found_by.mask_labels, doubt)
 

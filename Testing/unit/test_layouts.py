@@ -177,7 +177,11 @@ def test_brats_2024_is_after_treatment_and_left_out_unless_asked_for(tmp_path: P
     asked = find_cohort(tmp_path / "BraTS-GLI-02062-100", "brats2024")
     assert asked.cases[0].mask_labels == (1, 2, 3)  # 4 is the resection cavity
     assert any("after treatment" in notice for notice in asked.notices)
-    assert "after treatment" in find_case_files(tmp_path / "BraTS-GLI-02062-100").doubt
+    assert cohort.skipped[0].reason.endswith(
+        "--layout brats2024 takes it all the same, without the resection cavity"
+    )
+    doubt = find_case_files(tmp_path / "BraTS-GLI-02062-100").doubt
+    assert doubt == asked.notices[0] and "--layout" not in doubt  # what has been done is no advice
 
 
 def test_follow_up_scans_are_skipped_where_the_data_set_says_so(tmp_path: Path) -> None:

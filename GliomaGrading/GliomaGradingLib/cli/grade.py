@@ -21,10 +21,15 @@ FILE_OPTIONS = ("t1", "t2", "flair", "mask")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..cohort.layouts import NAMES
+
     parser.add_argument("case", nargs="?", type=Path, metavar="CASE_DIR", help="folder of a case")
     for name in FILE_OPTIONS:
         what = "tumour mask" if name == "mask" else f"{name.upper()} volume"
         parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: a file, or a DICOM folder")
+    parser.add_argument(
+        "--layout", default="auto", metavar="NAME", help=f"of CASE_DIR: auto, {', '.join(NAMES)}"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
     add_grading(parser)
@@ -97,7 +102,13 @@ def _read_case(options: argparse.Namespace) -> Case:
     if options.case is not None and len(missing) < len(files):
         raise UsageError("a case folder and single files are given", remedy="give one or the other")
     if options.case is not None:
-        return Case.read(options.case, maskLabels=options.mask_labels, caseId=options.case_id)
+        return Case.read(
+            options.case, maskLabels=options.mask_labels, caseId=options.case_id, layout=options.layout
+        )
+    if options.layout != "auto":
+        raise UsageError(
+            "--layout is given without a case folder", remedy="give the folder, or leave --layout out"
+        )
     if missing:
         raise UsageError(f"{', '.join(missing)} missing", remedy="give a case folder, or all four files")
     return Case.fromFiles(**files, maskLabels=options.mask_labels, caseId=options.case_id)

@@ -106,7 +106,7 @@ p01,scans/p01_t1.nii.gz,scans/p01_t2.nii.gz,scans/p01_flair.nii.gz,masks/p01.nii
 ```
 glioma-grading prepare INPUT [--layout NAME] [--grades TABLE] --output training.npz
 glioma-grading train --data training.npz --output study --pretrained FILE          # cross-validation by patient
-glioma-grading evaluate study
+glioma-grading evaluate study --output figures
 glioma-grading train --data training.npz --output work --study study --pretrained FILE --final BUNDLE_DIR
 glioma-grading grade CASE_DIR --bundle BUNDLE_DIR
 ```

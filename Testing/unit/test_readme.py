@@ -54,6 +54,32 @@ def test_a_placeholder_is_known_when_it_is_seen(text, found):
     assert PLACEHOLDER.findall(text) == found
 
 
+def shown_commands(page):
+    """Every command of ours in a page's blocks of code, as a shell would have it, one line each."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            found = re.match(
+                r"(?:\$ )?(?:\.venv/bin/)?glioma-grading +(.*)|torchrun .*-m GliomaGradingLib +(.*)", line
+            )
+            if found:
+                yield re.split(r" {3,}| #", found[1] or found[2])[0].replace("[", "").replace("]", "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_one(page):
+    for line in shown_commands(page):
+        words = shlex.split(line)
+        assert _parser(words).parse_args(words).command == words[0], line
+
+
+def test_commands_of_pages_are_found():
+    found = [line.split()[0] for page in PAGES for line in shown_commands(page)]
+    assert {"grade", "batch", "prepare", "train", "evaluate", "sample", "doctor"} <= set(found) and len(
+        found
+    ) > 30
+
+
 def test_there_are_commands():
     assert len(COMMANDS) >= 12
 

@@ -14,7 +14,10 @@ def add_grading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
     parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
     parser.add_argument(
-        "--mask-labels", type=labels, metavar="1,2,4", help="labels that are tumour; default: the layout's, or all"
+        "--mask-labels",
+        type=labels,
+        metavar="1,2,4",
+        help="labels that are tumour; default: the layout's, or all",
     )
     parser.add_argument(
         "--register",

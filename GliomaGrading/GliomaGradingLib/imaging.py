@@ -341,21 +341,18 @@ def _read_file(path: Path, image_io: str) -> tuple[Volume, ...]:
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, str(error)) from None
-    notices = _nrrd_notices(path, reader, image_io)
+    notices = _orientation_notices(path, image_io)
     return tuple(
         rectified(replace(Volume.fromImage(layer, str(path)), warnings=notices))
         for layer in _layers(path, image)
     )
 
 
-def _nrrd_notices(path: Path, reader: sitk.ImageFileReader, image_io: str) -> tuple[Notice, ...]:
-    if image_io != "NrrdImageIO" or reader.HasMetaDataKey("NRRD_space"):
+def _orientation_notices(path: Path, image_io: str) -> tuple[Notice, ...]:
+    if image_io not in ("NrrdImageIO", "MetaImageIO") or text_headers.has_orientation(path):
         return ()
-    return (
-        Notice(
-            "orientation-unknown", f"{path.name} has no orientation (no space field): it was taken for axial"
-        ),
-    )
+    field = "no space of a patient" if image_io == "NrrdImageIO" else "no TransformMatrix, no Offset"
+    return (Notice("orientation-unknown", f"{path.name} has no orientation ({field}): it was taken for axial"),)
 
 
 def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -24,6 +24,14 @@ _META_LISTS = ("dimsize", "elementspacing", "elementsize", "offset", "origin", "
 _META_MATRICES = ("transformmatrix", "rotation", "orientation")
 _META_FIELDS = {*_META_LISTS, *_META_MATRICES, "ndims", "elementtype", "elementnumberofchannels", "headersize"}
 _META_TYPES = re.compile(r"MET_(U?CHAR|U?SHORT|U?INT|U?LONG(_LONG)?|FLOAT|DOUBLE)(_ARRAY)?$")
+_META_PLACES = {*_META_MATRICES, "offset", "origin", "position"}
+_MILLIMETRES = re.compile(r"(mm|milli?met(er|re)s?|none|unknown|[?]*)$", re.IGNORECASE)
+"""Of what lengths are, or what says nothing of it."""
+_OTHER_LENGTHS = re.compile(
+    r"([nuµμcd]?m|inch(es)?|in|microns?|(nano|micro|centi|deci)?met(er|re)s?)$", re.IGNORECASE
+)
+_SPACES_OF_NOTHING = re.compile(r"(scanner-xyz|3d-(left|right)-handed)(-time)?$", re.IGNORECASE)
+"""Spaces of NRRD that are no patient's: of the scanner, or of anything that has three axes."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?$|[+-]?(nan|inf(inity)?)$", re.IGNORECASE)
 
 
@@ -44,6 +52,7 @@ def check_meta_image(path: Path) -> None:
     _whole(path, "ElementNumberOfChannels", fields.get("elementnumberofchannels", "1"), 1, _MAX_COMPONENTS)
     _whole(path, "HeaderSize", fields.get("headersize", "0"), -1, MAX_HEADER)
     _whole(path, "CompressedDataSize", fields.get("compresseddatasize", "0"), 0, 1 << 48)
+    _check_unit(path, fields.get("distanceunits", ""))
     if "dimsize" not in fields or not _META_TYPES.match(fields.get("elementtype", "")):
         raise _wrong(path, "DimSize or ElementType is missing or unknown")
     if fields["elementdatafile"] != "LOCAL":
@@ -69,11 +78,24 @@ def check_nrrd(path: Path) -> None:
         _whole(path, name, fields.get(name, "0"), 0, MAX_HEADER)
     for name in ("byte skip", "byteskip"):
         _whole(path, name, fields.get(name, "0"), -1, 1 << 40)
+    for text in _quoted(fields.get("space units", "")):
+        _check_unit(path, text)
+    for text in filter(_OTHER_LENGTHS.match, _quoted(fields.get("units", ""))):  # an axis may be one of time
+        _check_unit(path, text)
     data_file = fields.get("data file", fields.get("datafile", ""))
     if data_file:
         _check_data_file(path, data_file)
     elif fields.get("encoding", "").lower() in ("gzip", "gz"):
         _check_packed(path, b"\n", b"\r\n")
+
+
+def has_orientation(path: Path) -> bool:
+    """Whether a header that has passed its check says how the volume lies in the patient."""
+    if path.suffix.lower() in (".mhd", ".mha"):
+        fields = dict(_meta_fields(path))
+        return bool(fields.keys() & _META_PLACES) or fields.get("anatomicalorientation", "").upper() == "RAI"
+    space = dict(_nrrd_fields(path)).get("space", "")
+    return bool(space) and not _SPACES_OF_NOTHING.match(space)
 
 
 def nrrd_values(path: Path) -> dict[str, str]:
@@ -173,6 +195,17 @@ def _numbers(path: Path, fields: dict[str, str], name: str, count: int) -> None:
     texts = fields[name].split()
     if len(texts) != count or not all(_NUMBER.match(text) for text in texts):
         raise _wrong(path, f"{name} is {_shown(fields[name])}")
+
+
+def _check_unit(path: Path, unit: str) -> None:
+    """ITK takes every length for one in mm."""
+    if not _MILLIMETRES.match(unit):
+        raise CaseError(f"its lengths are in {_shown(unit)}, not in mm", path, "export it again in mm")
+
+
+def _quoted(text: str) -> list[str]:
+    """The texts of a NRRD field that has one for each axis."""
+    return [found.strip() for found in re.findall(r'"([^"]*)"', text)]
 
 
 def _check_data_file(path: Path, name: str) -> None:

@@ -302,6 +302,81 @@ def test_missing_orientation_is_said(tmp_path: Path) -> None:
     ]
 
 
+def nrrd(path: Path, *fields: str) -> Path:
+    lines = (
+        "NRRD0004",
+        "type: short",
+        "dimension: 3",
+        "sizes: 8 9 24",
+        "encoding: raw",
+        "endian: little",
+        *fields,
+    )
+    path.write_bytes(("\n".join(lines) + "\n\n").encode() + ARRAY.astype("<i2").tobytes())
+    return path
+
+
+DIRECTIONS = "space directions: (1,0,0) (0,2,0) (0,0,3)"
+
+
+@pytest.mark.parametrize(
+    ("space", "is_known"),
+    [
+        ("space: left-posterior-superior", True),
+        ("space: RAS", True),
+        ("space: scanner-xyz", False),
+        ("space: 3D-right-handed", False),
+        ("space: 3D-left-handed", False),
+        ("space dimension: 3", False),
+    ],
+)
+def test_a_space_that_is_no_patients_is_no_orientation(tmp_path: Path, space: str, is_known: bool) -> None:
+    volume = read_volume(nrrd(tmp_path / "a.nrrd", space, DIRECTIONS))
+    assert volume.spacing == SPACING
+    assert [n.code for n in volume.warnings] == ([] if is_known else ["orientation-unknown"])
+
+
+@pytest.mark.parametrize(
+    ("left_out", "added", "is_known"),
+    [
+        (("TransformMatrix", "Offset"), {}, False),
+        (("TransformMatrix", "Offset"), {"AnatomicalOrientation": "???"}, False),
+        (("TransformMatrix", "Offset"), {"AnatomicalOrientation": "RAI"}, True),
+        (("TransformMatrix", "Offset"), {"Position": "1 2 3"}, True),
+        (("Offset",), {}, True),
+        ((), {}, True),
+    ],
+)
+def test_a_meta_image_without_a_place_has_no_orientation(tmp_path: Path, left_out, added, is_known) -> None:  # type: ignore[no-untyped-def]
+    lines = mha(tmp_path / "a.mha", **added).read_bytes().split(b"\n")
+    kept = [line for line in lines if not line.startswith(tuple(name.encode() for name in left_out))]
+    (tmp_path / "a.mha").write_bytes(b"\n".join(kept) if left_out else b"\n".join(lines))
+    codes = [n.code for n in read_volume(tmp_path / "a.mha").warnings]
+    assert codes == ([] if is_known else ["orientation-unknown"])
+
+
+@pytest.mark.parametrize("unit", ["um", "cm", "m", "µm", "inch", "micrometers", "furlong"])
+def test_lengths_in_another_unit_are_refused(tmp_path: Path, unit: str) -> None:
+    """ITK reads them as mm."""
+    files = [
+        nrrd(tmp_path / "a.nrrd", "space: LPS", DIRECTIONS, f'space units: "{unit}" "{unit}" "{unit}"'),
+        mha(tmp_path / "a.mha", DistanceUnits=unit),
+    ]
+    if unit != "furlong":
+        files.append(nrrd(tmp_path / "b.nrrd", "spacings: 1 2 3", f'units: "{unit}" "{unit}" "{unit}"'))
+    for path in files:
+        with pytest.raises(CaseError, match="not in mm"):
+            read_volume(path)
+
+
+@pytest.mark.parametrize("unit", ["mm", "MM", "millimeters", "", "?"])
+def test_lengths_in_millimetres_or_of_no_known_unit_are_read(tmp_path: Path, unit: str) -> None:
+    units = f'space units: "{unit}" "{unit}" "{unit}"'
+    assert read_volume(nrrd(tmp_path / "a.nrrd", "space: LPS", DIRECTIONS, units)).spacing == SPACING
+    assert read_volume(mha(tmp_path / "a.mha", DistanceUnits=unit or "?")).spacing == SPACING
+    assert read_volume(nrrd(tmp_path / "b.nrrd", "spacings: 1 2 3", 'units: "s" "mm" ""')).spacing == SPACING
+
+
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
 def test_a_cut_file_is_refused(tmp_path: Path, name: str) -> None:
     """ITK itself fills the end of a cut .nii.gz with zeros and says nothing."""

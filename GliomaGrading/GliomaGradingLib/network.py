@@ -181,8 +181,8 @@ def load_imagenet_torchvision(model: TransferModel) -> None:
     except OSError as error:
         raise BundleError(
             f"torchvision's GoogLeNet weights could not be downloaded ({error})",
-            remedy="connect to the network once, or train with --pretrained FILE and a recipe with the backbone "
-            "googlenet-2014",
+            remedy="connect to the network once, or train with --pretrained FILE and a recipe whose backbone "
+            "is googlenet-2014",
         ) from error
     load_torchvision_state(model, pretrained)
 

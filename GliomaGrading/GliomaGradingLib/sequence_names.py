@@ -41,6 +41,27 @@ _NO_CONTRAST = re.compile(
     rf"(?<![a-z])(pre|non|no|without|w/?o|ohne|sans|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
     rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
 )
+_GAP = r"[-_ .]"
+_ONTO = (
+    rf"{_GAP}((co)?reg(istered)?{_GAP}|aligned{_GAP}|resampled{_GAP}|warped{_GAP})?(on)?to{_GAP}"
+    r"(t1(w|wi|n)?|t2(w|wi|f)?|flair|seg|mask|mni(152)?|sri(24)?|atlas)$"
+)
+_ONTO_ANOTHER = re.compile(_ONTO)
+"""The end of ``T1_to_FLAIR``, which is a T1."""
+_PLACED = (
+    r"(co)?reg(istered)?|aligned|resampled|resliced|iso(tropic)?|\d+([p.]\d+)?mm|mni(152)?|sri(24)?|atlas"
+    r"|orig(inal)?|raw"
+)
+_WITHOUT = (
+    rf"(pre|non?|without|wo|w{_GAP}?o|native?|plain|unenhanced){_GAP}?(contrast|gado|gad|gd|ce|km)?"
+    rf"|pre{_GAP}?op"
+)
+_TREATED = (
+    rf"brain|bet|hd{_GAP}?bet|(skull)?{_GAP}?strip(ped)?|ss|n4(itk)?|bias|norm(ali[sz]ed)?|defaced"
+    rf"|ax(ial)?|tra|sag|cor|[23]d|se|tse|fse|tfe|mprage|mpr|mp2rage|f?spgr|bravo|vibe|space|cube|blade|propeller"
+)
+_IDLE_OF_MASK = re.compile(rf"{_GAP}({_PLACED})$|{_ONTO}")
+_IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|(?<=t1)pre$|(?<=t1w)pre$|{_ONTO}")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfusion", "perf", "map", "t1map"}
 _DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc"}
@@ -117,6 +138,19 @@ def has_contrast(text: str) -> bool:
     return any(map(_tells_of_contrast, (text.lower(), _HUMP.sub(" ", text).lower())))
 
 
+def without_idle_words(name: str, is_mask: bool = False) -> str:
+    """A name in lower case without the words at its end that do not say what it is: how an image was placed,
+    treated or taken, and that it is without contrast (``t1_brain_1mm``, ``t1_pre``, ``t1_to_flair``).
+
+    Args:
+        is_mask: the words say what a mask is of, but for those of its place.
+    """
+    idle = _IDLE_OF_MASK if is_mask else _IDLE
+    while (shorter := idle.sub("", name)) not in (name, ""):
+        name = shorter
+    return name
+
+
 def is_contrast_t1(name: str) -> bool:
     """Whether something is called like a T1 with contrast, and like nothing else."""
     return sequence_of(name) == CONTRAST
@@ -133,6 +167,7 @@ def is_other_organ(name: str) -> bool:
 
 
 def _sequence_of(text: str) -> str:
+    text = _ONTO_ANOTHER.sub("", text)
     if _is_derived(text) or _MASK.search(text):
         return ""
     words = _words(text)

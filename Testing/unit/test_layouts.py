@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cli import main
 from GliomaGradingLib.cohort.layouts import LAYOUTS, NAMES
 from GliomaGradingLib.cohort.layouts.base import CONTRAST_T1, stem
-from GliomaGradingLib.cohort.listing import Cohort, find_cohort
+from GliomaGradingLib.cohort.listing import Cohort, describe, find_cohort
 from GliomaGradingLib.errors import CaseError, UsageError
 from layout_trees import DATA_SETS, alternatives, tree
 
@@ -154,6 +155,59 @@ def test_words_that_deny_contrast_go_first(tmp_path: Path, name: str) -> None:
     assert find_cohort(tmp_path).cases[0].files["T1"].name == f"c_{name}.nii"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "T1_pre", "T1pre", "t1w_pre", "T1_nonGd", "t1_noncontrast", "T1_native", "T1 native", "T1_brain",
+        "T1_bet",
+        "T1_reg", "T1_n4", "T1_MPRAGE", "T1_ax", "t1_se", "T1_to_FLAIR", "T1_MNI", "t1w_1mm", "p7_T1_brain_1mm",
+        "T1-pre-contrast", "t1_reg_to_t2w", "T1_skull_stripped",
+    ],
+)  # fmt: skip
+def test_words_behind_that_say_nothing_of_the_sequence(tmp_path: Path, name: str) -> None:
+    others = ("T2_to_FLAIR", "FLAIR_brain", "seg_1mm")
+    tree(tmp_path / "p7", *(f"{file}.nii.gz" for file in (name, *others)))
+    files = find_case_files(tmp_path / "p7").paths
+    assert [path.name.removesuffix(".nii.gz") for path in files.values()] == [name, *others]
+    assert find_cohort(tmp_path).cases[0].problem == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "T1_gd_brain", "T1_post_reg", "t1ce_1mm", "T1_C+_ax", "T1_MPRAGE_post", "t1_to_t1ce", "T1_Gd_to_FLAIR",
+        "T1_map",
+        "T1_brain_mask", "T1_lesion", "t1c_native",
+    ],
+)  # fmt: skip
+def test_words_behind_that_say_something_are_no_idle_ones(tmp_path: Path, name: str) -> None:
+    tree(tmp_path / "p7", f"{name}.nii.gz", "T2.nii.gz", "FLAIR.nii.gz", "seg.nii.gz")
+    entry = find_cohort(tmp_path).cases[0]
+    assert entry.missing == ("T1",) and f"there is {name}.nii.gz; or" in entry.remedy
+
+
+def test_an_image_is_not_what_it_was_registered_to(tmp_path: Path) -> None:
+    tree(tmp_path / "p7", "p7_{t1,t2,t2_to_flair,seg}.nii.gz")
+    assert find_cohort(tmp_path).cases[0].missing == ("FLAIR",)
+    tree(tmp_path / "p8", "T1_brain.nii.gz", "T1_n4.nii.gz", "T2.nii.gz", "FLAIR.nii.gz", "seg.nii.gz")
+    assert (
+        "T1_brain.nii.gz and T1_n4.nii.gz could both be the T1" in find_cohort(tmp_path / "p8").cases[0].problem
+    )
+    (tmp_path / "p8" / "T1.nii.gz").write_bytes(b"x")
+    assert find_case_files(tmp_path / "p8").paths["T1"].name == "T1.nii.gz"
+    tree(tmp_path / "p9", "{T1,T2,FLAIR}.nii.gz", "brain_mask.nii.gz", "mask_brain.nii.gz")
+    assert find_cohort(tmp_path / "p9").cases[0].missing == ("mask",)
+
+
+def test_a_listing_says_what_was_looked_for_and_what_is_there(tmp_path: Path) -> None:
+    for number in range(8):
+        tree(tmp_path, f"p{number}/{{T2,FLAIR,seg,xyz}}.nii.gz")
+    told = describe(find_cohort(tmp_path)).splitlines()
+    lines = [line for line in told if line.startswith("            ")]
+    assert len(lines) == 5 and lines[0].strip().startswith("looked for T1: t1, *_t1")
+    assert "; there is xyz.nii.gz; or name the files one by one" in lines[0]
+
+
 def test_a_case_called_like_contrast_is_none(tmp_path: Path) -> None:
     """Unless it is called so and no more, as the folder of a time point is."""
     tree(tmp_path, "a/{post_001,gd-7}/{t1,t2,flair,seg}.nii", "b/post_001/post_001_{t1,t2,flair,seg}.nii")
@@ -182,6 +236,19 @@ def test_brats_2024_is_after_treatment_and_left_out_unless_asked_for(tmp_path: P
     )
     doubt = find_case_files(tmp_path / "BraTS-GLI-02062-100").doubt
     assert doubt == asked.notices[0] and "--layout" not in doubt  # what has been done is no advice
+
+
+@pytest.mark.parametrize("command", ["batch", "prepare"])
+def test_where_everything_is_skipped_the_reason_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    tree(tmp_path / "in", *DATA_SETS["brats2024"], "notes/readme.md")
+    assert main([command, str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "error: there is no case (BraTS-GLI-02062-100: BraTS 2024 GLI is imaged after treatment"
+    )
+    assert "resection cavity; and 1 more skipped), in " in told
 
 
 def test_follow_up_scans_are_skipped_where_the_data_set_says_so(tmp_path: Path) -> None:

@@ -103,10 +103,11 @@ def _pixels(text: str) -> int:
 
 def _of_cohort(source: Path, options: argparse.Namespace, failures: list[str]) -> TrainingSet:
     """The graded cases of a cohort, one scan a patient; who is left out is told on stderr."""
-    from ..cohort.listing import find_cohort
+    from ..cohort.listing import check_cases, find_cohort
     from ..training.crops import training_set_from_cases
 
     cohort = find_cohort(source, options.layout, options.grades)
+    check_cases(cohort)
     entries = _one_scan_a_patient(cohort)
     _check_both_grades(cohort, entries)
 

@@ -25,6 +25,8 @@ SCHEMA = "glioma-grading/cohort/1"
 _NUMBERED = "patient {}"
 """What patients are called whose ids are not told."""
 _SHOWN_NAMES = 3
+_SHOWN_REMEDIES = 5
+"""Cases with a problem whose remedy a listing tells: it is much the same for all."""
 
 
 @dataclass(frozen=True)
@@ -394,13 +396,32 @@ def _no_case(source: Path, walk: Walk, layout: str) -> UsageError:
     """What to say where nothing was found: why, or that another layout finds something."""
     remedy = f"give a folder that has a folder for each case, or a CSV file with {COLUMNS}"
     if layout == AUTO:
-        reason = next((f" ({item.reason})" for item in walk.skipped if item.path == source), "")
-        return UsageError(f"there is no case{reason}", source, remedy)
+        return UsageError(f"there is no case{_first_reason(source, walk.skipped)}", source, remedy)
     others = cases_below(source).found
     if others:
         main, _why = _recognised(others)
         remedy = f"--layout auto takes what is there for {main.name} ({len(others)} of it)"
     return UsageError(f"there is no case in the layout {layout}", source, remedy)
+
+
+def check_cases(cohort: Cohort) -> None:
+    """Raises: UsageError: all that was found is skipped."""
+    if not cohort.cases:
+        raise UsageError(
+            f"there is no case{_first_reason(cohort.source, cohort.skipped)}",
+            cohort.source,
+            "give a folder that has a folder for each case",
+        )
+
+
+def _first_reason(source: Path, skipped: Sequence[Skipped]) -> str:
+    """Why the first folder was skipped, and how many more were, in brackets."""
+    if not skipped:
+        return ""
+    first = next((item for item in skipped if item.path == source), skipped[0])
+    name = "" if first.path == source else f"{first.path.name}: "
+    more = f"; and {len(skipped) - 1} more skipped" if len(skipped) > 1 else ""
+    return f" ({name}{first.reason}{more})"
 
 
 def describe(cohort: Cohort) -> str:
@@ -426,12 +447,15 @@ def _grade_counts(cases: Iterable[CaseEntry]) -> str:
 def _table_of(cases: tuple[CaseEntry, ...]) -> list[str]:
     width = max(len("Case"), *(len(printable(entry.case)) for entry in cases)) if cases else 0
     rows = ["", f"{'Case':<{width}}  Grade  Files"]
-    return rows + [line for entry in cases for line in _lines(entry, width)]
+    told = {entry.case for entry in [entry for entry in cases if entry.problem][:_SHOWN_REMEDIES]}
+    return rows + [line for entry in cases for line in _lines(entry, width, entry.case in told)]
 
 
-def _lines(entry: CaseEntry, width: int) -> list[str]:
-    doubts = [f"{'':<{width}}         ? {doubt}" for doubt in entry.doubts]
-    return [f"{printable(entry.case):<{width}}  {entry.grade or '-':<5}  {_files(entry)}", *doubts]
+def _lines(entry: CaseEntry, width: int, says_remedy: bool) -> list[str]:
+    remarks = [entry.remedy] if entry.remedy and says_remedy else []
+    remarks += [f"? {doubt}" for doubt in entry.doubts]
+    first = f"{printable(entry.case):<{width}}  {entry.grade or '-':<5}  {_files(entry)}"
+    return [first, *(f"{'':<{width}}         {remark}" for remark in remarks)]
 
 
 def _files(entry: CaseEntry) -> str:

@@ -13,7 +13,7 @@ from ..result import GradeResult
 from .duplicates import duplicate_notices
 from .engine import Batch, Counts, Watch
 from .finish import finish
-from .listing import Cohort, find_cohort
+from .listing import Cohort, check_cases, find_cohort
 from .store import BATCH, CASES, Store
 from .taught import taught_remarks
 from .walk import cases_below
@@ -64,8 +64,7 @@ def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
         UsageError: there is no case, the output is one, or ``find_cohort`` says so.
     """
     cohort = find_cohort(job.source, job.layout, job.grades, _ours(job))
-    if not cohort.cases:
-        raise UsageError("there is no case", job.source, "give a folder that has a folder for each case")
+    check_cases(cohort)
     return replace(cohort, notices=(*cohort.notices, *duplicate_notices(cohort.cases, isDryRun)))
 
 

@@ -22,6 +22,8 @@ CONTRAST_T1 = re.compile(
 )
 """Stems of T1 volumes with contrast medium, as the layouts have them: a folder with one is a case's."""
 
+_SHOWN = 6
+"""Files that a message names."""
 _NO_TUMOUR = {"brain", "parenchyma", "skull", "bet", "head", "wm", "gm", "white", "grey", "gray", "csf"}
 
 
@@ -142,8 +144,9 @@ class Layout:
         paths, doubt = {}, ""
         for role in ROLES:
             chosen = best(candidates, role, self.endings[role], case)
-            if not chosen and role == "mask":
-                chosen = best(self._elsewhere(folder, case), role, self.endings[role], case)
+            if not chosen:
+                others = self._otherwise(role, folder, case, candidates)
+                chosen = best(others, role, self.endings[role], case)
             if len(chosen) == 1:
                 paths[role] = chosen[0]
             elif chosen:
@@ -152,6 +155,12 @@ class Layout:
         if doubt:
             return paths, doubt, "remove one, or name the files one by one"
         return (paths, *missing(paths, candidates, self.endings, case))
+
+    def _otherwise(
+        self, role: str, folder: Path, case: str, candidates: list[Candidate]
+    ) -> Iterable[Candidate]:
+        """What may be a role's file where none is called so."""
+        return self._elsewhere(folder, case) if role == "mask" else ()
 
     def _elsewhere(self, folder: Path, case: str) -> list[Candidate]:
         """Masks of the case in other folders of the data set."""
@@ -193,13 +202,13 @@ def longest_ending(name: str, endings: tuple[str, ...]) -> str:
 
 
 def may_be(name: str, role: str, ending: str, case: str) -> bool:
-    """False for what only looks like it: a T1 with contrast, a brain mask."""
-    if role == "T1":
-        return not has_contrast(without_case(name, case))
+    """False for what only looks like it: a T1 with contrast, a brain mask, ``t1_to_flair`` for FLAIR."""
+    if role == "T1" and has_contrast(without_case(name, case)):
+        return False
     before = re.split(r"[-_ .]+", name.removesuffix(ending))[-1]
     if role == "mask":
         return before not in _NO_TUMOUR
-    return not (role == "T2" and before == "flair")
+    return before not in ("to", "onto") and not (role == "T2" and before == "flair")
 
 
 def without_case(name: str, case: str) -> str:
@@ -227,9 +236,12 @@ def missing(
     contrast = _contrast(candidates, case)
     remark = f" ({contrast} is with contrast and is not taken for T1)" if "T1" in lacking and contrast else ""
     looked = "; ".join(f"{role}: {_names(endings[role])}" for role in lacking)
+    rest = [candidate.path.name for candidate in candidates if candidate.path not in paths.values()]
+    there = f"; there is {_some(rest)}" if rest else ""
+    kinds = "as .nii, .nii.gz, .nrrd, .mha or a DICOM folder"
     return (
         f"{' and '.join(lacking)} not found{remark}",
-        f"looked for {looked} as .nii, .nii.gz, .nrrd, .mha or a DICOM folder; or name the files one by one",
+        f"looked for {looked} {kinds}{there}; or name the files one by one",
     )
 
 
@@ -240,6 +252,11 @@ def _contrast(candidates: Iterable[Candidate], case: str, is_sure: bool = False)
         if CONTRAST_T1.search(candidate.stem) or (not is_sure and is_contrast_t1(stem)):
             return candidate.path.name
     return ""
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(sorted(names)[:_SHOWN]) + more
 
 
 def _names(endings: Iterable[str]) -> str:

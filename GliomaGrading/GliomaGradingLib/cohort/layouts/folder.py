@@ -18,6 +18,13 @@ class Candidate:
 
     __slots__ = ("path", "stem")
 
+    @classmethod
+    def called(cls, path: Path, name: str) -> Candidate:
+        """A file as if this were its stem."""
+        candidate = cls(path)
+        candidate.stem = name
+        return candidate
+
     def __init__(self, path: Path, is_folder: bool = False) -> None:
         self.path = path
         self.stem = path.name.lower() if is_folder else stem(path)

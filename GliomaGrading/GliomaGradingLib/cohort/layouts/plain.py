@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from .base import Layout, anyhow, by_role
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...imaging import volume_suffix
+from ...sequence_names import has_contrast, without_idle_words
+from .base import Candidate, Layout, anyhow, by_role, without_case
 
 
 class Plain(Layout):
     """One folder a case, the files called after their sequence, alone or after the case's name.
+
+    Where none is called so, one with words behind that say nothing of the sequence is taken (``T1_brain``,
+    ``t1_pre``). Of folders these tell nothing: a DICOM study is sorted by its headers.
 
     Source: the names that users of the layouts beside this one write, without a data set behind them.
     """
@@ -25,3 +33,12 @@ class Plain(Layout):
             "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg"
         ),
     )
+
+    def _otherwise(
+        self, role: str, folder: Path, case: str, candidates: list[Candidate]
+    ) -> Iterable[Candidate]:
+        yield from super()._otherwise(role, folder, case, candidates)
+        for candidate in candidates:
+            is_contrast = role == "T1" and has_contrast(without_case(candidate.stem, case))
+            if volume_suffix(candidate.path) and not is_contrast:
+                yield Candidate.called(candidate.path, without_idle_words(candidate.stem, role == "mask"))

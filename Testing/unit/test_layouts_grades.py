@@ -312,6 +312,19 @@ def test_a_manifest_names_files_beside_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "names", ["id,t1,t2,flair,seg", "Case ID;T1;T2;FLAIR;Segmentation", "id,case,t1,t2,flair,mask"]
+)
+def test_columns_of_a_manifest_have_their_usual_names(tmp_path: Path, names: str) -> None:
+    separator = ";" if ";" in names else ","
+    cells = {"case": "p1", "id": "p1" if "case" not in names else "7", "case id": "p1"}
+    row = [cells.get(name.lower(), f"{name}.nii") for name in names.split(separator)]
+    tree(tmp_path, *(cell for cell in row if cell.endswith(".nii")))
+    (tmp_path / "c.csv").write_text(f"{names}\n{separator.join(row)}\n")
+    (entry,) = find_cohort(tmp_path / "c.csv").cases
+    assert (entry.case, entry.problem, entry.files["mask"].name) == ("p1", "", row[-1])
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("case,t1,t2,flair\na,b,c,d\n", "the manifest has no column mask"),

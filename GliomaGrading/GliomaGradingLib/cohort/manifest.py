@@ -12,6 +12,8 @@ from .layouts import ROLES
 from .tables import Table, read_table
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
+ALSO = {"case": ("case_id", "id"), "mask": ("seg", "segmentation")}
+"""Other names of columns, where the first is not there."""
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 
 
@@ -25,7 +27,7 @@ def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str]]:
     Raises:
         UsageError: it cannot be read, columns are missing, or two rows have one name.
     """
-    table = read_table(path)
+    table = _with_usual_names(read_table(path))
     wanted = ("case", *map(str.lower, ROLES))
     lacking = [name for name in wanted if name not in table.columns]
     if lacking:
@@ -38,6 +40,20 @@ def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str]]:
         _entry(path, number, row, *grade) for (number, row), grade in zip(table.rows, grades, strict=True)
     )
     return tuple(entries), list(dict.fromkeys(odd for _grade, odd in grades if odd))
+
+
+def _with_usual_names(table: Table) -> Table:
+    """The table, its columns called as we call them."""
+    names = {}
+    for name, others in ALSO.items():
+        other = next((other for other in others if other in table.columns), "")
+        if other and name not in table.columns:
+            names[other] = name
+    columns = {names.get(name, name): text for name, text in table.columns.items()}
+    rows = tuple(
+        (number, {names.get(name, name): cell for name, cell in row.items()}) for number, row in table.rows
+    )
+    return Table(table.path, columns, rows)
 
 
 def _check_names(table: Table) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,7 +16,9 @@ import SimpleITK as sitk
 from . import coarse
 from .errors import CaseError, UsageError
 from .grid import content_box, voxels_of
+from .nrrd_segments import segments_in
 from .result import Notice
+from .text_headers import nrrd_values
 from .volume import Volume
 from .words import SEQUENCES, SLICE_COUNT
 
@@ -33,6 +36,9 @@ LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 
 LEAST_VALUE = 1e-30
 """Below, what grey values are divided by has no place in float32; no scanner gives such values."""
+
+SWAPPED = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped")
+"""Codes of the notices that two sequences seem to have been exchanged."""
 
 _COARSE_MM = 4.0
 _SWAP_MARGIN = 0.3  # standard deviations of tissue; on BraTS patients the two ways round are 2 to 6 apart
@@ -210,6 +216,13 @@ def lesion_volumes(mask: Volume) -> list[float]:
     return [float(n) * float(np.prod(mask.spacing)) / 1000 for n in counts]
 
 
+def swap_notices(images: Mapping[str, Volume], mask: Volume) -> tuple[Notice, ...]:
+    """Whether two sequences seem to have been exchanged, by how bright fluid and tumour are."""
+    small = {name: coarse.shrunk(volume, _COARSE_MM) for name, volume in images.items()}
+    heads = {name: coarse.head(volume) for name, volume in small.items()}
+    return tuple(_check_contrasts(small, heads, mask_points(mask)))
+
+
 def _check_contrasts(
     small: Mapping[str, Volume], heads: Mapping[str, np.ndarray], points: np.ndarray
 ) -> Iterator[Notice]:
@@ -297,12 +310,22 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     """
     chosen = labels_of(labels)
     notices = [n for layer in layers for n in layer.warnings]
+    if len(layers) > 1 and _has_frames(Path(layers[0].source)):
+        notices.append(Notice("mask-frames", f"the mask's {len(layers)} frames were taken together"))
     integers = [_as_labels(layer, notices, chosen is not None) for layer in layers]
     wanted = None if chosen is None else _chosen(integers, chosen, layers[0].source, notices)
     selected = [a != 0 if wanted is None else np.isin(a, wanted) for a in integers]
     array = np.logical_or.reduce(selected).astype(np.uint8)
     first = layers[0]
     return replace(first, array=array, warnings=()), tuple(notices)
+
+
+def _has_frames(path: Path) -> bool:
+    """Whether the layers of a mask's file are frames, and no segments."""
+    name = path.name.lower()
+    if name.endswith((".nrrd", ".nhdr")):
+        return not (name.endswith(".seg.nrrd") or segments_in(nrrd_values(path)))
+    return name.endswith((".nii", ".nii.gz", ".hdr", ".img", ".mha", ".mhd"))
 
 
 def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndarray:

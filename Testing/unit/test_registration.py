@@ -15,14 +15,11 @@ import pytest
 from GliomaGradingLib import coarse
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.registration import (
-    grid_relation,
-    register,
-    rigid_matrix,
-    rotation_degrees,
-    suspected_motion,
-    tumour_centre,
-)
+from GliomaGradingLib.grading import DOUBTFUL
+from GliomaGradingLib.mirrored import flipped, is_mirrored
+from GliomaGradingLib.motion import rigid_matrix, rotation_degrees, suspected_motion
+from GliomaGradingLib.registration import grid_relation, register, tumour_centre
+from GliomaGradingLib.result import Notice
 from GliomaGradingLib.volume import Volume
 from small_head import TUMOUR_CENTRE, resampled_elsewhere, turned, volumes
 
@@ -218,3 +215,45 @@ def test_a_small_copy_is_made_once_and_goes_with_its_volume() -> None:
     del given, small
     gc.collect()
     assert gone() is None
+
+
+# mirror images
+
+
+@pytest.mark.parametrize(("name", "other"), [("T1", "FLAIR"), ("T2", "FLAIR"), ("FLAIR", "T2")])
+def test_a_sequence_flipped_left_to_right_is_told(name: str, other: str) -> None:
+    whole = volumes()[name]
+    result, _ = register(small_case(**{name: replace(whole, array=whole.array[:, :, ::-1])}))
+    told = [notice for notice in result.warnings if notice.code == "mirrored"]
+    assert len(told) >= 1 and f"{name} fits {other} better when it is flipped left to right" in told[0].message
+    assert "mirrored" in DOUBTFUL
+
+
+def test_a_flip_with_its_header_is_none() -> None:
+    """The same head in another storage order, and one that lies obliquely."""
+    whole = volumes()["T1"]
+    stored = replace(
+        whole,
+        array=whole.array[:, :, ::-1],
+        origin=tuple(whole.affine[:3] @ (whole.size[0] - 1, 0, 0, 1)),
+        direction=np.diag([-1.0, 1, 1]),
+    )
+    assert register(small_case(T1=stored))[0].warnings == ()
+    result, _ = register(small_case(T1=resampled_elsewhere(whole, MOTION)))
+    assert "mirrored" not in [notice.code for notice in result.warnings]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mirror_image_is_known_along_every_axis(axis: int) -> None:
+    fixed, moving = volumes()["FLAIR"], volumes()["T1"]
+    assert not is_mirrored(fixed, moving, axis)
+    assert is_mirrored(fixed, flipped(moving, axis, 0.0), axis)
+
+
+def test_sequences_that_only_lay_elsewhere_are_not_taken_for_swapped() -> None:
+    given = small_case(FLAIR=resampled_elsewhere(volumes()["FLAIR"], MOTION))
+    doubted = replace(given, warnings=(Notice("t2-flair-swapped", "seems"), Notice("other", "stays")))
+    codes = [notice.code for notice in register(doubted)[0].warnings]
+    assert codes == ["other", "registered"]
+    unmoved = replace(small_case(), warnings=doubted.warnings)
+    assert register(unmoved)[0] is unmoved

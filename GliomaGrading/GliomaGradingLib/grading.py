@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bundle import Bundle, open_bundle
+from .case_checks import SWAPPED
 from .errors import UsageError
-from .result import GradeResult
+from .result import GradeResult, Notice
+from .taught import named_in, public_names
 from .voting import Verdict, check_rule, decide
 from .words import DEVICES, SEQUENCES, SLICE_COUNT
 
@@ -26,15 +28,17 @@ if TYPE_CHECKING:
     from .slices import SliceStack
 
 DOUBTFUL = (
-    "t1-t2-swapped",
-    "t2-flair-swapped",
-    "t1-flair-swapped",
+    *SWAPPED,
+    "mirrored",
     "misaligned",
     "brain-doubtful",
     "mask-tiny",
     "dicom-different-patients",
 )
 """Warnings with which no decision is stood for: what the networks saw may not be what it is named."""
+
+LEAST_SEEN = 0.6
+"""Share of the tumour's largest slice within the region, below which its reader is told."""
 
 Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of the whole that is done."""
@@ -138,6 +142,8 @@ class Grader:
         verdict = self.judge(stack, vote, lambda stage, fraction: report(stage, 0.6 + 0.4 * fraction))
         clock.mark("infer")
         report("done", 1.0)
+        seen_ml, beyond = self._seen(stack)
+        notices = (*verdict.doubts, *stack.warnings, *beyond, *self._taught_by(case))
         result = GradeResult(
             case=case.identifier,
             grade=verdict.grade,
@@ -146,13 +152,39 @@ class Grader:
             votes=verdict.votes,
             slices=stack.info,
             tumour_ml=round(stack.tumour_ml, 4),
-            warnings=tuple(dict.fromkeys((*verdict.doubts, *stack.warnings))),
+            warnings=tuple(dict.fromkeys(notices)),
             model=self.bundle.description(),
             software=software_versions(),
             seconds={"read": 0.0, **clock.seconds()},
             registration=registration,
+            vote=vote,
+            seen_ml=round(seen_ml, 4),
         )
         return Graded(result, registered, stack, verdict.strangeness)
+
+    def _seen(self, stack: SliceStack) -> tuple[float, tuple[Notice, ...]]:
+        """ml of the tumour that the networks see, and a notice where that is little of the largest slice."""
+        form = self._form
+        areas = stack.mask.sum(axis=(1, 2), dtype=float)[stack.first :][:SLICE_COUNT] * form.pixel_mm**2
+        seen_ml = min(float(areas.sum()) * stack.info.spacing_mm / 1000, stack.tumour_ml)
+        largest = stack.info.indices.index(stack.info.largest_index)
+        share = areas[largest] / max(stack.info.largest_area_mm2, 1e-9)
+        if share >= LEAST_SEEN:
+            return seen_ml, ()
+        text = (
+            f"the networks see a square of {form.pixels * form.pixel_mm:.0f} mm, in which {100 * share:.0f} % "
+            "of the tumour's largest slice lies"
+        )
+        return seen_ml, (Notice("tumour-beyond-region", text),)
+
+    def _taught_by(self, case: Case) -> tuple[Notice, ...]:
+        if not named_in(public_names(self.bundle.metadata), [case.identifier]):
+            return ()
+        text = (
+            "this case is named like a patient that taught the models: how well it is graded says nothing of "
+            "the next patient"
+        )
+        return (Notice("taught-the-models", text),)
 
     def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
         """Votes, grade and decision of a prepared slice stack; its warnings can hold the decision back."""

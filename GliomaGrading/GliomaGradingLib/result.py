@@ -95,8 +95,10 @@ class SliceInfo:
 class GradeResult:
     """The grade of one case, with everything needed to show, store and question it.
 
-    ``grade`` is the vote (LGG or HGG). ``decision`` is what the product stands for: the same, or
-    ``indeterminate`` where the evidence is too thin, with the reason among ``warnings``.
+    ``grade`` is the vote (LGG or HGG), by the rule ``vote`` (majority or soft). ``decision`` is what the
+    product stands for: the same, or ``indeterminate`` where the evidence is too thin, with the reason among
+    ``warnings``. ``seen_ml`` is how much of the ``tumour_ml`` lies within what the networks were shown: 20
+    slices of a region; None in results from before it was told.
     """
 
     case: str
@@ -111,6 +113,8 @@ class GradeResult:
     software: dict[str, str]
     seconds: dict[str, float]
     registration: dict[str, Any] = field(default_factory=dict)
+    vote: str = "majority"
+    seen_ml: float | None = None
 
     @property
     def agreement(self) -> tuple[int, int]:
@@ -124,12 +128,13 @@ class GradeResult:
             "schema": RESULT_SCHEMA,
             "case": self.case,
             "grade": self.grade,
+            "vote": self.vote,
             "decision": self.decision,
             "probability_hgg": self.probability_hgg,
             "agreement": {"for": votes_for, "of": votes_of},
             "votes": [vote.toDict() for vote in self.votes],
             "slices": self.slices.toDict(),
-            "tumour": {"volume_ml": self.tumour_ml},
+            "tumour": {"volume_ml": self.tumour_ml, "seen_ml": self.seen_ml},
             "registration": copy.deepcopy(self.registration),
             "warnings": [{"code": w.code, "message": w.message} for w in self.warnings],
             "model": dict(self.model),
@@ -162,6 +167,8 @@ class GradeResult:
                 software=dict(values["software"]),
                 seconds=dict(values["seconds"]),
                 registration=dict(values.get("registration", {})),
+                vote=str(values.get("vote", "majority")),
+                seen_ml=_number_or_none(values["tumour"].get("seen_ml")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the result is incomplete ({error})") from error
@@ -177,3 +184,7 @@ class GradeResult:
 
     def toJson(self) -> str:
         return json.dumps(self.toDict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -9,8 +9,9 @@ import pytest
 from batch_stub import make_cohort
 from GliomaGradingLib.cohort import taught
 from GliomaGradingLib.cohort.run import Job, run
-from GliomaGradingLib.cohort.taught import public_names, taught_remarks
+from GliomaGradingLib.cohort.taught import names_of, taught_remarks
 from GliomaGradingLib.cohort.work import Settings
+from GliomaGradingLib.taught import public_names
 from test_batch import Instant
 
 NAMES = ["BraTS20_Training_163", "BraTS19_TCIA08_105_1", "TCGA-06-0184"]
@@ -44,12 +45,12 @@ def test_names_are_known_as_whole_words_in_any_challenge_year(name, is_known):
 
 def test_nobody_is_known_without_names(tmp_path):
     assert taught.taught(entries("", "x"), []) == []
-    assert public_names(tmp_path) == [] and taught_remarks(entries("x"), tmp_path) == []
-    assert len(public_names(None)) > 156
+    assert names_of(tmp_path) == [] and taught_remarks(entries("x"), tmp_path) == []
+    assert len(names_of(None)) > 156
 
 
 def test_a_batch_of_training_patients_says_so_at_its_end_and_on_its_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(taught, "public_names", lambda bundle: NAMES if bundle == "mine" else [])
+    monkeypatch.setattr(taught, "names_of", lambda bundle: NAMES if bundle == "mine" else [])
     source = make_cohort(tmp_path / "in", ["BraTS20_Training_163", "BraTS20_Training_900"])
     for bundle, expected in (("mine", 1), (None, 0)):
         output = tmp_path / f"out-{bundle}"
@@ -61,6 +62,11 @@ def test_a_batch_of_training_patients_says_so_at_its_end_and_on_its_page(tmp_pat
             assert told[0].startswith(
                 "1 of 2 cases are named like patients that taught the models (BraTS20_Training_163)"
             )
+
+
+@pytest.mark.parametrize("training", [None, "x", {}, {"public_names": "x"}, {"public_names": [3]}])
+def test_metadata_that_tell_no_names(training):
+    assert public_names({"training": training}) == [] == public_names({})
 
 
 def test_only_public_names_get_into_a_bundle(tmp_path):

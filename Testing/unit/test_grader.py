@@ -1,0 +1,72 @@
+"""What a grading records beside the grade: the rule of the vote, what the networks saw, who taught them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from GliomaGradingLib.case import Case
+from GliomaGradingLib.grading import Grader
+from GliomaGradingLib.result import GradeResult
+from small_head import ORIGIN, SHAPE, volume, volumes
+
+
+@pytest.fixture(scope="module")
+def grader() -> Grader:
+    return Grader.load(device="cpu")
+
+
+def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
+    k, j, i = np.indices(SHAPE, dtype=float)
+    places = (i * 2 + ORIGIN[0], j * 2 + ORIGIN[1], k * 2 + ORIGIN[2])
+    inside = sum((p - c) ** 2 for p, c in zip(places, centre, strict=True)) < radius**2
+    return np.asarray(inside, np.uint8)
+
+
+def case(identifier: str = "small", mask: np.ndarray | None = None) -> Case:
+    made = volumes()
+    tumour = made.pop("mask")
+    return Case(identifier, made, tumour if mask is None else volume(mask))
+
+
+def codes(result: GradeResult) -> list[str]:
+    return [notice.code for notice in result.warnings]
+
+
+def test_a_result_tells_by_which_rule_it_was_voted(grader: Grader) -> None:
+    for rule in ("majority", "soft"):
+        result = grader.grade(case(), vote=rule)
+        assert result.vote == rule and result.toDict()["vote"] == rule
+        assert GradeResult.fromDict(result.toDict()) == result
+
+
+def test_a_result_tells_how_much_of_the_tumour_the_networks_saw(grader: Grader) -> None:
+    result = grader.grade(case())
+    slab = np.pi * (17**2 * 20 - 2 * 10**3 / 3) / 1000  # the middle 20 mm of a ball of 17 mm
+    assert result.seen_ml == pytest.approx(slab, rel=0.04) and result.seen_ml < result.tumour_ml
+    assert result.toDict()["tumour"] == {"volume_ml": result.tumour_ml, "seen_ml": result.seen_ml}
+    assert "tumour-beyond-region" not in codes(result)
+
+
+def test_a_tumour_that_goes_far_beyond_the_region_is_told(grader: Grader) -> None:
+    result = grader.grade(case(mask=ball((0, 0, 0), 48)))
+    told = next(notice for notice in result.warnings if notice.code == "tumour-beyond-region")
+    assert "a square of 60 mm, in which 51 % of the tumour's largest slice lies" in told.message
+    assert result.seen_ml == pytest.approx(60.2**2 * 20 / 1000, rel=0.05)
+
+
+def test_a_patient_that_taught_the_models_is_told(grader: Grader) -> None:
+    assert "taught-the-models" in codes(grader.grade(case("BraTS20_Training_163 T2")))
+    assert "taught-the-models" not in codes(grader.grade(case("BraTS20_Validation_163")))
+
+
+def test_results_from_before_are_read() -> None:
+    stored = GradeResult.fromDict(
+        {
+            "schema": "glioma-grading/result/1", "case": "a", "grade": "HGG", "decision": "HGG",
+            "probability_hgg": 0.9, "votes": [], "tumour": {"volume_ml": 3}, "warnings": [], "model": {},
+            "slices": {"indices": [], "positions_mm": [], "spacing_mm": 1, "largest_index": 0,
+                       "largest_area_mm2": 1},
+            "software": {}, "seconds": {},
+        }
+    )  # fmt: skip
+    assert stored.vote == "majority" and stored.seen_ml is None

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch  # noqa: F401  # before the embedded Slicer: the other way round its native libraries crash the process
 
@@ -14,6 +15,11 @@ with contextlib.suppress(ImportError):  # torch without CUDA comes without it
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
+
+hypothesis.settings.register_profile(  # a busy machine is no fault of what is tested
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,11 @@ What holds for all of them:
   or an option names is graded, then with a warning. Where only such a T1 is there, T1 is missing, and the
   message names the file that was not used.
 - Every label of a mask is tumour, but for BraTS 2024, whose label 4 is the resection cavity. `--mask-labels`
-  chooses others.
+  chooses others. Of a mask with several frames (4D) all are taken together, with a warning; the layers of a
+  `.seg.nrrd` are segments.
+- In folders of one's own (`plain`), words behind the sequence's that do not tell another one may follow where
+  one file alone fits: how the image was placed, treated or taken (`T1_brain`, `t1w_1mm`, `T1_MPRAGE`,
+  `T1_to_FLAIR`, which is a T1), and that there is no contrast (`T1_pre`, `T1_nonGd`).
 - `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd` and `.hdr` in any case. Two files that could both be
   one sequence (`t1.nii` beside `t1.nii.gz`) are a problem of that case; none is chosen silently.
 - A case with a problem is a row of `results.csv` that says so. Follow-up scans (UCSF-PDGM `_FU003d` and the
@@ -92,7 +96,8 @@ case is told.
 ## A table of cases
 
 `glioma-grading batch cohort.csv` with the columns `case,t1,t2,flair,mask` and, at will, `grade`,
-`mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). Paths are relative to the table, or
+`mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). `id` or `case_id` will do for `case`, `seg`
+or `segmentation` for `mask`. Paths are relative to the table, or
 absolute; a path may be a folder with one DICOM series. A case whose `grade` is none is graded all the same, and
 the listing says so.
 

@@ -13,6 +13,7 @@ from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_vo
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.grading import DOUBTFUL
+from GliomaGradingLib.imaging import read_layers
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 
@@ -191,6 +192,24 @@ def test_layers_of_a_segmentation_are_united() -> None:
     layers = [volume(lower.astype(np.uint8)), volume(2 * (upper | lower).astype(np.uint8))]
     assert np.array_equal(whole_tumour(layers)[0].array, lower | upper)
     assert np.array_equal(whole_tumour(layers, [1])[0].array, lower)
+
+
+@pytest.mark.parametrize(
+    ("ending", "segment"), [(".nii.gz", False), (".nrrd", False), (".nrrd", True), (".seg.nrrd", False)]
+)
+def test_frames_of_a_mask_are_told_where_they_are_no_segments(
+    tmp_path: Path, ending: str, segment: bool
+) -> None:
+    mask = volume(labelled()).toImage()
+    several = sitk.JoinSeries if ending == ".nii.gz" else sitk.Compose
+    image = several([mask, mask, mask])
+    if segment:
+        image.SetMetaData("Segment0_Name", "tumour")
+    sitk.WriteImage(image, str(tmp_path / f"mask{ending}"))
+    whole, notices = whole_tumour(read_layers(tmp_path / f"mask{ending}"))
+    told = [notice.message for notice in notices if notice.code == "mask-frames"]
+    assert told == ([] if segment or ending == ".seg.nrrd" else ["the mask's 3 frames were taken together"])
+    assert np.array_equal(whole.array, labelled() != 0)
 
 
 def test_masks_that_are_not_whole_numbers() -> None:

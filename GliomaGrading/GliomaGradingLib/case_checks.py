@@ -37,9 +37,6 @@ LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 LEAST_VALUE = 1e-30
 """Below, what grey values are divided by has no place in float32; no scanner gives such values."""
 
-SWAPPED = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped")
-"""Codes of the notices that two sequences seem to have been exchanged."""
-
 _COARSE_MM = 4.0
 _SWAP_MARGIN = 0.3  # standard deviations of tissue; on BraTS patients the two ways round are 2 to 6 apart
 _FEW_VALUES = 8  # an image with no more different values is a label map

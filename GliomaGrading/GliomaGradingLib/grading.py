@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bundle import Bundle, open_bundle
-from .case_checks import SWAPPED
+from .doubts import DOUBTFUL
 from .errors import UsageError
 from .result import GradeResult, Notice
 from .taught import named_in, public_names
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from .explanation import Explanation
     from .network import TransferModel
     from .slices import SliceStack
-
-DOUBTFUL = (
-    *SWAPPED,
-    "mirrored",
-    "misaligned",
-    "brain-doubtful",
-    "mask-tiny",
-    "dicom-different-patients",
-)
-"""Warnings with which no decision is stood for: what the networks saw may not be what it is named."""
 
 LEAST_SEEN = 0.6
 """Share of the tumour's largest slice within the region, below which its reader is told."""

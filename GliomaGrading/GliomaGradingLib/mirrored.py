@@ -23,8 +23,8 @@ GAIN = 1.03
 """Mutual information of the flipped sequence, against that of the sequence as it is, that shows a flip."""
 
 _GLANCE, _GLANCE_IF_SUSPECT = 1.0, 0.85
-"""The same at a first look that a flip needs to be looked into. Of sequences that lay where they should it was 0.3
-to 0.95 times as much, of flipped ones 1.08 to 3 times; one that was moved to fit as well as it can is nearer."""
+"""The same at a first look, from which on a flip is looked into. It was up to 0.95 where nothing was flipped,
+and 1.08 to 3 where a sequence was; one that was moved to fit as well as a flipped head can is nearer to 1."""
 
 _POINTS = 2000
 _SHIFT_MM = 6.0

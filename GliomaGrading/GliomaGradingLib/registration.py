@@ -16,7 +16,8 @@ import numpy as np
 
 from . import coarse
 from .case import Case
-from .case_checks import SWAPPED, mask_points, swap_notices
+from .case_checks import mask_points, swap_notices
+from .doubts import SWAPPED
 from .errors import UsageError
 from .grid import voxels_of
 from .mirrored import mirrored_notice

@@ -21,9 +21,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
 
 from GliomaGradingLib.case import Case  # noqa: E402
+from GliomaGradingLib.doubts import DOUBTFUL  # noqa: E402
 from GliomaGradingLib.errors import GliomaGradingError  # noqa: E402
 from GliomaGradingLib.files import write_atomically  # noqa: E402
-from GliomaGradingLib.grading import DOUBTFUL, Grader  # noqa: E402
+from GliomaGradingLib.grading import Grader  # noqa: E402
 from GliomaGradingLib.words import INDETERMINATE, SEQUENCES  # noqa: E402
 
 Change = Callable[[Case], Case]

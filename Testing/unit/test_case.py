@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_volumes, whole_tumour
 from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError, UsageError
-from GliomaGradingLib.grading import DOUBTFUL
 from GliomaGradingLib.imaging import read_layers
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case

@@ -11,8 +11,8 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.dicom_header import is_dicom, read_header, what_is_no_image
 from GliomaGradingLib.dicom_series import find_series, split
 from GliomaGradingLib.dicom_study import looks_like_study, pick_series
+from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.grading import DOUBTFUL
 from GliomaGradingLib.imaging import read_layers, read_volume
 from GliomaGradingLib.sequence_names import CONTRAST, has_agent, is_mask_name, read_sequence
 from small_head import ORIGIN, SPACING, arrays, volume

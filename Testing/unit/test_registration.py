@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from GliomaGradingLib import coarse
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.grading import DOUBTFUL
 from GliomaGradingLib.mirrored import flipped, is_mirrored
 from GliomaGradingLib.motion import rigid_matrix, rotation_degrees, suspected_motion
 from GliomaGradingLib.registration import grid_relation, register, tumour_centre

@@ -59,6 +59,7 @@ class Controller:
         self._mask, self._segment = "", ""
         self._chosen: dict[str, str] = {}
         self._cleared: dict[str, str] = {}
+        self._passed: dict[str, set[str]] = {}
         self._choices: dict[str, str] = {}
         self._isEntered = False
         self._isFilling = False
@@ -108,7 +109,7 @@ class Controller:
         self._graded = None
         self._isJumpDue = False
         self._message = ""
-        self._chosen, self._cleared = {}, {}
+        self._chosen, self._cleared, self._passed = {}, {}, {}
 
     def stop(self) -> None:
         """Ends everything, for good."""
@@ -129,7 +130,7 @@ class Controller:
     def onSceneLoaded(self) -> None:
         """The choices that come next are out of a file: the user took nothing out of them."""
         self._isSceneNew = True
-        self._chosen = {}
+        self._chosen, self._passed = {}, {}
 
     def _show_unusual(self) -> None:
         """Another machine may have neither that model nor that device: the user shall see what was chosen."""
@@ -163,18 +164,18 @@ class Controller:
         """Fills in the inputs that are empty and can only be one node each."""
         if self.parameters is None or self.run is not None:
             return
-        guess = autofill.guess()
-        taken = self.inputs.nodes
+        guess = autofill.guess(self.inputs.nodes, self._is_open)
         for name, node in guess.sequences.items():
-            if self._is_open(name.lower(), node) and node not in taken:
-                setattr(self.parameters, name.lower(), node)
-        if guess.mask is not None and self._is_open("mask", guess.mask):
+            setattr(self.parameters, name.lower(), node)
+        if guess.mask is not None:
             self.parameters.mask = guess.mask
             self.parameters.segmentId = autofill.whole_tumour_segment(segments_of(guess.mask))
 
-    def _is_open(self, role: str, node: Any) -> bool:
-        """Whether an input is empty, and not because the user took just this node out of it."""
-        return getattr(self.parameters, role) is None and self._cleared.get(role) != node.GetID()
+    def _is_open(self, name: str, node: Any) -> bool:
+        """Whether an input is empty, and not because this node, or another case's before it, was taken out."""
+        role, identifier = name.lower(), node.GetID()
+        is_passed = self._cleared.get(role) == identifier or identifier in self._passed.get(role, ())
+        return getattr(self.parameters, role) is None and not is_passed
 
     def refresh(self) -> None:
         """Brings buttons, status line and result in line with the inputs.
@@ -257,6 +258,7 @@ class Controller:
             self._graded = None
         for role in _ROLES if self.parameters is not None else ():
             if getattr(self.parameters, role) is node:
+                self._passed[role] = autofill.strangers(node)
                 setattr(self.parameters, role, None)
         if is_graded:
             self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(node.GetName() or "")))

@@ -56,13 +56,13 @@ def doubts(sequences: Mapping[str, Any]) -> tuple[Notice, ...]:
 
 def header_of(node: Any) -> dict[str, str]:
     """DICOM attributes by keyword; none where the node is not from DICOM, or the database has it no more."""
-    found = {keyword: _value(node, tag) for keyword, tag in TAGS.items()}
+    found = {keyword: dicom_value(node, tag) for keyword, tag in TAGS.items()}
     return {keyword: value for keyword, value in found.items() if value}
 
 
 def series_description(node: Any) -> str:
     """The DICOM series description of a volume; '' where it did not come from DICOM."""
-    return node.GetAttribute("DICOM.SeriesDescription") or _value(node, DESCRIPTION)
+    return node.GetAttribute("DICOM.SeriesDescription") or dicom_value(node, DESCRIPTION)
 
 
 def _against(name: str, node: Any) -> Iterator[Notice]:
@@ -90,7 +90,7 @@ def _texts(node: Any) -> tuple[str, str]:
     return node.GetName() or "", series_description(node)
 
 
-def _value(node: Any, tag: str) -> str:
+def dicom_value(node: Any, tag: str) -> str:
     """One attribute of a volume's first image; '' where it is not from DICOM."""
     instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = slicer.app.dicomDatabase() if instances else None

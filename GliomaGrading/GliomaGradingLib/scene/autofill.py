@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,25 +13,44 @@ from ..sequence_names import is_mask_name, is_other_organ
 from ..words import SEQUENCES
 from .acquisition import is_sure
 from .maps import MAP
+from .origins import agreeing, is_kin
+
+MASK = "mask"
+"""Role of the tumour mask beside those of the sequences."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A node for each input that only one node can be."""
+    """A node for each open input that only one node can be."""
 
     sequences: dict[str, Any]
     mask: Any = None
 
 
-def guess() -> Guess:
-    """What the nodes of the scene can only be."""
+def guess(chosen: list[Any], isOpen: Callable[[str, Any], bool]) -> Guess:
+    """What the nodes of the scene can only be, of the case that is chosen in part already.
+
+    Args:
+        chosen: the nodes that are inputs already.
+        isOpen: whether a node may become T1, T2, FLAIR or ``MASK``.
+    """
     volumes = [node for node in _nodes("vtkMRMLScalarVolumeNode") if _is_plain_volume(node)]
     by_sequence: dict[str, list[Any]] = {}
     for node in volumes:
         by_sequence.setdefault(is_sure(node), []).append(node)
-    sequences = {name: by_sequence[name][0] for name in SEQUENCES if len(by_sequence.get(name, ())) == 1}
+    found = {name: by_sequence[name][0] for name in SEQUENCES if len(by_sequence.get(name, ())) == 1}
     masks = [*_segmentations(), *_labelmaps()]
-    return Guess(sequences, masks[0] if len(masks) == 1 else _only(_of_tumour(masks)))
+    mask = masks[0] if len(masks) == 1 else _only(_of_tumour(masks))
+    candidates = {**found, **({MASK: mask} if mask is not None else {})}
+    free = {role: node for role, node in candidates.items() if node not in chosen and isOpen(role, node)}
+    sequences = agreeing(free, chosen)
+    return Guess(sequences, sequences.pop(MASK, None))
+
+
+def strangers(node: Any) -> set[str]:
+    """Ids of what is not of a node's case by its name: it does not take the place that the node leaves."""
+    kinds = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode")
+    return {one.GetID() for kind in kinds for one in _nodes(kind) if one is not node and not is_kin(one, node)}
 
 
 def whole_tumour_segment(segments: Iterable[tuple[str, str]]) -> str:

@@ -12,12 +12,14 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from ..doubts import DOUBTFUL
 from ..errors import CaseError
 from ..result import GradeResult, Notice
 from ..volume import Volume
-from ..words import SEQUENCES
+from ..words import INDETERMINATE, SEQUENCES
 from .acquisition import doubts
 from .mask import mask_notices, mask_steps, segments_of
+from .origins import other_cases
 from .stamps import Stamp, stamp_of
 from .volumes import volume_of
 
@@ -39,8 +41,11 @@ class Prepared:
     stamp: Stamp | None = None
 
     def noted(self, result: GradeResult) -> GradeResult:
-        """The result with the notices before its own warnings."""
-        return replace(result, warnings=tuple(dict.fromkeys((*self.notices, *result.warnings))))
+        """The result with the notices before its own warnings; some of them leave nothing to be decided."""
+        is_doubtful = any(notice.code in DOUBTFUL for notice in self.notices)
+        decision = INDETERMINATE if is_doubtful else result.decision
+        warnings = tuple(dict.fromkeys((*self.notices, *result.warnings)))
+        return replace(result, decision=decision, warnings=warnings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,8 @@ class Inputs:
     @property
     def doubts(self) -> tuple[Notice, ...]:
         """What names and DICOM headers say against the choice of the sequences and the segments."""
-        return (*doubts(self.sequences), *mask_notices(self.mask, self.segmentId))
+        of_case = other_cases({**self.sequences, _("tumour mask"): self.mask})
+        return (*of_case, *doubts(self.sequences), *mask_notices(self.mask, self.segmentId))
 
     @property
     def scenes(self) -> list[Any]:

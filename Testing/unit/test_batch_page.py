@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -10,7 +11,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from GliomaGradingLib.cohort.evaluation import calibration_groups, decisions, evaluate, known_cases, roc_points
+from GliomaGradingLib.cli.batch import summary
+from GliomaGradingLib.cohort.evaluation import (
+    calibration_groups,
+    decisions,
+    evaluate,
+    in_a_line,
+    known_cases,
+    roc_points,
+)
 from GliomaGradingLib.cohort.look import ODDS, UNUSUAL, WRONG, worth_a_look
 from GliomaGradingLib.cohort.run import Job, run
 from GliomaGradingLib.cohort.work import Settings
@@ -57,15 +66,68 @@ def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
     assert 0 <= together["auc"]["low"] <= together["auc"]["value"] <= together["auc"]["high"] <= 1
 
 
-def test_without_grades_or_with_one_there_is_no_evaluation(cohort, tmp_path):
-    source, grades, answers = cohort
+def test_without_grades_there_is_no_evaluation(cohort, tmp_path):
+    source, _grades, answers = cohort
     grade(source, tmp_path / "none", Instant(answers))
     assert not (tmp_path / "none" / "evaluation.json").exists()
     assert "Against the known grades" not in page(tmp_path / "none")
-    grades.write_text("case,grade\nh1,HGG\nh2,HGG\n")
-    grade(source, tmp_path / "one", Instant(answers), grades=grades)
-    assert not (tmp_path / "one" / "evaluation.json").exists()
-    assert "All known grades are the same" in page(tmp_path / "one")
+
+
+@pytest.mark.parametrize(("known", "defined"), [("HGG", "sensitivity"), ("LGG", "specificity")])
+def test_cases_of_one_grade_are_evaluated_by_what_is_defined(cohort, tmp_path, known, defined):
+    pytest.importorskip("sklearn")
+    source, grades, answers = cohort
+    grades.write_text(f"case,grade\nh1,{known}\nh2,{known}\nh3,{known}\nl3,{known}\n")
+    grade(source, tmp_path / "out", Instant({**answers, "h2": 0.5}), grades=grades)
+    kept = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    vote = kept["figures"]["majority"]
+    assert vote[defined]["value"] is not None and vote["auc"]["value"] is None
+    assert kept["decided"]["withheld"]["value"] == pytest.approx(1 / 4)
+    right = 2 / 3 if known == "HGG" else 1 / 3
+    assert kept["decided"]["accuracy_of_decisions"]["value"] == pytest.approx(right, abs=1e-6)
+    text = page(tmp_path / "out")
+    assert f"All known grades are {known}, so that there is no AUC" in text
+    assert "Decision withheld: 0.250" in text and "nan" not in text.split("<script>")[0].lower()
+    line = in_a_line(kept)
+    assert "AUC" not in line and f"{defined} " in line and line.count("withheld 0.250") == 1
+
+
+def test_the_batch_ends_with_its_evaluation_in_a_line(cohort, tmp_path):
+    pytest.importorskip("sklearn")
+    source, grades, answers = cohort
+    job = Job(source, tmp_path / "out", grades=grades)
+    done = run(job, Settings(), lambda: Instant(answers))
+    lines = [line for line in summary(done, tmp_path / "out").splitlines() if line.startswith("Evaluation")]
+    assert lines == [
+        "Evaluation     AUC 0.778, accuracy of the vote 0.667, sensitivity 0.667, specificity 0.667, "
+        "withheld 0.000, accuracy of decisions 0.667 (3 HGG, 3 LGG): intervals are in evaluation.json"
+    ]
+    without = run(Job(source, tmp_path / "none"), Settings(), lambda: Instant(answers))
+    assert "Evaluation" not in summary(without, tmp_path / "none")
+
+
+def test_a_second_table_has_what_the_first_has_no_column_for(cohort, tmp_path):
+    source, grades, answers = cohort
+    (source / "l1").rename(source / "=l1")
+    grades.write_text("case,patient,grade\nh1,P,HGG\nh2,P,HGG\n=l1,-Q,LGG\n")
+    answers = {**answers, "=l1": 0.1, "l3": UsageError("=damaged\nfile")}
+    grade(source, tmp_path / "out", Instant(answers), grades=grades)
+    with (tmp_path / "out" / "cases.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["case"]: row for row in csv.DictReader(stream)}
+    assert list(rows) == ["'=l1", "h1", "h2", "h3", "l2", "l3"]
+    assert [rows[c]["patient"] for c in rows] == ["'-Q", "P", "P", "h3", "l2", "l3"]
+    assert [rows[c]["known_grade"] for c in rows] == ["LGG", "HGG", "HGG", "", "", ""]
+    whole = {"grade": "HGG", "decision": "HGG", "votes_of": "3", "probability_hgg": "0.900000"}
+    assert {name: rows["h1"][name] for name in whole} == whole and rows["h1"]["layout"]
+    assert rows["l3"]["messages"] == "'=damaged file" and rows["l3"]["grade"] == ""
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as stream:
+        first = [row["warnings"] for row in csv.DictReader(stream)]
+    assert [row["warnings"] for row in rows.values()] == first
+    for case, row in rows.items():
+        path = tmp_path / "out" / "cases" / case / "result.json"
+        if path.is_file():
+            told = [warning["message"] for warning in json.loads(path.read_text())["warnings"]]
+            assert row["messages"] == "; ".join(told)
 
 
 def test_failed_cases_are_not_evaluated(cohort, tmp_path):

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cohort.evaluation import in_a_line
 from ..cohort.headers import with_headers_checked
 from ..cohort.listing import describe, to_dict
 from ..cohort.run import Finished, Job, list_cases
 from ..cohort.run import run as run_batch
+from ..cohort.store import EVALUATION
 from ..cohort.work import CASE_SECONDS, Settings
 from ..errors import UsageError, printable
 from ..words import DISCLAIMER
@@ -103,6 +105,8 @@ def summary(done: Finished, output: Path) -> str:
     if cohort.skipped:
         lines.append(f"Skipped        {len(cohort.skipped)} that are no cases to grade: --dry-run names them")
     lines += [f"Remark         {remark}" for remark in (*cohort.notices, *done.remarks)]
+    if done.evaluation:
+        lines.append(f"Evaluation     {in_a_line(done.evaluation)}: intervals are in {EVALUATION}")
     lines += [f"Files          {output}", "", DISCLAIMER]
     return "".join(f"{printable(line)}\n" for line in lines)
 

@@ -97,7 +97,37 @@ def evaluate(known: Known) -> dict[str, Any]:
         "draws": draws,
         "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
         "decisions": decisions(known),
+        "decided": _plain(with_intervals(lambda rows: _decided(known, rows), known.patients, draws)),
     }
+
+
+def _decided(known: Known, rows: np.ndarray) -> dict[str, float]:
+    """The share of these rows whose decision was withheld, and how often the others' decisions are right."""
+    kept = [
+        (HGG if known.grades[r] else LGG, known.decisions[r]) for r in rows if known.decisions[r] in (LGG, HGG)
+    ]
+    right = sum(grade == decision for grade, decision in kept)
+    return {
+        "withheld": 1 - len(kept) / len(rows),
+        "accuracy_of_decisions": right / len(kept) if kept else math.nan,
+    }
+
+
+def in_a_line(evaluation: Mapping[str, Any]) -> str:
+    """What an evaluation comes to, in one line; figures that are not defined are left out."""
+    together, vote, decided = (
+        evaluation["figures"][TOGETHER], evaluation["figures"]["majority"], evaluation["decided"]
+    )  # fmt: skip
+    told = {
+        "AUC": together["auc"],
+        "accuracy of the vote": vote["accuracy"],
+        "sensitivity": vote["sensitivity"],
+        "specificity": vote["specificity"],
+        "withheld": decided["withheld"],
+        "accuracy of decisions": decided["accuracy_of_decisions"],
+    }
+    defined = (f"{name} {figure['value']:.3f}" for name, figure in told.items() if figure["value"] is not None)
+    return f"{', '.join(defined)} ({evaluation[HGG]} HGG, {evaluation[LGG]} LGG)"
 
 
 def decisions(known: Known) -> dict[str, dict[str, int]]:

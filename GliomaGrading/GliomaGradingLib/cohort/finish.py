@@ -1,4 +1,4 @@
-"""What a batch leaves at its end: cohort.html, and evaluation.json where grades are known."""
+"""What a batch leaves at its end: cohort.html, cases.csv, and evaluation.json where grades are known."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..export.outputs import PAGE as REPORT
 from ..export.outputs import RESULT
 from ..export.tables import GRADED, plain
 from ..files import write_atomically
+from ..words import HGG, LGG
+from .case_table import case_table
 from .evaluation import Known, evaluate, known_cases
 from .listing import Cohort
 from .look import worth_a_look
 from .page import cohort_page
-from .store import CASES, EVALUATION, PAGE, RESULTS, Store, no_room
+from .store import CASE_TABLE, CASES, EVALUATION, PAGE, RESULTS, Store, no_room
 from .thumbnail import NAME as THUMBNAIL
 
 
-def finish(store: Store, cohort: Cohort, remarks: Sequence[str] = ()) -> list[str]:
-    """Write the page and the evaluation; gives these remarks and more, such as why there is no evaluation.
+def finish(
+    store: Store, cohort: Cohort, remarks: Sequence[str] = ()
+) -> tuple[list[str], dict[str, Any] | None]:
+    """Write the page, the table of cases and the evaluation.
+
+    Gives these remarks and more, such as why there is no evaluation; and the evaluation, if there is one.
 
     Raises:
         BatchStopped: there is no room, or the disk fails.
@@ -43,7 +47,9 @@ def finish(store: Store, cohort: Cohort, remarks: Sequence[str] = ()) -> list[st
         store.model,
         remarks,
     )
+    table = case_table(store, cohort, rows)
     try:
+        write_atomically(store.folder / CASE_TABLE, table)
         if evaluation:
             text = json.dumps(evaluation, indent=2, allow_nan=False)
             write_atomically(store.folder / EVALUATION, text + "\n")
@@ -52,7 +58,7 @@ def finish(store: Store, cohort: Cohort, remarks: Sequence[str] = ()) -> list[st
         write_atomically(store.folder / PAGE, page.encode("utf-8", "replace"))
     except OSError as error:
         raise no_room(error, store.folder) from error
-    return remarks
+    return remarks, evaluation
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -64,10 +70,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def _evaluated(known: Known) -> tuple[dict[str, Any] | None, list[str]]:
     if not len(known.grades):
         return None, []
-    if len(np.unique(known.grades)) < 2:
-        return None, ["All known grades are the same: there is nothing to evaluate the grading by."]
+    only = HGG if known.grades.all() else "" if known.grades.any() else LGG
+    undefined = f"no AUC and no {'specificity' if only == HGG else 'sensitivity'}"
+    remarks = [f"All known grades are {only}, so that there is {undefined}."] if only else []
     try:
-        return evaluate(known), []
+        return evaluate(known), remarks
     except ImportError as error:
         remedy = "pip install 'glioma-grading[cohort]', then run again with --resume"
         return None, [f"There is no evaluation ({error}): {remedy}."]

@@ -253,7 +253,10 @@ def _decisions(evaluation: Mapping[str, Any]) -> str:
         + "</tr>"
         for grade, counts in evaluation["decisions"].items()
     )
-    return _table("figures", f"<th></th>{head}", lines)
+    kept = evaluation["decided"]
+    withheld, right = (_interval(kept[name]) for name in ("withheld", "accuracy_of_decisions"))
+    words = f"Decision withheld: {withheld}" + (f"; accuracy of decisions: {right}" if right else "")
+    return f"{_table('figures', f'<th></th>{head}', lines)}<p>{words}.</p>"
 
 
 def _looks(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import CaseError, GliomaGradingError, UsageError
 from ..export.tables import GRADED
@@ -44,12 +45,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a batch came to: counts, outcomes by case, the cohort as it was listed, and remarks on the end."""
+    """What a batch came to: counts, outcomes by case, the cohort as it was listed, remarks on the end, and what
+    evaluation.json has, where grades are known."""
 
     counts: Counts
     outcomes: Outcomes
     cohort: Cohort
     remarks: list[str]
+    evaluation: Mapping[str, Any] | None = None
 
 
 def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
@@ -104,8 +107,10 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
         runner = makeRunner()
         stack.callback(runner.close)
         counts = Batch(cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed).run()
-        remarks = finish(store, cohort, taught_remarks(cohort.cases, settings.bundle))
-        return Finished(counts, Outcomes(store, [entry.case for entry in cohort.cases]), cohort, remarks)
+        remarks, evaluation = finish(store, cohort, taught_remarks(cohort.cases, settings.bundle))
+        return Finished(
+            counts, Outcomes(store, [entry.case for entry in cohort.cases]), cohort, remarks, evaluation
+        )
 
 
 class Outcomes(Mapping[str, Outcome]):

@@ -7,6 +7,7 @@
     batch.lock      held by the batch that writes here (``lock``)
     cases/NAME/     result.json and thumbnail.png of a graded case; with reports also report.html, slices.png
     results.csv     a row per case; during the run the rows that there are
+    cases.csv       at the end, what results.csv has no column for (``case_table``)
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from .work import BatchStopped
 
 SCHEMA = "glioma-grading/batch/2"
 BATCH, JOURNAL, CASES, RESULTS = "batch.json", "journal.jsonl", "cases", "results.csv"
-PAGE, EVALUATION = "cohort.html", "evaluation.json"
-_OURS = (BATCH, JOURNAL, CASES, RESULTS, PAGE, EVALUATION)
+PAGE, EVALUATION, CASE_TABLE = "cohort.html", "evaluation.json", "cases.csv"
+_OURS = (BATCH, JOURNAL, CASES, RESULTS, CASE_TABLE, PAGE, EVALUATION)
 _PART = ".part"
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 """Names of what is not written to its end, as ``_write_case`` and ``files`` make them."""
@@ -190,7 +191,7 @@ class Store:
         return _read_batch(self.folder / BATCH, self._overwrite)
 
     def _clear(self) -> None:
-        for name in (RESULTS, PAGE, EVALUATION, JOURNAL):
+        for name in (RESULTS, CASE_TABLE, PAGE, EVALUATION, JOURNAL):
             (self.folder / name).unlink(missing_ok=True)
         if (self.folder / CASES).is_dir() and not (self.folder / CASES).is_symlink():
             shutil.rmtree(self.folder / CASES)

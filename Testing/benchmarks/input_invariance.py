@@ -23,6 +23,7 @@ sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY / "Testing" / 
 from GliomaGradingLib.case import Case  # noqa: E402
 from GliomaGradingLib.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
+from GliomaGradingLib.grid import cut  # noqa: E402
 from GliomaGradingLib.volume import Volume  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES  # noqa: E402
 
@@ -93,6 +94,39 @@ def resampled(spacing: tuple[float, float, float], interpolator: int) -> Callabl
         return Volume.fromImage(sitk.Resample(image, grid, sitk.Transform(), interpolator), volume.source)
 
     return change
+
+
+def half_a_voxel_off(interpolator: int) -> Callable[[Volume], Volume]:
+    """The same head on voxels as large that lie half a voxel further along each axis."""
+
+    def change(volume: Volume) -> Volume:
+        image = volume.toImage()
+        grid = sitk.Image(image)
+        grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint((0.5, 0.5, 0.5)))
+        return Volume.fromImage(sitk.Resample(image, grid, sitk.Transform(), interpolator), volume.source)
+
+    return change
+
+
+def oblique(interpolator: int) -> Callable[[Volume], Volume]:
+    """The same head on voxels whose axes are turned by 20 and 12 degrees about its middle."""
+
+    def change(volume: Volume) -> Volume:
+        image = volume.toImage()
+        middle = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+        turn = sitk.Euler3DTransform(middle, np.deg2rad(12.0), 0.0, np.deg2rad(20.0))
+        grid = _with_header_moved(sitk.Image(image), turn)
+        return Volume.fromImage(sitk.Resample(image, grid, sitk.Transform(), interpolator), volume.source)
+
+    return change
+
+
+def cut_around_the_tumour(case: Case) -> Case:
+    """No more of the head than the tumour's box and 15 mm around it."""
+    points = np.argwhere(case.mask.array > 0)
+    low = np.maximum(points.min(0) - 15, 0)[::-1]
+    high = np.minimum(points.max(0) + 16, case.mask.array.shape)[::-1]
+    return on_all(lambda volume: cut(volume, low, high))(case)
 
 
 def thick(volume: Volume) -> Volume:
@@ -173,6 +207,10 @@ def changes() -> Iterator[tuple[str, str, Change]]:
     yield "storage", "int32", values(lambda a: a.astype(np.int32))
     fine = (0.7, 0.7, 0.7)
     yield "sampling", "0.7 mm", on_all(resampled(fine, linear), resampled(fine, nearest))
+    off, turned = half_a_voxel_off, oblique
+    yield "sampling", "1 mm, half a voxel further", on_all(off(linear), off(nearest))
+    yield "sampling", "1 mm, axes turned by 20 and 12 degrees", on_all(turned(linear), turned(nearest))
+    yield "sampling", "cut to the tumour and 15 mm around it", cut_around_the_tumour
     yield "sampling", "1 x 1 x 5 mm, mask as drawn", on_sequences(thick)
     for name in ("T1", "FLAIR"):
         yield "position", f"{name} 5 mm, 5 degrees, header says so", lambda c, n=name: moved(c, n, True)

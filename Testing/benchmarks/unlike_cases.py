@@ -66,6 +66,19 @@ def swapped(first: str, second: str) -> Change:
     )
 
 
+def flipped(name: str) -> Change:
+    """The voxels of one sequence from left to right, its header as it was."""
+    return lambda case: with_images(case, **{name: np.flip(case.images[name].array, axis=2)})
+
+
+def one_voxel(case: Case) -> Case:
+    """A mask of the voxel in the tumour that is nearest to its centre."""
+    points = np.argwhere(case.mask.array > 0)
+    mask = np.zeros(case.mask.array.shape, bool)
+    mask[tuple(points[np.abs(points - points.mean(0)).sum(1).argmin()])] = True
+    return with_mask(case, mask)
+
+
 def mirrored_mask(case: Case) -> Case:
     """The mask on the healthy side."""
     mask = case.mask.array > 0
@@ -127,6 +140,9 @@ def changes() -> Iterator[tuple[str, Change]]:
     yield "as it is", lambda case: case
     for first, second in (("T1", "T2"), ("T2", "FLAIR"), ("T1", "FLAIR")):
         yield f"{first} and {second} swapped", swapped(first, second)
+    for name in SEQUENCES:
+        yield f"{name} flipped left to right", flipped(name)
+    yield "mask a single voxel of the tumour", one_voxel
     yield "mask mirrored onto healthy brain", mirrored_mask
     yield "mask a ball in healthy brain, front", ball_on_healthy_brain((0, -45, 0))
     yield "mask a ball in healthy brain, left", ball_on_healthy_brain((15, 10, 35))

@@ -8,18 +8,22 @@ A test does the second, so the page stays true.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY / "GliomaGrading"), str(REPOSITORY / "Testing" / "unit")]
 
 from GliomaGradingLib import cli  # noqa: E402
 from GliomaGradingLib.cohort.layouts import LAYOUTS, Layout  # noqa: E402
+from GliomaGradingLib.training.recipe import Recipe  # noqa: E402
 from layout_trees import DATA_SETS, tree  # noqa: E402
 
 PAGE = REPOSITORY / "Resources" / "Layouts.md"
@@ -96,10 +100,9 @@ case is told.
 ## A table of cases
 
 `glioma-grading batch cohort.csv` with the columns `case,t1,t2,flair,mask` and, at will, `grade`,
-`mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). `id` or `case_id` will do for `case`, `seg`
-or `segmentation` for `mask`. Paths are relative to the table, or
-absolute; a path may be a folder with one DICOM series. A case whose `grade` is none is graded all the same, and
-the listing says so.
+`mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). `id` or `case_id` will do for `case`,
+`seg` or `segmentation` for `mask`. Paths are relative to the table, or absolute; a path may be a folder with one
+DICOM series. A case whose `grade` is none is graded all the same, and the listing says so.
 
 ```
 case,t1,t2,flair,mask,grade
@@ -132,6 +135,20 @@ learn what one learns (logits within 0.0005 of their standard deviation, in a te
 reads and writes `--output`. It resumes with any number of processes. A GPU learns what a
 CPU learns within 0.02, by the same measure, in a test that needs a GPU.
 
+### The recipe
+
+`train --recipe FILE` takes a JSON file of the settings that are to differ from their defaults; the others keep
+theirs. `image` and `augmentation` are objects of settings themselves; an `image` that is given has `turned` false
+and `shifted` 0 unless it says otherwise. The defaults are those of the protocol by patient. For few patients, or
+without a GPU, the probe alone, which learns the output module and leaves the network as it is:
+
+```json
+{"epochs": 0, "probe_passes": 3}
+```
+
+With few patients of a grade, give fewer `--folds` as well. A recipe is stored with the study and in the bundle.
+
+RECIPE
 ## Unconfirmed
 
 Names, labels and columns are from the papers named above and from public loaders of the data sets; the data
@@ -148,13 +165,87 @@ def page() -> str:
         [
             HEAD,
             *map(row, LAYOUTS),
-            RULES,
+            RULES.replace("RECIPE\n", recipe_table()),
             "\n## Listings\n",
             *map(listing, EXAMPLES),
             "\n## Errors\n\n",
             errors(),
         ]
     )
+
+
+SETTINGS = {
+    "backbone": "`googlenet-2014` (needs `--pretrained`) or `googlenet-torchvision` (downloads its weights)",
+    "image": "how slices are shown to the network, below",
+    "augmentation": "random changes of training images, below",
+    "sampling": "`patients` draws grades evenly, then patients, then a slice; `images` takes every slice",
+    "images_per_epoch": "for `patients`; `images` has as many as there are slices",
+    "batch": "images a step, 2 at least",
+    "epochs": "0 learns by the probe alone",
+    "probe": "begin with the output module that ridge regression finds on the pretrained network's features",
+    "ridge": "the probe's penalty per image: more for fewer patients",
+    "probe_gain": "the probe's logit of a perfectly separated image",
+    "probe_passes": "times that the probe looks at the training slices, the first time unchanged",
+    "enhancement": "share of a slice's target that is how much of its tumour enhances; the rest is the grade",
+    "enhancing_label": "4 in BraTS up to 2021, 3 from 2023 on; masks without it teach the grade alone",
+    "learning_rate": "peak of a one-cycle schedule",
+    "head_factor": "times it for the output module",
+    "weight_decay": "of AdamW",
+    "dropout": "share of features left out before the output module",
+    "label_smoothing": "how far targets keep from 0 and 1",
+    "warm_up": "share of the steps until the peak of the learning rate",
+    "clip_norm": "largest norm of a gradient",
+    "average_from": "share of training after which weights are averaged to its end; 1 averages nothing",
+    "validation": "share of the training patients (or images) kept for curves and early stopping",
+    "patience": "epochs without a better validation loss before training stops; 0 never stops early",
+    "pretrained": "begin with ImageNet's weights; false begins with random ones and needs no file",
+    "precision": "`auto` takes bfloat16 where the processor multiplies it natively; `float32`; `bfloat16`",
+    "seed": "of all that is random",
+    "image.channels": "`neighbours`: the slice and the planes below and above it; `same`: it three times",
+    "image.offset_mm": "distance of the neighbouring planes",
+    "image.low": "z-scores are clipped to this and no less",
+    "image.high": "and to this and no more",
+    "image.gain": "network units per z-score",
+    "image.pixels": "side of the network's square input, 32 at least",
+    "image.turned": "each slice is turned by a quarter more than the one below",
+    "image.shifted": "each slice is shifted by up to so many pixels along both axes",
+    "augmentation.rotation": "up to so many radians either way",
+    "augmentation.zoom": "log of the scale, up to so much either way",
+    "augmentation.aspect": "log of width by height, likewise",
+    "augmentation.shift": "in halves of the image, likewise",
+    "augmentation.contrast": "log of the gain on z-scores, likewise",
+    "augmentation.brightness": "z-scores, likewise",
+    "augmentation.noise": "largest standard deviation of noise, z-scores",
+    "augmentation.mirror": "mirror left and right half of the time",
+    "augmentation.redraw": "share of masks that are grown, of those shrunk, of those smeared, of those boxed",
+}
+"""What each setting of a recipe does; one that is missing here, or that recipes no longer have, ends the page."""
+
+
+def recipe_table() -> str:
+    """Settings with their kinds, and their defaults as JSON has them."""
+    settings = {
+        f"{part}.{name}" if part else name: value
+        for part in ("", "image", "augmentation")
+        for name, value in defaults_of(part).items()
+    }
+    if set(settings) != set(SETTINGS):
+        raise SystemExit(f"say what these settings do: {sorted(set(settings) ^ set(SETTINGS))}")
+    lines = [
+        f"| `{name}` | {KINDS[type(value)]} | {'' if isinstance(value, dict) else f'`{json.dumps(value)}`'} "
+        f"| {SETTINGS[name]} |\n"
+        for name, value in settings.items()
+    ]
+    return f"| setting | kind | default | what it does |\n|---|---|---|---|\n{''.join(lines)}\n"
+
+
+def defaults_of(part: str) -> dict[str, Any]:
+    """The default recipe's values, or those of its part of this name."""
+    values: dict[str, Any] = asdict(Recipe())
+    return values[part] if part else values
+
+
+KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "object"}
 
 
 def row(layout: Layout) -> str:

@@ -383,6 +383,18 @@ def test_the_listing_for_a_terminal_and_as_json(tmp_path: Path) -> None:
     assert told["skipped"] == [{"path": str(root / "LGG" / "notes"), "reason": "no volumes (a.txt)"}]
 
 
+def test_the_recipe_that_the_page_shows_is_one() -> None:
+    from GliomaGradingLib.training.recipe import recipe_from_dict
+
+    page = (Path(__file__).parents[2] / "Resources" / "Layouts.md").read_text(encoding="utf-8")
+    shown = [json.loads(block.split("```")[0]) for block in page.split("```json\n")[1:]]
+    assert [recipe_from_dict(values).epochs for values in shown] == [0]
+    assert (
+        "| `probe_passes` | whole number | `9` |" in page
+        and "| `image.turned` | true or false | `true` |" in page
+    )
+
+
 def test_the_page_about_layouts_is_what_the_program_does() -> None:
     page = runpy.run_path(str(Path(__file__).resolve().parent.parent / "layouts_page.py"))
     assert page["PAGE"].read_text(encoding="utf-8") == page["page"]()

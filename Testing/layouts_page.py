@@ -101,8 +101,8 @@ case is told.
 
 `glioma-grading batch cohort.csv` with the columns `case,t1,t2,flair,mask` and, at will, `grade`,
 `mask_labels` (`1 2 4`) and `patient` (scans of one patient share it). `id` or `case_id` will do for `case`,
-`seg` or `segmentation` for `mask`. Paths are relative to the table, or absolute; a path may be a folder with one
-DICOM series. A case whose `grade` is none is graded all the same, and the listing says so.
+`seg` or `segmentation` for `mask`. Paths are relative to the table, or absolute; a path may be a folder with
+one DICOM series. A case whose `grade` is none is graded all the same, and the listing says so.
 
 ```
 case,t1,t2,flair,mask,grade
@@ -138,9 +138,9 @@ CPU learns within 0.02, by the same measure, in a test that needs a GPU.
 ### The recipe
 
 `train --recipe FILE` takes a JSON file of the settings that are to differ from their defaults; the others keep
-theirs. `image` and `augmentation` are objects of settings themselves; an `image` that is given has `turned` false
-and `shifted` 0 unless it says otherwise. The defaults are those of the protocol by patient. For few patients, or
-without a GPU, the probe alone, which learns the output module and leaves the network as it is:
+theirs. `image` and `augmentation` are objects of settings themselves; an `image` that is given has `turned`
+false and `shifted` 0 unless it says otherwise. The defaults are those of the protocol by patient. For few
+patients, or without a GPU, the probe alone, which learns the output module and leaves the network as it is:
 
 ```json
 {"epochs": 0, "probe_passes": 3}
@@ -219,7 +219,7 @@ SETTINGS = {
     "augmentation.mirror": "mirror left and right half of the time",
     "augmentation.redraw": "share of masks that are grown, of those shrunk, of those smeared, of those boxed",
 }
-"""What each setting of a recipe does; one that is missing here, or that recipes no longer have, ends the page."""
+"""What each setting of a recipe does; one that is missing here, or that recipes no longer have, is told."""
 
 
 def recipe_table() -> str:

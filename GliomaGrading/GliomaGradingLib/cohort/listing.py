@@ -396,7 +396,7 @@ def _no_case(source: Path, walk: Walk, layout: str) -> UsageError:
     """What to say where nothing was found: why, or that another layout finds something."""
     remedy = f"give a folder that has a folder for each case, or a CSV file with {COLUMNS}"
     if layout == AUTO:
-        return UsageError(f"there is no case{_first_reason(source, walk.skipped)}", source, remedy)
+        return UsageError(f"there is no case{_why_skipped(source, walk.skipped)}", source, remedy)
     others = cases_below(source).found
     if others:
         main, _why = _recognised(others)
@@ -408,13 +408,13 @@ def check_cases(cohort: Cohort) -> None:
     """Raises: UsageError: all that was found is skipped."""
     if not cohort.cases:
         raise UsageError(
-            f"there is no case{_first_reason(cohort.source, cohort.skipped)}",
+            f"there is no case{_why_skipped(cohort.source, cohort.skipped)}",
             cohort.source,
             "give a folder that has a folder for each case",
         )
 
 
-def _first_reason(source: Path, skipped: Sequence[Skipped]) -> str:
+def _why_skipped(source: Path, skipped: Sequence[Skipped]) -> str:
     """Why the first folder was skipped, and how many more were, in brackets."""
     if not skipped:
         return ""

@@ -55,7 +55,7 @@ def dicom(database, scene):
 
 
 def said(module):
-    return module.ui.inputsNoticeLabel.text.replace("\u200b", "")
+    return module.ui.inputsNoticeLabel.text.replace("\u200b", "").replace("\u00a0", " ")
 
 
 def test_a_t1_with_contrast_agent_is_not_filled_in(host, module, dicom):
@@ -82,11 +82,12 @@ def test_contrast_chosen_by_hand_is_said_before_and_in_the_result(host, module, 
     scene.segmentation()
     module.ui.t1Selector.setCurrentNode(node)
     text = "the volume given as T1 (5: AX T1) is with contrast by its DICOM header"
-    assert said(module) == f"⚠ {text}" and not module.ui.inputsNoticeLabel.isHidden()
+    told = "⚠ The volume given as T1 (5: AX T1) is with contrast by its DICOM header."
+    assert said(module) == told and not module.ui.inputsNoticeLabel.isHidden()
     grade()
     warnings = json.loads(scene.results()[0].GetText())["warnings"]
     assert warnings == [{"code": "dicom-t1-contrast", "message": text}]
-    assert module.ui.warningsLabel.text.replace("\u200b", "") == f"⚠ {text}"
+    assert module.ui.warningsLabel.text.replace("\u200b", "") == told
 
 
 def test_a_name_is_enough_for_a_warning(host, module, scene):
@@ -94,7 +95,7 @@ def test_a_name_is_enough_for_a_warning(host, module, scene):
     post = scene.volume("AX T1 POST GD")
     module.ui.t1Selector.setCurrentNode(post)
     text = "the volume given as T1 (AX T1 POST GD) is with contrast by its name"
-    assert said(module) == f"⚠ {text}"
+    assert said(module) == "⚠ The volume given as T1 (AX T1 POST GD) is with contrast by its name."
     result = module.logic.process(post, *nodes[1:])
     assert [(one.code, one.message) for one in result.warnings] == [("dicom-t1-contrast", text)]
     assert module.logic.result.warnings == result.warnings
@@ -102,11 +103,11 @@ def test_a_name_is_enough_for_a_warning(host, module, scene):
 
 def test_a_sequence_in_the_wrong_box_is_said(host, module, scene, dicom):
     module.ui.t2Selector.setCurrentNode(scene.volume("case_flair"))
-    assert said(module) == "⚠ the volume given as T2 (case_flair) is FLAIR by its name"
+    assert said(module) == "⚠ The volume given as T2 (case_flair) is FLAIR by its name."
     module.ui.t2Selector.setCurrentNode(dicom("9: something", T1))
-    assert said(module) == "⚠ the volume given as T2 (9: something) is T1 by its DICOM header"
+    assert said(module) == "⚠ The volume given as T2 (9: something) is T1 by its DICOM header."
     module.ui.t2Selector.setCurrentNode(dicom("AX T2", T1))
-    assert said(module) == "⚠ AX T2 is called T2, but its acquisition looks like T1 (TE 10 ms, TR 500 ms)"
+    assert said(module) == "⚠ AX T2 is called T2, but its acquisition looks like T1 (TE 10 ms, TR 500 ms)."
     module.ui.t2Selector.setCurrentNode(dicom("AX T2 TSE", T2))
     assert said(module) == "" and module.ui.inputsNoticeLabel.isHidden()
 
@@ -133,7 +134,7 @@ def test_the_database_is_asked_once_until_it_changes(host, module, scene, dicom,
     (uid, _second) = node.GetAttribute("DICOM.instanceUIDs").split()
     database.change(uid, AGENT)
     module.widget.controller.onInputsChanged()
-    assert said(module) == "⚠ the volume given as T1 (case_t1) is with contrast by its DICOM header"
+    assert said(module) == "⚠ The volume given as T1 (case_t1) is with contrast by its DICOM header."
 
 
 def test_another_database_is_asked_anew(host, module, dicom, monkeypatch):

@@ -268,7 +268,7 @@ def grades_again(host, module, scene):
     host.wait(lambda: module.ui.gradeButton.enabled, 10)
     module.ui.gradeButton.click()
     settled(host, module)
-    assert message(module) == "" and module.ui.decisionLabel.text == "▼ LGG – low grade"
+    assert message(module) == "" and module.ui.decisionLabel.text == "▼ LGG – lower grade"
     assert [node.GetAttribute("GliomaGrading.Result") for node in scene.results()] == ["after"]
     return True
 

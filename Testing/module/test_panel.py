@@ -33,7 +33,7 @@ def test_grade_puts_the_result_into_panel_and_scene(host, module, scene, grade):
     assert module.ui.summaryLabel.text == ("Vote: HGG, 3 of 3 sequences agree ●●●\nProbability of HGG: 0.90")
     assert [getattr(module.ui, f"{s}VoteLabel").text for s in ("t1", "t2", "flair")] == ["▲ HGG"] * 3
     assert module.ui.flairProbabilityBar.value == 90
-    assert module.ui.t2SlicesLabel.text == "20 of 20"
+    assert module.ui.t2SlicesLabel.text == "20/20"
     assert module.ui.t1ProbabilityLabel.text == "0.90"
     assert "fake 1 (none, 00000000)" in module.ui.modelLabel.text.replace("\u200b", "")
     (text,) = scene.results()
@@ -72,7 +72,7 @@ def test_corner_of_the_3d_view(host, module, scene, grade):
     assert not corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)  # no view shows anything of the case yet
     show(nodes[0], "Red")
     line = corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
-    assert line == "case: HGG, P(HGG) 0.90 - research use only"
+    assert line == "case\nHGG, P(HGG) 0.90\nresearch use only"
     host.close_scene()
     assert not corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
 
@@ -81,7 +81,7 @@ def test_corner_of_the_3d_view(host, module, scene, grade):
     ("value", "headline", "border"),
     [
         (0.9, "▲ HGG – high grade", "solid"),
-        (0.1, "▼ LGG – low grade", "solid"),
+        (0.1, "▼ LGG – lower grade", "solid"),
         (0.5, "? Indeterminate", "dashed"),
     ],
 )
@@ -102,7 +102,7 @@ def test_the_next_run_replaces_the_result(host, module, scene, grade):
     grade()
     assert len(scene.results()) == 1
     assert len(scene.ids()) == len(first)
-    assert module.ui.decisionLabel.text == "▼ LGG – low grade"
+    assert module.ui.decisionLabel.text == "▼ LGG – lower grade"
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     assert hierarchy.GetItemChildWithName(hierarchy.GetSceneItemID(), "case")
 
@@ -116,7 +116,7 @@ def test_two_patients_keep_their_results_and_the_panel_shows_the_right_one(host,
     assert module.ui.resultFrame.isHidden()
     grade()
     assert [node.GetAttribute("GliomaGrading.Result") for node in scene.results()] == ["anna", "berta"]
-    assert module.ui.decisionLabel.text == "▼ LGG – low grade"
+    assert module.ui.decisionLabel.text == "▼ LGG – lower grade"
     for box, node in zip(("t1", "t2", "flair", "mask"), first, strict=True):
         getattr(module.ui, f"{box}Selector").setCurrentNode(node)
     assert module.ui.decisionLabel.text == "▲ HGG – high grade"
@@ -127,11 +127,11 @@ def test_one_segment_of_several(host, module, scene, grade):
     scene.segmentation(segments=("necrosis", "oedema"))
     host.wait(lambda: module.ui.gradeButton.enabled, 5)
     grade()
-    assert "Tumour 80.0 ml" in module.ui.measuresLabel.text
+    assert "Tumour 80.0\u00a0ml" in module.ui.measuresLabel.text
     module.ui.segmentSelector.setCurrentIndex(2)
     assert module.ui.resultFrame.isHidden()
     grade()
-    assert "Tumour 60.0 ml" in module.ui.measuresLabel.text
+    assert "Tumour 60.0\u00a0ml" in module.ui.measuresLabel.text
 
 
 def test_labelmap_as_mask_and_options(host, module, scene, grade):
@@ -904,6 +904,6 @@ def test_heights_are_not_to_be_mistaken(host, position, told):
 def test_measures_and_bars(host, module, scene, grade):
     scene.case()
     grade()
-    measures = module.ui.measuresLabel.text
+    measures = module.ui.measuresLabel.text.replace("\u00a0", " ")
     assert measures == "Tumour 60.0 ml · slices S 0 to S 19 mm · largest cross-section 25 mm²"
     assert "#868e96" in module.ui.t1ProbabilityBar.styleSheet

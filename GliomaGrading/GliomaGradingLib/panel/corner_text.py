@@ -75,4 +75,4 @@ def _line(
         return ""
     if name == slice_view(sequence):
         return text.vote_text(result, vote, isOutdated)
-    return text.short_annotation_text(result, isOutdated)
+    return text.annotation_text(result, isOutdated)

@@ -1,4 +1,4 @@
-"""The result in the panel: banner with the warnings first, three votes, measures, model line."""
+"""The result in the panel: banner with the case and the warnings first, three votes, measures, model line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from . import card, text
 
 _BAR = "QProgressBar::chunk { background: #868e96; }"
 """Grey: the palette's highlight is blue on most systems, and blue stands for LGG."""
+
+_HEADLINE = 1.6
+"""Size of the headline, in that of the panel's text."""
 
 _BORDER = {grade: f"6px solid {color}" for grade, color in GRADE_COLORS.items()}
 
@@ -38,7 +41,8 @@ class ResultView:
         self._ui.resultFrame.visible = self._ui.modelLabel.visible = result is not None
         if result is None:
             return
-        self._show_banner(result, card.reliability_text(result, bundle), isOutdated)
+        reliability = text.reliability_text(result, card.reliability_text(result, bundle))
+        self._show_banner(result, reliability, isOutdated)
         for sequence, vote in zip(SEQUENCES, result.votes, strict=True):
             name = sequence.lower()
             getattr(self._ui, f"{name}VoteLabel").text = text.grade_text(vote.grade)
@@ -55,10 +59,22 @@ class ResultView:
         border = f"border-left: {_BORDER[result.decision]};" if is_certain else "border: 2px dashed #868e96;"
         self._ui.bannerFrame.setStyleSheet(f"QFrame#bannerFrame {{ {border} background: palette(base); }}")
         style = "font-weight: bold;" if is_certain else "font-style: italic;"
-        self._ui.decisionLabel.setStyleSheet(f"font-size: 15pt; {style}")
+        self._ui.decisionLabel.setStyleSheet(f"{_headline_size(self._ui.resultFrame)} {style}")
+        self._ui.caseLabel.text = text.case_text(result)
         self._ui.decisionLabel.text = text.decision_text(result)
         self._ui.summaryLabel.text = text.summary_text(result)
-        self._ui.warningsLabel.text = text.warnings_text(result.warnings, isOutdated)
+        self._ui.warningsLabel.text = text.result_warnings_text(result, isOutdated)
         self._ui.warningsLabel.visible = bool(self._ui.warningsLabel.text)
         self._ui.reliabilityLabel.text = reliability
         self._ui.reliabilityLabel.visible = bool(reliability)
+
+
+def _headline_size(frame: Any) -> str:
+    """As style sheet: of the font that the user has chosen, which may be a large one, or be given in pixels."""
+    font = frame.font
+    points = font.pointSizeF()
+    return (
+        f"font-size: {_HEADLINE * points:.1f}pt;"
+        if points > 0
+        else f"font-size: {_HEADLINE * font.pixelSize():.0f}px;"
+    )

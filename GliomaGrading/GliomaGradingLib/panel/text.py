@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from slicer.i18n import tr as _
 
+from ..doubts import DOUBTFUL
 from ..errors import GliomaGradingError
 from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
@@ -13,7 +15,19 @@ from ..words import HGG, INDETERMINATE, LGG
 
 _LONGEST = 28
 _LONGEST_IN_VIEW = 20
-_BREAK = "\u200b"
+_LONGEST_IN_BANNER = 60
+_BREAK, _TIE = "\u200b", "\u00a0"
+_LONG_WORD, _LONG_PART = 16, 24
+"""Characters from which on a word, and a part of one without a place to break at, is broken."""
+
+_UNITS = re.compile(r"(?<=\d) (?=(?:%|mm²?|ml|s)(?!\w))|(?<=\b[SI]) (?=\d)|(?<=[▲▼]) ")
+"""Spaces that no line shall end at."""
+
+_PREFIX = "Indeterminate:"
+"""What the reasons of the networks' own begin with."""
+
+_CLOSE_CALLS = ("near-boundary", "models-at-odds")
+"""Reasons to hold a decision back that lie in the numbers alone: the inputs are as good as any."""
 
 
 def stage_text(stage: str, seconds: float) -> str:
@@ -38,7 +52,7 @@ def decision_text(result: GradeResult) -> str:
     """The banner's headline; its sign tells the three apart without colour."""
     return {
         HGG: _("▲ HGG – high grade"),
-        LGG: _("▼ LGG – low grade"),
+        LGG: _("▼ LGG – lower grade"),
         INDETERMINATE: _("? Indeterminate"),
     }.get(result.decision, result.decision)
 
@@ -46,6 +60,10 @@ def decision_text(result: GradeResult) -> str:
 def grade_text(grade: str) -> str:
     """A grade with its sign."""
     return {HGG: "▲ HGG", LGG: "▼ LGG"}.get(grade, grade)
+
+
+def case_text(result: GradeResult) -> str:
+    return _("Case: {case}").format(case=breakable(shortened(result.case, _LONGEST_IN_BANNER)))
 
 
 def summary_text(result: GradeResult) -> str:
@@ -68,17 +86,31 @@ def probability_text(probability: float) -> str:
     return "< 0.01" if 0 < probability < 0.005 else f"{probability:.2f}"
 
 
+def reliability_text(result: GradeResult, known: str) -> str:
+    """What is known of how often such a probability is right; of inputs that are doubted nothing is.
+
+    Args:
+        known: what the model's card says; '' for nothing.
+    """
+    if all(reason.code in _CLOSE_CALLS for reason in reasons(result)):
+        return tied(known)
+    return _("How often test patients had HGG does not apply: the inputs are doubtful.")
+
+
 def slices_text(vote: Vote) -> str:
-    return _("{count} of {total}").format(count=vote.slices_hgg, total=len(vote.slice_probabilities))
+    return _("{count}/{total}").format(count=vote.slices_hgg, total=len(vote.slice_probabilities))
 
 
 def measures_text(result: GradeResult) -> str:
     info = result.slices
-    return _("Tumour {volume} ml · slices {first} to {last} mm · largest cross-section {area} mm²").format(
-        volume=f"{result.tumour_ml:.1f}",
-        first=height_text(info.positions_mm[0]),
-        last=height_text(info.positions_mm[-1]),
-        area=f"{info.largest_area_mm2:.0f}",
+    told = _("Tumour {volume} ml · slices {first} to {last} mm · largest cross-section {area} mm²")
+    return tied(
+        told.format(
+            volume=f"{result.tumour_ml:.1f}",
+            first=height_text(info.positions_mm[0]),
+            last=height_text(info.positions_mm[-1]),
+            area=f"{info.largest_area_mm2:.0f}",
+        )
     )
 
 
@@ -88,10 +120,37 @@ def height_text(position: float) -> str:
     return f"I {-rounded}" if rounded < 0 else f"S {rounded}"
 
 
-def warnings_text(warnings: Iterable[Notice], isOutdated: bool = False) -> str:
-    """One line each; the first says that the result is of other inputs than are there now, where it is."""
+def result_warnings_text(result: GradeResult, isOutdated: bool = False) -> str:
+    """A result's warnings, a line each: that it is of other inputs than are there now, why no grade is stood
+    for, the rest."""
     first = [_("The inputs have changed since: grade again.")] * isOutdated
-    return "\n".join(f"⚠ {breakable(line)}" for line in (*first, *(notice.message for notice in warnings)))
+    why = reasons(result)
+    rest = [notice.message for notice in result.warnings if notice not in why]
+    return _lines([*first, *map(_with_prefix, why), *rest])
+
+
+def warnings_text(warnings: Iterable[Notice]) -> str:
+    """One line each."""
+    return _lines(notice.message for notice in warnings)
+
+
+def reasons(result: GradeResult) -> list[Notice]:
+    """Why a result stands for no grade; none where it does."""
+    if result.decision != INDETERMINATE:
+        return []
+    return [one for one in result.warnings if one.code in DOUBTFUL or one.message.startswith(_PREFIX)]
+
+
+def _with_prefix(notice: Notice) -> str:
+    if notice.message.startswith(_PREFIX):
+        return notice.message
+    is_plain = notice.message[1:2].islower()  # and not T1
+    first = notice.message[:1].lower() if is_plain else notice.message[:1]
+    return f"{_PREFIX} {first}{notice.message[1:]}"
+
+
+def _lines(messages: Iterable[str]) -> str:
+    return "\n".join(tied(f"⚠ {breakable(_sentence(message))}") for message in messages)
 
 
 def options_text(known: Mapping[str, str], chosen: Mapping[str, str]) -> str:
@@ -116,17 +175,7 @@ def model_text(result: GradeResult) -> str:
 
 
 def annotation_text(result: GradeResult, isOutdated: bool = False) -> str:
-    """The one line in the corner of the 3D view."""
-    return _("{case}: {decision}, P(HGG) {probability} - {note}").format(
-        case=shortened(result.case),
-        decision=result.decision,
-        probability=probability_text(result.probability_hgg),
-        note=_view_note(isOutdated),
-    )
-
-
-def short_annotation_text(result: GradeResult, isOutdated: bool = False) -> str:
-    """The same for a slice view, which can be narrow."""
+    """What stands in the corner of a view: three lines, since a view can be narrow."""
     return _("{case}\n{decision}, P(HGG) {probability}\n{note}").format(
         case=shortened(result.case, _LONGEST_IN_VIEW),
         decision=result.decision,
@@ -136,8 +185,10 @@ def short_annotation_text(result: GradeResult, isOutdated: bool = False) -> str:
 
 
 def vote_text(result: GradeResult, vote: Vote, isOutdated: bool = False) -> str:
-    """One sequence's vote, for its own slice view."""
-    return _("{case}\n{sequence}: {grade}, P(HGG) {probability}\n{note}").format(
+    """One sequence's vote, for its own slice view; never a grade alone where the result stands for none."""
+    held_back = _("{case}\nindeterminate ({sequence} votes {grade}, {probability})\n{note}")
+    plain_vote = _("{case}\n{sequence}: {grade}, P(HGG) {probability}\n{note}")
+    return (held_back if result.decision == INDETERMINATE else plain_vote).format(
         case=shortened(result.case, _LONGEST_IN_VIEW),
         sequence=vote.sequence,
         grade=vote.grade,
@@ -155,13 +206,16 @@ def slice_text(result: GradeResult, index: int) -> str:
     info = result.slices
     ones = [f"{vote.sequence} {probability_text(vote.slice_probabilities[index])}" for vote in result.votes]
     largest = _(", the largest") if index == info.largest_place else ""
-    return _("{number} of {total} ({position} mm{largest}): {grade}\n{probabilities}").format(
-        number=index + 1,
-        total=len(info.indices),
-        position=height_text(info.positions_mm[index]),
-        largest=largest,
-        grade=grade_text(HGG if medians(result)[index] >= 0.5 else LGG),
-        probabilities=" · ".join(ones),
+    told = _("{number} of {total} ({position} mm{largest}): {grade}\n{probabilities}")
+    return tied(
+        told.format(
+            number=index + 1,
+            total=len(info.indices),
+            position=height_text(info.positions_mm[index]),
+            largest=largest,
+            grade=grade_text(HGG if medians(result)[index] >= 0.5 else LGG),
+            probabilities=" · ".join(ones),
+        )
     )
 
 
@@ -192,7 +246,10 @@ def mapping_text(stage: str, seconds: float) -> str:
 
 def map_legend() -> str:
     """What the colours of the maps mean, in words."""
-    return _("Blue: evidence for LGG. Orange: evidence for HGG. Clear: little of either.")
+    return _(
+        "Blue: evidence for LGG. Orange: evidence for HGG. Clear: little of either. "
+        "Outside the square around the tumour: not looked at."
+    )
 
 
 def map_tip(is_busy: bool) -> str:
@@ -232,13 +289,27 @@ def shortened(name: str, longest: int = _LONGEST) -> str:
 
 def breakable(text: str) -> str:
     """The text with places to break long words at, so that a narrow panel stays narrow; ``plain`` undoes it."""
-    return "".join(f"{character}{_BREAK}" if character in "/\\_-.," else character for character in text)
+    return re.sub(rf"\S{{{_LONG_WORD},}}", lambda word: _broken(word[0]), text)
+
+
+def tied(text: str) -> str:
+    """The text with no line end between a number and its unit; ``plain`` undoes it."""
+    return _UNITS.sub(_TIE, text)
 
 
 def plain(text: str) -> str:
     """The text as it can be pasted elsewhere: a path with places to break at is another path."""
-    return text.replace(_BREAK, "")
+    return text.replace(_BREAK, "").replace(_TIE, " ")
+
+
+def _broken(word: str) -> str:
+    """With places to break at after what separates its parts, in no number; in the middle of a long part."""
+    parts = re.split(r"(?<=[/\\_])(?=.)|(?<=[-.,])(?=\D)|(?<=\D[-.,])(?=.)", word)
+    return _BREAK.join(part[at : at + _LONG_PART] for part in parts for at in range(0, len(part), _LONG_PART))
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    """With a capital and a full stop; a name stays as it is."""
+    is_word = text.split(" ")[0].isalpha()
+    first = text[:1].upper() if is_word else text[:1]
+    return f"{first}{text[1:]}{'' if text.endswith('.') else '.'}"

@@ -173,11 +173,13 @@ def test_slider_takes_axial_views_along_and_marks_the_plot(host, module, graded)
     slider, red = module.ui.sliceSlider, slice_nodes()["Red"]
     green = slice_nodes()["Green"].GetSliceOffset()
     assert (slider.minimum, slider.maximum, slider.value) == (0, 19, 4)
-    assert module.ui.sliceLabel.text.startswith("5 of 20 (S 4 mm, the largest): ▲ HGG\nT1 0.90")
+    assert module.ui.sliceLabel.text.replace("\u00a0", " ").startswith(
+        "5 of 20 (S 4 mm, the largest): ▲ HGG\nT1 0.90"
+    )
     slider.setValue(11)
     assert red.GetSliceOffset() == 11.0
     assert slice_nodes()["Green"].GetSliceOffset() == green
-    assert module.ui.sliceLabel.text.startswith("12 of 20 (S 11 mm): ▲ HGG")
+    assert module.ui.sliceLabel.text.replace("\u00a0", " ").startswith("12 of 20 (S 11 mm): ▲ HGG")
     assert module.logic.node("shown").GetCellText(0, 0) == "11"
     module.ui.largestButton.click()
     assert red.GetSliceOffset() == 4.0 and slider.value == 4
@@ -225,7 +227,7 @@ def test_side_by_side_and_back_restores_everything(host, module, graded):
     assert module.ui.layoutButton.text == "Back to my layout"
     module.ui.layoutButton.click()
     assert user_state(graded) == before
-    assert module.ui.layoutButton.text == "Show T1, T2, FLAIR side by side"
+    assert module.ui.layoutButton.text == "T1, T2, FLAIR side by side"
 
 
 def test_a_layout_that_the_user_chooses_meanwhile_stays(host, module, graded):
@@ -237,7 +239,7 @@ def test_a_layout_that_the_user_chooses_meanwhile_stays(host, module, graded):
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
     assert user_state(graded)[1:] == before[1:]
-    assert module.ui.layoutButton.text.startswith("Show")
+    assert module.ui.layoutButton.text == "T1, T2, FLAIR side by side"
 
 
 def test_what_the_user_changes_meanwhile_is_left_alone(host, module, graded):
@@ -343,6 +345,37 @@ def test_a_map_lies_on_the_patient_and_has_a_legend(host, module, graded):
     assert legend.GetVisibility() and "+ HGG" in legend.GetTitleText()
     module.ui.mapCheckBox.click()
     assert not legend.GetVisibility()
+
+
+def drawn_legends(host):
+    """By slice view: the sequences whose legends it draws."""
+    import slicer
+
+    legends = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+    manager, found = slicer.app.layoutManager(), {}
+    for name in OWN:
+        drawing = (
+            manager.sliceWidget(name)
+            .sliceView()
+            .displayableManagerByClassName("vtkMRMLColorLegendDisplayableManager")
+        )
+        actors = {one.GetAttribute("GliomaGrading.Legend"): drawing.GetColorLegendActor(one) for one in legends}
+        found[name] = [one for one, actor in actors.items() if actor is not None and actor.GetVisibility()]
+    return found
+
+
+@pytest.mark.parametrize("is_shown", [True, False], ids=["shown", "unticked meanwhile"])
+def test_views_that_come_after_the_maps_have_their_legends(host, module, graded, is_shown):
+    with_map(host, module)
+    if not is_shown:
+        module.ui.mapCheckBox.click()
+    module.ui.layoutButton.click()
+    if not is_shown:
+        module.ui.mapCheckBox.click()
+    host.pump(0.2)
+    assert drawn_legends(host) == dict(zip(OWN, (["T1"], ["T2"], ["FLAIR"]), strict=True))
+    module.ui.mapCheckBox.click()
+    assert not any(drawn_legends(host).values())
 
 
 def _ijk_to_ras(node):
@@ -651,4 +684,4 @@ def test_plot_and_legend_say_what_they_are(host, module, graded):
     assert "no localisation" in module.ui.mapCheckBox.toolTip and "Grad-CAM" in module.ui.mapCheckBox.toolTip
     with_map(host, module)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(module.logic.node("map.T1"))
-    assert "log-odds" in legend.GetTitleText()
+    assert "logits" in legend.GetTitleText()

@@ -15,6 +15,7 @@ from ..scene import views
 from ..scene.charts import SHOWN, SHOWN_SERIES, mark_slice
 from ..scene.failures import explained
 from ..scene.inputs import Prepared
+from ..scene.maps import map_role, renew_legends
 from ..scene.results import Published, publish_maps, text_of
 from ..words import SEQUENCES
 from . import text
@@ -233,7 +234,14 @@ class Viewer:
         if self._sides.isShown and layout != views.LAYOUT:
             self._sides.back()
             self._show_state()
+        self._renew_legends()
         self._annotate()
+
+    def _renew_legends(self) -> None:
+        """The layout may have made views, which do not know the legends that were there before."""
+        maps = (self.published.node(map_role(name)) for name in SEQUENCES) if self.published else ()
+        renew_legends(node for node in maps if node is not None)
+        self._settle_map()
 
     # Maps
 
@@ -342,7 +350,7 @@ class Viewer:
             getattr(self._ui, name).visible = has_result
         self._ui.sliceSlider.enabled = self._ui.largestButton.enabled = has_result
         self._ui.layoutButton.enabled = sides or (has_result and self._sides.isPossible)
-        self._ui.layoutButton.text = _("Back to my layout") if sides else _("Show T1, T2, FLAIR side by side")
+        self._ui.layoutButton.text = _("Back to my layout") if sides else _("T1, T2, FLAIR side by side")
         self._ui.layoutButton.toolTip = text.layout_tip(sides, self._sides.isPossible)
         self._ui.mapCheckBox.visible = has_result
         self._ui.mapCheckBox.enabled = has_result and not self._isBusy

@@ -75,6 +75,18 @@ def legends(nodes: Iterable[Any]) -> list[Any]:
     return [legend for legend in found if legend is not None]
 
 
+def renew_legends(nodes: Iterable[Any]) -> None:
+    """Makes the legends of volumes anew: a view draws those only that come to the scene after it."""
+    for node in nodes:
+        for legend in legends([node]):
+            sequence, is_shown = legend.GetAttribute(LEGEND), legend.GetVisibility()
+            if sequence:
+                slicer.mrmlScene.RemoveNode(legend)
+                _add_legend(node, sequence)
+                for renewed in legends([node]):
+                    renewed.SetVisibility(is_shown)
+
+
 def _dress(node: Any, colors: Any, strength: float) -> None:
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()

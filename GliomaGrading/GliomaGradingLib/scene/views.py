@@ -263,6 +263,7 @@ class MapOverlay:
                 self._changes.set(composite, "ForegroundOpacity", opacity)
         for legend in legends(published.node(map_role(one)) for one in SEQUENCES):
             legend.SetVisibility(True)
+            legend.Modified()  # views look only then for the volumes that they show by now
 
     def hide(self) -> None:
         """The foreground that was there before."""

@@ -21,14 +21,12 @@ FILE_OPTIONS = ("t1", "t2", "flair", "mask")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..cohort.layouts import NAMES
-
     parser.add_argument("case", nargs="?", type=Path, metavar="CASE_DIR", help="folder of a case")
     for name in FILE_OPTIONS:
         what = "tumour mask" if name == "mask" else f"{name.upper()} volume"
         parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: a file, or a DICOM folder")
     parser.add_argument(
-        "--layout", default="auto", metavar="NAME", help=f"of CASE_DIR: auto, {', '.join(NAMES)}"
+        "--layout", default="auto", metavar="NAME", help="of CASE_DIR: auto, or one that 'batch' knows"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")

@@ -344,7 +344,7 @@ def test_what_another_module_wrote_stays(host, module, graded):
     assert corner_3d().GetText(place) == "volume 3 of 10"
     corner_3d().SetText(place, "")
     module.widget.controller.refresh()
-    assert corner_3d().GetText(place) == "case: HGG, P(HGG) 0.90 - research use only"
+    assert corner_3d().GetText(place) == "case\nHGG, P(HGG) 0.90\nresearch use only"
     assert corner_3d().GetTextProperty().GetShadow()
     corner_3d().SetText(place, "")
 
@@ -354,13 +354,13 @@ def test_the_3d_line_goes_with_the_images(host, module, graded, scene):
 
     place = vtk.vtkCornerAnnotation.UpperLeft
     show(graded[0])
-    assert corner_3d().GetText(place).startswith("case: HGG")
+    assert corner_3d().GetText(place).startswith("case\nHGG")
     show(scene.volume("berta_t1"))
     assert not corner_3d().GetText(place)
     graded[3].CreateDefaultDisplayNodes()
     graded[3].CreateClosedSurfaceRepresentation()
     module.widget.controller.refresh()
-    assert corner_3d().GetText(place).startswith("case: HGG")  # its tumour is seen in 3D
+    assert corner_3d().GetText(place).startswith("case\nHGG")  # its tumour is seen in 3D
     graded[3].GetDisplayNode().SetVisibility(False)
     assert not corner_3d().GetText(place)
 

@@ -1,6 +1,16 @@
-"""Codes of warnings with which no decision is stood for: what the networks saw may not be what it is named."""
+"""Codes of warnings with which no decision is stood for: what the networks saw may not be what it is named.
+
+And why a result stands for no grade: a close call between the grades, or inputs that are doubted.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .words import INDETERMINATE
+
+if TYPE_CHECKING:
+    from .result import GradeResult, Notice
 
 SWAPPED = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped")
 """Two sequences seem to have been exchanged."""
@@ -14,3 +24,28 @@ DOUBTFUL = (
     "dicom-different-patients",
 )
 """Warnings about the input that hold the decision back, whatever the networks say."""
+
+CLOSE_CALLS = ("near-boundary", "models-at-odds")
+"""Reasons to hold a decision back that lie in the numbers alone: the inputs are as good as any."""
+
+TAUGHT = "taught-the-models"
+"""The case is named like a patient that the models learned from."""
+
+PREFIX = "Indeterminate:"
+"""What the messages of the networks' own reasons begin with."""
+
+
+def reasons(result: GradeResult) -> list[Notice]:
+    """Why a result stands for no grade; none where it does."""
+    if result.decision != INDETERMINATE:
+        return []
+    return [one for one in result.warnings if one.code in DOUBTFUL or one.message.startswith(PREFIX)]
+
+
+def are_inputs_doubted(result: GradeResult) -> bool:
+    """Whether no grade is stood for because of what was graded, be it a close call or not."""
+    return any(reason.code not in CLOSE_CALLS for reason in reasons(result))
+
+
+def is_taught(result: GradeResult) -> bool:
+    return any(warning.code == TAUGHT for warning in result.warnings)

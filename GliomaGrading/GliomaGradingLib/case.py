@@ -35,6 +35,7 @@ class Case:
         mask: uint8 0/1, the whole tumour, on its own grid.
         warnings: what the reader of the result has to know.
         sources: the file or folder each came from, by T1, T2, FLAIR and mask.
+        maskLabels: the labels that were chosen for the tumour; None where all are.
     """
 
     identifier: str
@@ -42,6 +43,7 @@ class Case:
     mask: Volume
     warnings: tuple[Notice, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    maskLabels: tuple[int, ...] | None = None
 
     @classmethod
     def read(
@@ -209,4 +211,4 @@ def _checked(
     notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
     notices += [*mask_notices, *check_case(images, mask)]
     sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
-    return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources)
+    return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))

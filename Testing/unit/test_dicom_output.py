@@ -24,6 +24,7 @@ from GliomaGradingLib.export.dicom_overlay import CELL, LEGEND, STRIP, pictures
 from GliomaGradingLib.export.outputs import DICOM_OVERLAY as OVERLAY
 from GliomaGradingLib.export.outputs import DICOM_REPORT as REPORT
 from GliomaGradingLib.export.outputs import write_result_folder
+from GliomaGradingLib.export.telling import graded_inputs, sentence
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.result import GradeResult, Notice, Vote
 from GliomaGradingLib.slices import InputForm, prepare
@@ -61,6 +62,9 @@ def graded(case: Case) -> Graded:
         model={"name": "glioma-tcga", "version": "1.2.3", "backbone": "bvlc_googlenet", "sha256": SHA},
         software={"glioma-grading": "0.1.0"},
         seconds={"read": 0.0, "total": 1.0},
+        registration={"mode": "never", "reference": "FLAIR", "sequences": {}},
+        vote="soft",
+        seen_ml=10.2,
     )
     return Graded(result, case, stack)
 
@@ -191,13 +195,25 @@ def test_finding_site_and_algorithm(report):
         assert value(named(group, ("363698007", "SCT", ""))[0]) == ("12738006", "SCT")
         assert named(group, ("111001", "DCM", ""))[0].TextValue == "GliomaGrading"
         assert named(group, ("111003", "DCM", ""))[0].TextValue == "0.1.0"
-        assert f"sha256={SHA}" in [item.TextValue for item in named(group, ("111002", "DCM", ""))]
+        parameters = {item.TextValue for item in named(group, ("111002", "DCM", ""))}
+        assert {f"sha256={SHA}", "vote=soft", "registration=never"} <= parameters
 
 
 def test_disclaimer_and_warnings_are_text(report):
     comments = [item.TextValue for item in named(report, dicom_codes.COMMENT)]
-    assert comments[0] == DISCLAIMER and f"Warning (thin-evidence): {WARNING.message}" in comments
+    assert comments[0] == DISCLAIMER and f"Warning: {sentence(WARNING.message)}" in comments
     assert any("not a histologic grade" in text for text in comments)
+    assert "The networks saw 10.2 ml (50 %) of the tumour." in comments
+    vote_by_mean = "Vote by mean probability: HGG (2 of 3 sequences vote HGG). Rule of the vote: soft"
+    assert any(text.startswith(vote_by_mean) for text in comments)
+
+
+def test_the_page_names_no_file_of_a_study(done):
+    """Folders and files of a DICOM study may be named after the patient."""
+    assert dict(graded_inputs(done.case)) == {
+        **dict.fromkeys(SEQUENCES, "a DICOM volume"),
+        "tumour mask": "a DICOM segmentation",
+    }
 
 
 def test_the_segment_is_referred_to(report, study):

@@ -16,6 +16,7 @@ from ..result import GradeResult, Vote
 from ..words import DISCLAIMER, GRADE_MEANING
 from . import dicom_codes as codes
 from .dicom_sources import Source, Sources
+from .telling import rule_text, seen_text, sentence, vote_summary
 
 if TYPE_CHECKING:
     from highdicom.sr import ContentItem, ContentSequence
@@ -188,6 +189,8 @@ def _common(result: GradeResult, name: str, part: str) -> dict[str, Any]:
                 f"model={_model_name(result)}",
                 f"backbone={result.model.get('backbone', '')}",
                 f"sha256={result.model.get('sha256', '')}",
+                f"vote={result.vote}",
+                f"registration={result.registration.get('mode', 'unknown')}",
             ],
             family=coded(codes.ARTIFICIAL_INTELLIGENCE),
         ),
@@ -263,7 +266,9 @@ def _remarks(result: GradeResult, sources: Sources) -> Iterator[str]:
         f"values only name the class. Concepts of scheme {codes.PRIVATE} are private to {SOFTWARE}."
     )
     yield _mask_remark(sources)
-    yield from (f"Warning ({warning.code}): {warning.message}" for warning in result.warnings)
+    yield f"{vote_summary(result)}. Rule of the vote: {rule_text(result)}."
+    yield from filter(None, [seen_text(result)])
+    yield from (f"Warning: {sentence(warning.message)}" for warning in result.warnings)
 
 
 def _mask_remark(sources: Sources) -> str:

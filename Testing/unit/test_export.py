@@ -17,7 +17,7 @@ from GliomaGradingLib.export import drawing, pictures, tables
 from GliomaGradingLib.export.display import MARGIN_MM, Display, display_planes, grey_window, representative
 from GliomaGradingLib.export.drawing import GROUND, OUTLINE, REGION, TONES
 from GliomaGradingLib.export.pictures import slices_picture
-from GliomaGradingLib.export.report import plot_svg, report_html
+from GliomaGradingLib.export.report import plot_legend, plot_svg, report_html
 from GliomaGradingLib.files import write_atomically
 from GliomaGradingLib.grading import Graded
 from GliomaGradingLib.grid import Lattice
@@ -150,7 +150,6 @@ def square_display(**changes: object) -> Display:
         "images": np.zeros((3, 20, 100, 116), np.float32),
         "mask": mask,
         "positions_mm": INFO.positions_mm,
-        "numbers": INFO.indices,
         "largest": 10,
         "case": "patient-7",
     }
@@ -288,7 +287,6 @@ def test_planes_show_the_head_with_the_right_on_the_left(flip: bool) -> None:
     margin = MARGIN_MM
     assert display.images.shape == (3, 20, 80 + 2 * margin, 60 + 2 * margin)
     assert display.largest == 9
-    assert display.numbers == HEAD_INFO.indices
     np.testing.assert_allclose(display.images[:, 7, margin + 7, margin + 7], [180, 360, 540])
     np.testing.assert_allclose(display.images[:, 7, margin + 40, margin + 30], [100, 200, 300])
     assert display.images[:, :, : margin - 1].max() == 0
@@ -401,9 +399,11 @@ def test_report_says_what_was_decided_and_by_what(result: GradeResult) -> None:
         "0.87 probability of HGG",
         "2 of 3 sequences vote HGG",
         "62.1 ml",
-        "T1 HGG 0.910 20 of 20",
-        "FLAIR LGG 0.250 0 of 20",
-        "1843 mm² on slice 70",
+        "T1 HGG 0.91 20 of 20",
+        "FLAIR LGG 0.25 0 of 20",
+        "1843 mm² on slice 11 of 20 (I 30 mm)",
+        "slices 20: I 40 to I 21 mm, 1 mm apart (60 to 79 of the case's axial grid, counted from 0)",
+        "rule of the vote majority: the grade that most of the three sequences vote for",
         "model name tcga-region",
         "model version 1.2.3",
         "GliomaGrading 0.1.0, torch 2.5.1",
@@ -499,7 +499,7 @@ def test_card_and_registration_are_quoted(result: GradeResult) -> None:
 
 
 def test_legend_says_what_its_numbers_are(result: GradeResult) -> None:
-    legend = re.findall(r'<text class="strong"[^>]*>([^<]*P\(HGG\)[^<]*)</text>', plot_svg(result))
+    legend = re.findall(r"</svg>([^<]*P\(HGG\)[^<]*)</li>", plot_legend(result))
     assert legend == ["T1: HGG, P(HGG) 0.91", "T2: HGG, P(HGG) 0.75", "FLAIR: LGG, P(HGG) 0.25"]
 
 
@@ -531,5 +531,5 @@ def test_plot_has_every_slice_of_every_sequence_where_it_belongs(result: GradeRe
         for y, probability in zip(heights, one.slice_probabilities, strict=True):
             assert (threshold - y) / (threshold - 34) == pytest.approx((probability - 0.5) / 0.5, abs=0.01)
         assert np.allclose(np.diff([x for x, _ in line]), (940 - 62 - 72) / 20, atol=0.11)
-    assert svg.count("<circle") == 21 and svg.count("<rect") == 21  # one more in the legend
-    assert "largest area" in svg and "patient S -40.0 to -21.0 mm" in svg
+    assert svg.count("<circle") == 20 and svg.count("<rect") == 20  # the legend is outside
+    assert "largest area" in svg and "slice of 20, foot to head (I 40 to I 21 mm)" in svg

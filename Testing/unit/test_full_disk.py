@@ -79,9 +79,10 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(
         result_folder, "display_of", lambda graded: SimpleNamespace(synthetic=False, region=None)
     )
+    monkeypatch.setattr(result_folder, "graded_inputs", lambda case: ())
     monkeypatch.setattr(result_folder, "slices_picture", lambda *_, **__: b"new picture" * 100)
     monkeypatch.setattr(result_folder, "report_html", lambda *_, **__: "new report" * 100)
-    return SimpleNamespace(result=result("case", 0.9, 1.0))
+    return SimpleNamespace(result=result("case", 0.9, 1.0), case=None)
 
 
 def write_result(output: Path, graded: Any, bundle: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.report import report_html
 from GliomaGradingLib.result import GradeResult, Notice
 from GliomaGradingLib.voting import DecisionRule
+from GliomaGradingLib.words import DISCLAIMER
 from PIL import Image
 from test_export import result, square_display  # noqa: F401  # a fixture
 from test_report_pictures import REGION, explanation
@@ -91,6 +93,45 @@ def test_it_prints_on_one_or_two_pages(
     assert len(re.findall(rb"/Type\s*/Page\b", content)) in (1, 2)
     boxes = re.findall(rb"/MediaBox\s*\[\s*0\s+0\s+([\d.]+)\s+([\d.]+)", content)
     assert {(round(float(w)), round(float(h))) for w, h in boxes} <= {(595, 842), (596, 842), (594, 842)}
+
+
+def test_every_sheet_of_paper_says_what_it_is_not_for(
+    browser: str,
+    result: GradeResult,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    if shutil.which("pdftotext") is None:
+        pytest.skip("needs pdftotext (Debian: apt-get install poppler-utils)")
+    paper = tmp_path / "report.pdf"
+    run(browser, tmp_path, f"--print-to-pdf={paper}", page_of(result, tmp_path).as_uri())
+    told = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True)
+    first, second = (" ".join(sheet.split()) for sheet in told.stdout.rstrip("\f").split("\f"))
+    assert first.count(DISCLAIMER) == 2, "beside the grade and below the sheet"
+    assert first.index("high-grade glioma") < first.index(DISCLAIMER) < first.index("Votes")
+    assert second.replace(" ", "").endswith("2/2") and DISCLAIMER in second
+
+
+def test_on_a_narrow_page_nothing_covers_the_curves(
+    browser: str,
+    result: GradeResult,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """The legend wraps above the plot, which keeps its size; only the plot scrolls, never the page."""
+    page = page_of(result, tmp_path)
+    told = """<script>addEventListener('load', () => {
+      const box = (name) => document.querySelector(name).getBoundingClientRect();
+      document.body.dataset.seen = JSON.stringify([box('.legend').bottom <= box('.plot .scroll').top,
+        Math.round(box('.plot .scroll>svg').width), document.documentElement.scrollWidth <= innerWidth]);
+    })</script></body>"""
+    open_page = page.read_text(encoding="utf-8").replace("default-src 'none'", "script-src 'unsafe-inline'")
+    page.write_text(open_page.replace("</body>", told), encoding="utf-8")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'p'}"]
+    command += ["--window-size=500,900", "--dump-dom", page.as_uri()]
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=True
+    )
+    seen = re.search(r'data-seen="([^"]+)"', done.stdout)
+    assert seen is not None and json.loads(seen[1]) == [True, 620, True]
 
 
 def test_hostile_text_runs_nothing(browser: str, result: GradeResult, tmp_path: Path) -> None:  # noqa: F811

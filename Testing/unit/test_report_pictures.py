@@ -97,8 +97,8 @@ def test_pictures_are_described_and_maps_are_not_oversold(result: GradeResult) -
     reader = Reader(report_html(result, {"slices": b"1", "saliency": b"2"}))
     alts = [attrs["alt"] for tag, attrs in reader.tags if tag == "img"]
     assert alts[0] == (
-        "Three rows, T1, T2 and FLAIR: outlined tumour on axial slices 60, 65, 70, 74, 79, foot to head; "
-        "largest area on 70."
+        "Three rows, T1, T2 and FLAIR: outlined tumour on axial slices 1, 6, 11, 15, 20 of 20, foot to "
+        "head; largest area on 11 of 20 (I 30 mm)."
     )
     assert "Grad-CAM" in (alts[1] or "") and SALIENCY_NOTE in reader.text
     assert "no localisation" in SALIENCY_NOTE and "Arun" in SALIENCY_NOTE
@@ -171,4 +171,4 @@ def test_a_long_list_of_warnings_stays_first(result: GradeResult) -> None:  # no
 
     warned = replace(result, warnings=tuple(Notice(f"w{k}", f"warning {k}") for k in range(30)))
     page = report_html(warned, {"slices": b"1"})
-    assert page.index("warning 29") < page.index('class="banner')
+    assert page.index("Warning 29") < page.index('class="banner')

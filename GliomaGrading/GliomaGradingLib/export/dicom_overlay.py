@@ -23,6 +23,7 @@ from .dicom_sources import PATIENT, STUDY, Sources
 from .display import Display, grey_window
 from .drawing import GROUND, OUTLINE, TEXT, decision_text, slice_cell, write_text
 from .evidence_picture import heat_of
+from .telling import probability_text, slice_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,11 +99,11 @@ def _write_lines(picture: Image.Image, result: GradeResult, display: Display, pl
 
     pen = ImageDraw.Draw(picture)
     for column, vote in enumerate(result.votes):
-        said = f"{vote.sequence}: {vote.grade}, P(HGG) {vote.probability_hgg:.2f}"
+        said = f"{vote.sequence}: {vote.grade}, P(HGG) {probability_text(vote.probability_hgg)}"
         write_text(pen, (column * CELL + 6, STRIP // 2), said, 13, TEXT)
     bottom = picture.height - STRIP // 2
     write_text(pen, (6, bottom), BURNED_IN, 13, OUTLINE)
-    place = f"{decision_text(result)}   S {display.positions_mm[plane]:.1f} mm"
+    place = f"{decision_text(result)}   {slice_text(plane, display.positions_mm)}"
     write_text(pen, (picture.width // 2, bottom), place, 13, TEXT)
 
 

@@ -31,7 +31,6 @@ class Display:
             columns from the patient's right to left.
         mask: (N, H, W), tumour where not 0.
         positions_mm: patient S of each plane.
-        numbers: each plane's number on the case's axial grid.
         largest: which of the N planes has the largest tumour area.
         region: what the networks see, in pixels: left, top, right, bottom; None where it is not known.
         case: the case's identifier.
@@ -41,7 +40,6 @@ class Display:
     images: np.ndarray
     mask: np.ndarray
     positions_mm: tuple[float, ...]
-    numbers: tuple[int, ...]
     largest: int = 0
     region: tuple[float, float, float, float] | None = None
     case: str = ""
@@ -67,7 +65,6 @@ def display_planes(
         images=np.stack([_sampled(case.images[name], frame) for name in sequences]),
         mask=_tumour(case.mask, frame, sitk.sitkNearestNeighbor).astype(np.uint8),
         positions_mm=tuple(info.positions_mm),
-        numbers=tuple(info.indices),
         largest=info.largest_place,
         region=_pixels_of(region, frame) if region is not None else None,
         case=case.identifier,

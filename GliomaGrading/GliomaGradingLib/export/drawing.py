@@ -16,6 +16,7 @@ from ..palette import LIGHT_GRADE_COLORS, OUTLINE_COLOR, pixel
 from ..result import GradeResult, Vote
 from ..words import INDETERMINATE
 from .display import COLUMNS, Display, edge_of
+from .telling import probability_text, slice_text
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -122,14 +123,14 @@ def write_row_label(
 
 def vote_text(vote: Vote) -> str:
     """The vote and the probability of HGG behind it, whichever way it went."""
-    return f"{vote.grade}  P(HGG) {vote.probability_hgg:.2f}"
+    return f"{vote.grade}  P(HGG) {probability_text(vote.probability_hgg)}"
 
 
 def write_column_label(pen: ImageDraw.ImageDraw, place: tuple[int, int], display: Display, plane: int) -> None:
-    """A slice's number and position."""
+    """A slice's place among those that were graded, and its position."""
     left, top = place
     largest = "   largest area" if plane == display.largest else ""
-    label = f"slice {display.numbers[plane]}   S {display.positions_mm[plane]:+.1f} mm{largest}"
+    label = f"{slice_text(plane, display.positions_mm)}{largest}"
     write_text(pen, (left + 2, top + 8), label, 13, TEXT if largest else QUIET)
 
 

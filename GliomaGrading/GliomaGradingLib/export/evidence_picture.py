@@ -110,10 +110,12 @@ def _legend(picture: Image.Image, pen: ImageDraw.ImageDraw, top: int, explanatio
     ends = f"{explanation.strength:.1f}"
     middle = top + 6 + height / 2
     write_text(pen, (left - 8, middle), f"for {LGG} -{ends}", 14, TEXT, "rm")
-    write_text(pen, (left + width + 8, middle), f"+{ends} for {HGG}   no colour: neither", 14, TEXT)
+    clear = "clear within the blue corners: little of either"
+    write_text(pen, (left + width + 8, middle), f"+{ends} for {HGG}   {clear}", 14, TEXT)
     unit = (
         "Unit: logits of HGG; the mean over the region within the blue corners, plus a constant, is the "
         f"slice's logit. Finest detail {explanation.detail_mm:.1f} mm."
     )
     write_text(pen, (14, top + 38), unit, 14, QUIET)
-    write_text(pen, (14, top + 58), "Not a localisation of tumour.", 14, TEXT)
+    limits = "Outside the blue corners: not looked at. Not a localisation of tumour."
+    write_text(pen, (14, top + 58), limits, 14, TEXT)

@@ -15,8 +15,9 @@ from .display import Display, display_planes
 from .evidence_picture import evidence_png
 from .outputs import PAGE, PICTURE, RESULT, result_json
 from .pictures import slices_picture
-from .reliability import reliability_text
+from .reliability import figures_note, reliability_of
 from .report import SALIENCY, SLICES, report_html
+from .telling import graded_inputs
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -67,7 +68,9 @@ def result_files(graded: Graded, bundle: Bundle, explanation: Explanation | None
         bundle.metadata.get("figures"),
         synthetic=display.synthetic,
         rule=bundle.decisionRule(),
-        reliability=reliability_text(graded.result.probability_hgg, bundle.metadata),
+        reliability=reliability_of(graded.result, bundle.metadata),
+        inputs=graded_inputs(graded.case),
+        measured=figures_note(bundle.metadata),
     )
     return {
         RESULT: result_json(graded.result),

@@ -29,6 +29,7 @@ from .drawing import (
     write_text,
 )
 from .evidence_picture import evidence_block
+from .telling import probability_text, vote_summary
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -100,9 +101,8 @@ def _header(pen: ImageDraw.ImageDraw, width: int, display: Display, result: Grad
     else:
         pen.rectangle(box, fill=tone)
         write_text(pen, (28, 68), decision_text(result), 26, GROUND)
-    votes_for, votes_of = result.agreement
-    facts = f"P(HGG) {result.probability_hgg:.2f}    {votes_for} of {votes_of} sequences vote {result.grade}"
-    write_text(pen, (box[2] + 18, 60), facts, 18, TEXT)
+    facts = f"P(HGG) {probability_text(result.probability_hgg)}    {vote_summary(result)}"
+    write_text(pen, (box[2] + 18, 60), fitted(facts, font(18), width - box[2] - 32), 18, TEXT)
     model = f"model {result.model.get('name', '?')} {result.model.get('version', '')}"
     extra = f"{model}    tumour {result.tumour_ml:.1f} ml    warnings: {len(result.warnings)}"
     write_text(pen, (box[2] + 18, 82), fitted(extra, font(14), width - box[2] - 32), 14, QUIET)

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..doubts import are_inputs_doubted, is_taught
 from ..proportions import reliability_bin
+
+if TYPE_CHECKING:
+    from ..result import GradeResult
+
+ELSEWHERE = "How such models did on patients of other collections stands in the model card"
+
+
+def reliability_of(result: GradeResult, metadata: Mapping[str, Any]) -> str:
+    """What is known of how often such a result was right, or why the test patients say nothing of it."""
+    if are_inputs_doubted(result):
+        return f"{_SUCH_PATIENTS} does not apply: the inputs are doubtful."
+    if is_taught(result):
+        return f"{_SUCH_PATIENTS} does not apply: this case is named like a patient that taught the models."
+    return reliability_text(result.probability_hgg, metadata)
+
+
+_SUCH_PATIENTS = "How often test patients had HGG"
 
 
 def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
@@ -22,3 +40,33 @@ def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
         f"Of {found.patients} test patients with a probability of {found.low:.1f} to {found.high:.1f}, "
         f"{100 * found.share:.0f} % had HGG (95 % interval {100 * low:.0f} to {100 * high:.0f} %)."
     )
+
+
+def prevalence_text(metadata: Mapping[str, Any]) -> str:
+    """The share of HGG behind the probabilities; '' where the bundle does not tell.
+
+    Args:
+        metadata: ``training`` in it counts the patients (``patients``, ``HGG``) that the models, and their
+            calibration, were fitted to.
+    """
+    try:
+        patients, hgg = (int(metadata["training"][key]) for key in ("patients", "HGG"))
+    except (KeyError, TypeError, ValueError):
+        return ""
+    if not 0 <= hgg <= patients > 0:
+        return ""
+    return f"the share of HGG among those patients was {100 * hgg / patients:.0f} % ({hgg} of {patients})"
+
+
+def figures_note(metadata: Mapping[str, Any]) -> str:
+    """What the figures of a bundle are to be read with: whom they are of, and whom they are not of."""
+    prevalence = prevalence_text(metadata)
+    whom = f"; {prevalence}. Where HGG is rarer or commoner, the probabilities are off." if prevalence else "."
+    card = metadata.get("card")
+    place = f" ({card})" if isinstance(card, str) and card else ""
+    return f"{_MEASURED}{whom} {ELSEWHERE}{place}."
+
+
+_MEASURED = (
+    "By cross-validation: models of the same recipe, on patients held out of their training; 95 % intervals"
+)

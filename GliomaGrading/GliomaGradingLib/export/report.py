@@ -1,13 +1,13 @@
 """The result as one page of HTML that needs nothing else: no network, no script, no other file.
 
-It follows the reader's light or dark setting and prints on one or two A4 pages. Of the patient it says
-nothing but the case's identifier.
+It follows the reader's light or dark setting and prints on two A4 pages, on three where there are many
+warnings. Of the patient it says nothing but the case's identifier and the names of the files that were graded.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -17,6 +17,19 @@ from ..result import GradeResult, SliceInfo, Vote
 from ..voting import DecisionRule
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .display import representative
+from .telling import (
+    SOFT,
+    held_back_text,
+    mean_probability,
+    probability_text,
+    registration_text,
+    rule_text,
+    seen_text,
+    sentence,
+    slice_text,
+    span_text,
+    vote_fact,
+)
 
 LIMITS = (
     "It is the opinion of three networks on 20 slices of one examination. It does not see contrast "
@@ -32,7 +45,8 @@ SLICES, SALIENCY = "slices", "saliency"
 TITLES = {SLICES: "Slices", SALIENCY: "Where the networks looked"}
 CAPTIONS = {
     SLICES: "Five of the 20 slices per sequence; the patient's right is on the left. Yellow: tumour mask.",
-    SALIENCY: f"Orange speaks for HGG, blue for LGG; the same scale for all three. {SALIENCY_NOTE}",
+    SALIENCY: "Orange speaks for HGG, blue for LGG; the same scale for all three. Clear within the blue "
+    f"corners: little of either. Outside them: not looked at. {SALIENCY_NOTE}",
 }
 
 _SHAPES = ("circle", "square", "triangle")
@@ -53,7 +67,10 @@ var(--panel) 0 14px,transparent 14px 28px)}
 .facts{display:flex;flex-wrap:wrap;gap:6px 26px}.facts b{display:block;font-size:20px}
 .facts span{color:var(--quiet);font-size:13px}
 .notice{margin:10px 0;padding:9px 14px;border-left:5px solid var(--unsure);background:var(--warn)}
-.notice ul{margin:4px 0;padding-left:20px}.code{color:var(--quiet);font-size:12px}
+.notice ul{margin:4px 0;padding-left:20px}.none{color:var(--quiet);font-size:12px}
+.research{flex-basis:100%;margin:0;font-size:13px;font-weight:600}
+.legend{display:flex;flex-wrap:wrap;gap:2px 22px;list-style:none;margin:4px 0;padding:0;font-size:13px}
+.legend svg{display:inline-block;width:34px;height:14px;margin-right:8px;vertical-align:middle}
 .synthetic{display:inline-block;margin-left:10px;padding:1px 9px;border:2px solid var(--unsure);
 color:var(--unsure);font-size:13px;font-weight:700;border-radius:4px}
 caption{caption-side:bottom;text-align:left;color:var(--quiet);font-size:13px;padding-top:4px}
@@ -61,11 +78,12 @@ caption{caption-side:bottom;text-align:left;color:var(--quiet);font-size:13px;pa
 table{border-collapse:collapse;width:100%}th,td{padding:5px 10px;text-align:left;
 border-bottom:1px solid var(--line)}
 th{color:var(--quiet);font-weight:600;font-size:13px}td.number,th.number{text-align:right;
-font-variant-numeric:tabular-nums}
+font-variant-numeric:tabular-nums}thead th,td b{overflow-wrap:break-word}
 .small td,.small th{font-size:13px;padding:3px 10px;vertical-align:top}.small th{width:34%}
 .scroll{overflow-x:auto}figure{margin:0}figure img{width:100%;height:auto;display:block;border-radius:4px;
 background:#0d0f12}
 figcaption{color:var(--quiet);font-size:13px;margin-top:4px}
+.plot .scroll>svg{min-width:620px}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--quiet);font-size:12px}
 svg .strong{fill:var(--text)}
 .curve{fill:none;stroke:var(--tone);stroke-width:2}.mark{fill:var(--ground);stroke:var(--tone);
@@ -73,7 +91,8 @@ stroke-width:1.6}
 .band{fill:var(--panel);stroke:var(--line)}.together{fill:var(--text)}
 .grid{stroke:var(--line)}.threshold{stroke:var(--text);stroke-dasharray:6 4}
 footer{margin-top:22px;padding-top:10px;border-top:1px solid var(--line);font-weight:600}
-@media print{@page{size:A4;margin:11mm}
+@page{size:A4;margin:11mm 11mm 15mm}
+@media print{
 :root{color-scheme:light;--ground:#fff;--panel:#f4f6f8;--text:#000;--quiet:#444;--line:#bbb;--hgg:#9a2a08;
 --lgg:#064d86;
 --unsure:#6b4b00;--warn:#fff4d6}
@@ -82,13 +101,19 @@ body{padding:0;font-size:11px;max-width:none}h2{font-size:13px;margin:10px 0 4px
 h1{font-size:15px;margin:0 0 4px}.banner{padding:7px 14px}th{font-size:10.5px}
 .small td,.small th,figcaption{font-size:10px}td,th{padding:2px 8px}
 figure,.banner,.notice,tr,section.keep{break-inside:avoid}h2{break-after:avoid}
-figure img{width:auto;max-width:100%;margin:auto}.slices img,.saliency img{max-height:74mm}
+figure img{width:auto;max-width:100%;margin:auto}.slices img,.saliency img{max-height:67mm}
 .other img{max-height:150mm}caption{font-size:10px}
-.facts2{display:grid;grid-template-columns:2fr 3fr;gap:0 8mm}
+.facts2{display:grid;grid-template-columns:4fr 5fr;gap:0 8mm}
 .banner,.notice,figure img{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .plot svg{max-height:52mm}ul{margin:4px 0}p{margin:3px 0}.decision small{font-size:11px}
-.facts span{font-size:10px}footer{margin-top:6px;padding-top:4px}.banner{flex-wrap:nowrap}}
+.facts span{font-size:10px}footer{margin-top:6px;padding-top:4px}.research,.legend{font-size:11px}
+.plot .scroll>svg{min-width:0}}
 """
+)
+# on every sheet of paper: one may go without the other
+_STYLE += (
+    f'@page{{@bottom-left{{content:"{DISCLAIMER}";font:600 8pt sans-serif;color:#000;white-space:nowrap}}\n'
+    '@bottom-right{content:counter(page) " / " counter(pages);font:8pt sans-serif;color:#000}}\n'
 )
 _STYLE += "".join(f".s{k}{{--tone:{SEQUENCE_COLORS[name]}}}" for k, name in enumerate(SEQUENCES)) + "\n"
 
@@ -100,6 +125,8 @@ def report_html(
     synthetic: bool = False,
     rule: DecisionRule | None = None,
     reliability: str = "",
+    inputs: Iterable[tuple[str, str]] = (),
+    measured: str = "",
 ) -> str:
     """The page.
 
@@ -109,18 +136,20 @@ def report_html(
         synthetic: no patient is behind the case (also taken from a name that begins with "synthetic").
         rule: the probabilities between which no decision is stood for, to mark in the plot.
         reliability: a sentence on how often such a probability was right.
+        inputs: what was graded: the name of each sequence and of the mask.
+        measured: whom the card's figures are of.
     """
     synthetic = synthetic or result.case.lower().startswith("synthetic")
     body = [
         _title(result, synthetic),
         _warnings(result),
         _banner(result),
-        f'<p class="reliability">{escape(reliability)}</p>' if reliability else "",
+        _remarks(reliability, seen_text(result)),
         _votes(result),
         *(_picture(name, png, result.slices) for name, png in pictures.items()),
         _plot_section(result, rule),
         _meaning(),
-        _facts(result, card or {}),
+        _facts(result, tuple(inputs), card or {}, measured),
     ]
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -150,22 +179,26 @@ def _banner(result: GradeResult) -> str:
     unsure = result.decision == INDETERMINATE
     style = "unsure" if unsure else (result.decision if result.decision in (HGG, LGG) else "unsure")
     word, below = (
-        ("? INDETERMINATE", f"the vote is {result.grade}, but the evidence is too thin to stand for it")
+        ("? INDETERMINATE", held_back_text(result))
         if unsure
         else (result.decision, _GRADE_NAMES.get(result.decision, ""))
     )
-    votes_for, votes_of = result.agreement
     facts = (
-        ("probability of HGG", f"{result.probability_hgg:.2f}"),
-        (f"sequences vote {result.grade}", f"{votes_for} of {votes_of}"),
-        ("tumour", f"{result.tumour_ml:.1f} ml"),
+        (probability_text(result.probability_hgg), "probability of HGG"),
+        vote_fact(result),
+        (f"{result.tumour_ml:.1f} ml", "tumour"),
     )
     return (
         f'<div class="banner {style}" role="status"><div class="decision">{escape(word)}'
         f'<small>{escape(below)}</small></div><div class="facts">'
-        + "".join(f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>" for label, value in facts)
-        + "</div></div>"
+        + "".join(f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>" for value, label in facts)
+        + f'</div><p class="research">{escape(DISCLAIMER)}</p></div>'
     )
+
+
+def _remarks(*texts: str) -> str:
+    told = " ".join(filter(None, texts))
+    return f'<p class="reliability">{escape(told)}</p>' if told else ""
 
 
 _GRADE_NAMES = {HGG: "high-grade glioma", LGG: "lower-grade glioma"}
@@ -173,9 +206,9 @@ _GRADE_NAMES = {HGG: "high-grade glioma", LGG: "lower-grade glioma"}
 
 def _warnings(result: GradeResult) -> str:
     if not result.warnings:
-        return '<p class="code">No warnings.</p>'
+        return '<p class="none">No warnings.</p>'
     rows = "".join(
-        f'<li>{escape(warning.message)} <span class="code">({escape(warning.code)})</span></li>'
+        f'<li data-code="{escape(warning.code)}">{escape(sentence(warning.message))}</li>'
         for warning in result.warnings
     )
     return f'<div class="notice" role="alert"><b>Warnings</b><ul>{rows}</ul></div>'
@@ -188,15 +221,24 @@ def _votes(result: GradeResult) -> str:
         '<th scope="col" class="number">Slices for HGG</th></tr></thead>'
     )
     rows = "".join(_vote_row(vote) for vote in result.votes)
-    caption = "<caption>One network per sequence; each gives its vote on the mean of its slices.</caption>"
+    caption = f"<caption>{escape(_votes_caption(result))}</caption>"
     return f'<section class="keep"><h2>Votes</h2><table>{caption}{head}<tbody>{rows}</tbody></table></section>'
+
+
+def _votes_caption(result: GradeResult) -> str:
+    each = "One network per sequence; each gives its vote on the mean of its slices."
+    if result.vote != SOFT:
+        return each
+    mean = probability_text(mean_probability(result))
+    return f"{each} The grade is not that of most votes, but that of the mean of their probabilities, {mean}."
 
 
 def _vote_row(vote: Vote) -> str:
     slices = f"{vote.slices_hgg} of {len(vote.slice_probabilities)}"
     return (
         f'<tr><th scope="row">{escape(vote.sequence)}</th><td><b>{escape(vote.grade)}</b></td>'
-        f'<td class="number">{vote.probability_hgg:.3f}</td><td class="number">{slices}</td></tr>'
+        f'<td class="number">{escape(probability_text(vote.probability_hgg))}</td>'
+        f'<td class="number">{slices}</td></tr>'
     )
 
 
@@ -217,12 +259,13 @@ def _description(name: str, info: SliceInfo) -> str:
     if name not in CAPTIONS:
         return name
     shown = representative(len(info.indices), info.largest_place)
-    slices = ", ".join(str(info.indices[k]) for k in shown)
+    slices = f"{', '.join(str(k + 1) for k in shown)} of {len(info.indices)}"
     what = {
         SLICES: "outlined tumour on axial slices",
         SALIENCY: "Grad-CAM in colour over the tumour and what is around it, on axial slices",
     }[name]
-    return f"Three rows, T1, T2 and FLAIR: {what} {slices}, foot to head; largest area on {info.largest_index}."
+    largest = slice_text(info.largest_place, info.positions_mm)
+    return f"Three rows, T1, T2 and FLAIR: {what} {slices}, foot to head; largest area on {largest}."
 
 
 def _meaning() -> str:
@@ -248,7 +291,6 @@ def plot_svg(result: GradeResult, rule: DecisionRule | None = None) -> str:
     parts = [_plot_band(rule), _plot_grid(), _plot_ticks(result), _plot_largest(result)]
     parts.append(_plot_together(result))
     parts += [_curve(vote, k) for k, vote in enumerate(result.votes)]
-    parts += [_legend(vote, k) for k, vote in enumerate(result.votes)]
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>'
         f"<desc>{escape(_plot_description(result))}</desc>" + "".join(parts) + "</svg>"
@@ -256,14 +298,18 @@ def plot_svg(result: GradeResult, rule: DecisionRule | None = None) -> str:
 
 
 def _plot_section(result: GradeResult, rule: DecisionRule | None) -> str:
-    caption = "A slice's probability is no grade of that slice; the vote is on the mean of its sequence."
+    caption = (
+        "Dashed line: HGG above, LGG below. A slice's probability is no grade of that slice; the vote is on "
+        "the mean of its sequence."
+    )
     if rule is not None:
         caption += (
             f" Shaded: no decision where the probability of the three together is between {rule.low:.2f} "
             f"and {rule.high:.2f}."
         )
     return (
-        f'<section class="keep plot"><h2>Slice by slice</h2><figure>{plot_svg(result, rule)}'
+        f'<section class="keep plot"><h2>Slice by slice</h2><figure>{plot_legend(result)}'
+        f'<div class="scroll">{plot_svg(result, rule)}</div>'
         f"<figcaption>{caption}</figcaption></figure></section>"
     )
 
@@ -274,7 +320,7 @@ def _plot_description(result: GradeResult) -> str:
         f"from {min(vote.slice_probabilities, default=0):.2f} to {max(vote.slice_probabilities, default=0):.2f}"
         for vote in result.votes
     ]
-    return f"{'; '.join(parts)}. The three together: {result.probability_hgg:.2f}."
+    return f"{'; '.join(parts)}. The three together: {probability_text(result.probability_hgg)}."
 
 
 def _plot_band(rule: DecisionRule | None) -> str:
@@ -288,9 +334,10 @@ def _plot_band(rule: DecisionRule | None) -> str:
 def _plot_together(result: GradeResult) -> str:
     """A pointer at the right edge: where the three together are."""
     x, y = _WIDTH - _RIGHT, _y(result.probability_hgg)
+    probability = escape(probability_text(result.probability_hgg))
     return (
         f'<path class="together" d="M{x} {y:.1f}l11 -6v12z"/>'
-        f'<text class="strong" x="{x + 14}" y="{y + 4:.1f}">{result.probability_hgg:.2f}</text>'
+        f'<text class="strong" x="{x + 14}" y="{y + 4:.1f}">{probability}</text>'
         f'<text x="{x + 14}" y="{y + 17:.1f}">together</text>'
     )
 
@@ -313,7 +360,6 @@ def _plot_grid() -> str:
     return lines + (
         f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{half:.1f}" y2="{half:.1f}"/>'
         f'<text class="strong" x="{_LEFT - 8}" y="{half + 4:.1f}" text-anchor="end">0.5</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="18" text-anchor="end">dashed line: HGG above, LGG below</text>'
         f'<text transform="translate(13 {half:.1f}) rotate(-90)" text-anchor="middle">'
         "probability of HGG</text>"
     )
@@ -323,11 +369,11 @@ def _plot_ticks(result: GradeResult) -> str:
     info, count = result.slices, len(result.slices.indices)
     base = _HEIGHT - _BOTTOM
     ticks = "".join(
-        f'<text x="{_x(k, count):.1f}" y="{base + 16}" text-anchor="middle">{info.indices[k]}</text>'
+        f'<text x="{_x(k, count):.1f}" y="{base + 16}" text-anchor="middle">{k + 1}</text>'
         for k in range(0, count, 2)
     )
-    low, high = (info.positions_mm[0], info.positions_mm[-1]) if info.positions_mm else (0.0, 0.0)
-    label = f"slice number, foot to head (patient S {low:+.1f} to {high:+.1f} mm)"
+    where = f" ({span_text(info)})" if info.positions_mm else ""
+    label = f"slice of {count}, foot to head{where}"
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     return ticks + f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{label}</text>'
 
@@ -338,7 +384,7 @@ def _plot_largest(result: GradeResult) -> str:
     return (
         f'<line class="grid" stroke-dasharray="2 3" x1="{x:.1f}" x2="{x:.1f}" '
         f'y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
-        f'<text x="{x + 4:.1f}" y="{_HEIGHT - _BOTTOM - 5}">largest area</text>'
+        f'<text x="{x:.1f}" y="{_TOP - 8}" text-anchor="middle">largest area</text>'
     )
 
 
@@ -363,39 +409,62 @@ def _mark(x: float, y: float, k: int) -> str:
     return f'<path class="mark" d="M{x:.1f} {y - 4.4:.1f}l4.4 7.6h-8.8z"/>'
 
 
-def _legend(vote: Vote, k: int) -> str:
-    x = _LEFT + k * 195
-    return (
-        f'<g class="s{k % 3}"><line class="curve"{_dash(k)} x1="{x}" x2="{x + 34}" y1="14" y2="14"/>'
-        f"{_mark(x + 17, 14, k)}"
-        f'<text class="strong" x="{x + 42}" y="18">{escape(vote.sequence)}: {escape(vote.grade)}, '
-        f"P(HGG) {vote.probability_hgg:.2f}</text></g>"
+def plot_legend(result: GradeResult) -> str:
+    """Whose curve is whose, as text that wraps where the page is narrow and covers no curve."""
+    entries = "".join(
+        f'<li class="s{k % 3}"><svg viewBox="0 0 34 14" aria-hidden="true">'
+        f'<line class="curve"{_dash(k)} x1="0" x2="34" y1="7" y2="7"/>{_mark(17, 7, k)}</svg>'
+        f"{escape(vote.sequence)}: {escape(vote.grade)}, P(HGG) "
+        f"{escape(probability_text(vote.probability_hgg))}</li>"
+        for k, vote in enumerate(result.votes)
     )
+    return f'<ul class="legend">{entries}</ul>'
 
 
 # ---------------------------------------------------------------- where it comes from
 
 
-def _facts(result: GradeResult, card: Mapping[str, Any]) -> str:
-    model = [(f"model {key}", str(value)) for key, value in result.model.items()]
+def _facts(
+    result: GradeResult, inputs: Sequence[tuple[str, str]], card: Mapping[str, Any], measured: str
+) -> str:
     figures = [(str(name), _figure(value)) for name, value in card.items() if _is_figure(value)]
-    software = [("software", ", ".join(f"{name} {version}" for name, version in result.software.items()))]
-    seconds = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))]
-    made = [*model, *_slice_facts(result), *_moved(result), *software, *seconds]
-    measured = (
-        "Figures of the model bundle's card, by cross-validation: models of the same recipe, on patients held "
-        "out of their training; 95 % intervals."
-    )
-    first = _table("How well such models did", figures, measured) if figures else ""
-    caption = "Model, slices and software behind this result."
-    return f'<div class="facts2">{first}{_table("How it was made", made, caption)}</div>'
+    tables = [
+        _table("What was graded", inputs, _INPUTS) if inputs else "",
+        _table("How well such models did", figures, measured or _FIGURES) if figures else "",
+    ]
+    made = _table("How it was made", _making(result), "Vote, model, slices and software behind this result.")
+    return f'<div class="facts2"><div>{"".join(tables)}</div>{made}</div>'
+
+
+_INPUTS = "Names of the files or volumes. Of DICOM images no name is told."
+_FIGURES = "Figures of the model bundle's card."
+
+
+def _making(result: GradeResult) -> list[tuple[str, str]]:
+    registration = registration_text(result)
+    return [
+        ("rule of the vote", rule_text(result)),
+        *([("registration", registration)] if registration else []),
+        *_moved(result),
+        *_slice_facts(result),
+        *((f"model {key}", str(value)) for key, value in result.model.items()),
+        ("software", ", ".join(f"{name} {version}" for name, version in result.software.items())),
+        ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items())),
+    ]
 
 
 def _slice_facts(result: GradeResult) -> list[tuple[str, str]]:
     info = result.slices
-    numbers = f"{len(info.indices)}: {info.indices[0]} to {info.indices[-1]}, {info.spacing_mm:g} mm apart"
-    area = f"{info.largest_area_mm2:.0f} mm\N{SUPERSCRIPT TWO} on slice {info.largest_index}"
-    return [("slices", numbers), ("largest tumour area", area)]
+    numbers = f"{len(info.indices)}: {span_text(info)}, {info.spacing_mm:g} mm apart"
+    grid = f"{info.indices[0]} to {info.indices[-1]} of the case's axial grid, counted from 0"
+    largest = slice_text(info.largest_place, info.positions_mm)
+    area = f"{info.largest_area_mm2:.0f} mm\N{SUPERSCRIPT TWO} on slice {largest}"
+    seen = seen_text(result).removeprefix("The networks saw ").removesuffix(".")
+    return [
+        ("slices", f"{numbers} ({grid})"),
+        ("largest tumour area", area),
+        *([("seen by the networks", seen)] if seen else []),
+    ]
 
 
 def _moved(result: GradeResult) -> list[tuple[str, str]]:

@@ -436,7 +436,7 @@ def _facts(
     return f'<div class="facts2"><div>{"".join(tables)}</div>{made}</div>'
 
 
-_INPUTS = "Names of the files or volumes. Of DICOM images no name is told."
+_INPUTS = "Names of the files or volumes."
 _FIGURES = "Figures of the model bundle's card."
 
 

@@ -67,6 +67,30 @@ def test_test_patients_are_told_of_only_where_they_apply(result, code, applies):
     assert applies or "does not apply: the inputs are doubtful" in told
 
 
+def test_of_a_patient_that_taught_the_models_no_statistic_is_told(result):
+    from GliomaGradingLib.panel.text import reliability_text
+    from GliomaGradingLib.result import Notice
+
+    known = replace(result, warnings=(Notice("taught-the-models", "it did"),))
+    assert plain(reliability_text(known, "Of 25")).endswith("does not apply: this patient taught the models.")
+
+
+def test_the_rule_of_the_vote_is_told_where_it_is_not_the_majority(result):
+    from GliomaGradingLib.panel.text import summary_text
+
+    assert summary_text(result).startswith("Vote: HGG, 3 of 3 sequences agree ●●●\n")
+    soft = replace(result, vote="soft", grade="LGG")
+    assert summary_text(soft).startswith("Vote by mean probability: LGG, 0 of 3 sequences vote so ○○○\n")
+
+
+def test_what_the_networks_saw_of_the_tumour_stands_beside_its_volume(result):
+    from GliomaGradingLib.panel.text import measures_text
+
+    told = plain(measures_text(replace(result, tumour_ml=62.14, seen_ml=34.66)))
+    assert told.startswith("Tumour 62.1 ml, of which the networks saw 34.7 ml · slices ")
+    assert plain(measures_text(replace(result, tumour_ml=62.14, seen_ml=None))).startswith("Tumour 62.1 ml · ")
+
+
 def test_a_sequences_view_never_has_a_grade_alone_under_indeterminate(result):
     from GliomaGradingLib.panel.text import vote_text
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from slicer.i18n import tr as _
 
-from ..doubts import DOUBTFUL
+from ..doubts import PREFIX, are_inputs_doubted, is_taught, reasons
 from ..errors import GliomaGradingError
 from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
@@ -22,12 +22,6 @@ _LONG_WORD, _LONG_PART = 16, 24
 
 _UNITS = re.compile(r"(?<=\d) (?=(?:%|mm²?|ml|s)(?!\w))|(?<=\b[SI]) (?=\d)|(?<=[▲▼]) ")
 """Spaces that no line shall end at."""
-
-_PREFIX = "Indeterminate:"
-"""What the reasons of the networks' own begin with."""
-
-_CLOSE_CALLS = ("near-boundary", "models-at-odds")
-"""Reasons to hold a decision back that lie in the numbers alone: the inputs are as good as any."""
 
 
 def stage_text(stage: str, seconds: float) -> str:
@@ -68,9 +62,14 @@ def case_text(result: GradeResult) -> str:
 
 def summary_text(result: GradeResult) -> str:
     votes_for, votes_of = result.agreement
-    return _(
+    majority = _(
         "Vote: {grade}, {votes_for} of {votes_of} sequences agree {dots}\nProbability of HGG: {probability}"
-    ).format(
+    )
+    by_mean = _(
+        "Vote by mean probability: {grade}, {votes_for} of {votes_of} sequences vote so {dots}\n"
+        "Probability of HGG: {probability}"
+    )
+    return (by_mean if result.vote == "soft" else majority).format(
         grade=result.grade,
         votes_for=votes_for,
         votes_of=votes_of,
@@ -87,14 +86,16 @@ def probability_text(probability: float) -> str:
 
 
 def reliability_text(result: GradeResult, known: str) -> str:
-    """What is known of how often such a probability is right; of inputs that are doubted nothing is.
+    """What is known of how often such a probability is right; of doubted inputs and known patients nothing is.
 
     Args:
         known: what the model's card says; '' for nothing.
     """
-    if all(reason.code in _CLOSE_CALLS for reason in reasons(result)):
-        return tied(known)
-    return _("How often test patients had HGG does not apply: the inputs are doubtful.")
+    if are_inputs_doubted(result):
+        return _("How often test patients had HGG does not apply: the inputs are doubtful.")
+    if is_taught(result):
+        return _("How often test patients had HGG does not apply: this patient taught the models.")
+    return tied(known)
 
 
 def slices_text(vote: Vote) -> str:
@@ -103,10 +104,12 @@ def slices_text(vote: Vote) -> str:
 
 def measures_text(result: GradeResult) -> str:
     info = result.slices
-    told = _("Tumour {volume} ml · slices {first} to {last} mm · largest cross-section {area} mm²")
+    told = _("Tumour {volume} ml{seen} · slices {first} to {last} mm · largest cross-section {area} mm²")
+    seen = "" if result.seen_ml is None else _(", of which the networks saw {seen} ml")
     return tied(
         told.format(
             volume=f"{result.tumour_ml:.1f}",
+            seen=seen.format(seen=f"{result.seen_ml or 0:.1f}"),
             first=height_text(info.positions_mm[0]),
             last=height_text(info.positions_mm[-1]),
             area=f"{info.largest_area_mm2:.0f}",
@@ -134,19 +137,12 @@ def warnings_text(warnings: Iterable[Notice]) -> str:
     return _lines(notice.message for notice in warnings)
 
 
-def reasons(result: GradeResult) -> list[Notice]:
-    """Why a result stands for no grade; none where it does."""
-    if result.decision != INDETERMINATE:
-        return []
-    return [one for one in result.warnings if one.code in DOUBTFUL or one.message.startswith(_PREFIX)]
-
-
 def _with_prefix(notice: Notice) -> str:
-    if notice.message.startswith(_PREFIX):
+    if notice.message.startswith(PREFIX):
         return notice.message
     is_plain = notice.message[1:2].islower()  # and not T1
     first = notice.message[:1].lower() if is_plain else notice.message[:1]
-    return f"{_PREFIX} {first}{notice.message[1:]}"
+    return f"{PREFIX} {first}{notice.message[1:]}"
 
 
 def _lines(messages: Iterable[str]) -> str:

@@ -147,3 +147,11 @@ def test_icons_are_128_pixels(path):
     data = (REPOSITORY / path).read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (128, 128)
+
+
+def test_the_version_is_one() -> None:
+    from GliomaGradingLib import __version__
+
+    said = {"pyproject.toml": f'version = "{__version__}"', "CITATION.cff": f"version: {__version__}"}
+    for file, line in said.items():
+        assert line in (REPOSITORY / file).read_text(encoding="utf-8").splitlines()

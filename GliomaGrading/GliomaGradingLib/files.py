@@ -142,11 +142,10 @@ def _turn(folder: Path) -> int | None:
             return None
 
 
-if (
-    sys.platform == "win32"
-):  # which opens no folders: a file that exists while it is open, and for one at a time
+if sys.platform == "win32":
 
     def _lock(folder: Path) -> int:
+        """A folder cannot be opened: a file in it, which is there while it is open, and for one at a time."""
         try:
             return os.open(folder / ".moving", os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_TEMPORARY)
         except PermissionError as error:  # it is about to go

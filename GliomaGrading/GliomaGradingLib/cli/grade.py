@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    import secrets  # noqa: F401  # before the images: where no memory is left, hashlib complains in lines of its own
+
     started = time.perf_counter()
     case = _read_case(options)
     read = time.perf_counter() - started

@@ -5,19 +5,29 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 BROKEN, TIED = "\u200b", "\u00a0"
 
 
 @pytest.fixture
-def result(host, module, scene, grade):
+def result(host):
     """A result with a warning of its own."""
+    from fake_grading import result as made
     from GliomaGradingLib.result import Notice
 
+    options = {"vote": "majority", "register": "auto"}
+    moved = (Notice("registered", "T2 was moved by 16.8 mm"),)
+    return replace(made("anna", 0.9, options, np.ones((2, 2, 2))), warnings=moved)
+
+
+@pytest.fixture
+def graded(module, scene, grade):
+    """The module with a result of its own."""
     scene.case("anna")
     grade()
-    return replace(module.logic.result, warnings=(Notice("registered", "T2 was moved by 16.8 mm"),))
+    return module
 
 
 def held_back(result, code, message):
@@ -100,7 +110,8 @@ def test_a_sequences_view_never_has_a_grade_alone_under_indeterminate(result):
     assert vote_text(doubtful, vote).splitlines()[1] == "indeterminate (T2 votes HGG, 0.90)"
 
 
-def test_the_banner_names_the_case_first(module, result):
+def test_the_banner_names_the_case_first(graded):
+    module = graded
     layout = module.ui.bannerFrame.layout()
     assert layout.itemAt(0).widget() is module.ui.caseLabel
     assert module.ui.caseLabel.text == "Case: anna" and not module.ui.caseLabel.isHidden()
@@ -161,7 +172,8 @@ def test_buttons_and_inputs_have_keys(module):
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_the_headline_grows_with_the_font(module, result, scale):
+def test_the_headline_grows_with_the_font(graded, scale):
+    module = graded
     panel = module.panel
     font = panel.font
     font.setPointSizeF(9.0 * scale)
@@ -172,7 +184,8 @@ def test_the_headline_grows_with_the_font(module, result, scale):
 
 
 @pytest.mark.parametrize(("points", "width"), [(18, 384), (9, 280)])
-def test_nothing_makes_the_panel_wider_than_it_may_be(host, module, result, points, width):
+def test_nothing_makes_the_panel_wider_than_it_may_be(host, graded, points, width):
+    module = graded
     panel = module.panel
     font = panel.font
     font.setPointSizeF(points)

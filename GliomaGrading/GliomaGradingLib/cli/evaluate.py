@@ -68,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    import matplotlib  # noqa: F401  # what is missing is told before the work, which ends in plots
+    import sklearn  # noqa: F401
+
     mode = next((name for name in MODES if getattr(options, name)), "")
     print(_TASKS[mode](options), end="")
     return 0

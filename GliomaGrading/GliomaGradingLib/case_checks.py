@@ -29,7 +29,7 @@ MAX_TUMOUR_ML = 700.0
 """Twice the largest gliomas of BraTS: beyond, the mask is one of the brain or the head."""
 
 LEAST_TUMOUR_ML = 1.0
-"""A seventh of the smallest of 326 gliomas of BraTS 2020: below, the mask is a point, or a slip of the brush."""
+"""A seventh of the smallest of 326 gliomas of BraTS 2020: below, a mask is a point, or a slip of the brush."""
 
 LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 """A further lesion is large from this volume and this share of the largest one on."""

@@ -104,7 +104,9 @@ def test_every_sheet_of_paper_says_what_it_is_not_for(
         pytest.skip("needs pdftotext (Debian: apt-get install poppler-utils)")
     paper = tmp_path / "report.pdf"
     run(browser, tmp_path, f"--print-to-pdf={paper}", page_of(result, tmp_path).as_uri())
-    told = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["pdftotext", "-layout", paper, "-"], capture_output=True, encoding="utf-8", check=True
+    )
     first, second = (" ".join(sheet.split()) for sheet in told.stdout.rstrip("\f").split("\f"))
     assert first.count(DISCLAIMER) == 2, "beside the grade and below the sheet"
     assert first.index("high-grade glioma") < first.index(DISCLAIMER) < first.index("Votes")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import locale
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -20,6 +22,15 @@ hypothesis.settings.register_profile(  # a busy machine is no fault of what is t
     "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any-machine")
+
+
+@pytest.fixture(autouse=True)
+def _the_same_encoding() -> Iterator[None]:
+    """Slicer's libraries set the locale to C; programs that later tests run would be read as ASCII."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    yield
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,11 @@ from GliomaGradingLib.export.dicom_overlay import CELL, LEGEND, STRIP, pictures
 from GliomaGradingLib.export.outputs import DICOM_OVERLAY as OVERLAY
 from GliomaGradingLib.export.outputs import DICOM_REPORT as REPORT
 from GliomaGradingLib.export.outputs import write_result_folder
-from GliomaGradingLib.export.telling import graded_inputs, sentence
+from GliomaGradingLib.export.telling import graded_inputs
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.result import GradeResult, Notice, Vote
 from GliomaGradingLib.slices import InputForm, prepare
+from GliomaGradingLib.wording import sentence
 from GliomaGradingLib.words import DISCLAIMER, SEQUENCES
 from PIL import Image, ImageDraw
 from small_head import arrays, volumes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from GliomaGradingLib import wording
 from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.doubts import DOUBTFUL, are_inputs_doubted, reasons
@@ -144,9 +145,9 @@ def test_the_shipped_bundle_tells_the_share_of_its_patients(result: GradeResult)
 
 
 def test_places_and_probabilities_are_told_as_in_the_panel() -> None:
-    assert [telling.height_text(s) for s in (4.4, -18.2, -0.2, 0.0)] == ["S 4", "I 18", "S 0", "S 0"]
+    assert [wording.height_text(s) for s in (4.4, -18.2, -0.2, 0.0)] == ["S 4", "I 18", "S 0", "S 0"]
     assert telling.slice_text(10, [90.0 + k for k in range(20)]) == "11 of 20 (S 100 mm)"
-    told = [telling.probability_text(p) for p in (0.358, 0.9951, 1.0, 0.004, 0.0)]
+    told = [wording.probability_text(p) for p in (0.358, 0.9951, 1.0, 0.004, 0.0)]
     assert told == ["0.36", "> 0.99", "1.00", "< 0.01", "0.00"]
 
 
@@ -158,7 +159,7 @@ def test_no_code_stands_among_words_for_people(result: GradeResult) -> None:  # 
 
 @pytest.mark.parametrize("text", ["T1 is off", "T1 is off.", "FLAIR is off", "b2_flair is off"])
 def test_names_keep_their_letters(text: str) -> None:
-    assert telling.sentence(text) == text.rstrip(".") + "."
+    assert wording.sentence(text) == text.rstrip(".") + "."
 
 
 def test_what_it_is_not_for_stands_beside_the_grade(result: GradeResult) -> None:  # noqa: F811

@@ -16,6 +16,7 @@ from ..dicom_header import INSTALL
 from ..errors import CaseError
 from ..explanation import SALIENCY_NOTE
 from ..result import GradeResult
+from ..wording import probability_text
 from ..words import SEQUENCES
 from . import dicom_codes as codes
 from .dicom_report import coded, file_bytes, stamp
@@ -23,7 +24,7 @@ from .dicom_sources import PATIENT, STUDY, Sources
 from .display import Display, grey_window
 from .drawing import GROUND, OUTLINE, TEXT, decision_text, slice_cell, write_text
 from .evidence_picture import heat_of
-from .telling import probability_text, slice_text
+from .telling import slice_text
 
 if TYPE_CHECKING:
     from PIL import Image

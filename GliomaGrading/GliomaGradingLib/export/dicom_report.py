@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..dicom_header import INSTALL
 from ..errors import CaseError
 from ..result import GradeResult, Vote
+from ..wording import sentence
 from ..words import DISCLAIMER, GRADE_MEANING
 from . import dicom_codes as codes
 from .dicom_sources import Source, Sources
-from .telling import rule_text, seen_text, sentence, vote_summary
+from .telling import rule_text, seen_text, vote_summary
 
 if TYPE_CHECKING:
     from highdicom.sr import ContentItem, ContentSequence

@@ -14,9 +14,10 @@ import numpy as np
 from ..errors import printable
 from ..palette import LIGHT_GRADE_COLORS, OUTLINE_COLOR, pixel
 from ..result import GradeResult, Vote
+from ..wording import probability_text
 from ..words import INDETERMINATE
 from .display import COLUMNS, Display, edge_of
-from .telling import probability_text, slice_text
+from .telling import slice_text
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..explanation import Explanation
 from ..result import GradeResult
+from ..wording import probability_text
 from ..words import DISCLAIMER, INDETERMINATE, SEQUENCES
 from .display import Display, grey_window, representative
 from .drawing import (
@@ -29,7 +30,7 @@ from .drawing import (
     write_text,
 )
 from .evidence_picture import evidence_block
-from .telling import probability_text, vote_summary
+from .telling import vote_summary
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw

@@ -15,17 +15,16 @@ from ..explanation import SALIENCY_NOTE
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
 from ..voting import DecisionRule
+from ..wording import probability_text, sentence
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .display import representative
 from .telling import (
     SOFT,
     held_back_text,
     mean_probability,
-    probability_text,
     registration_text,
     rule_text,
     seen_text,
-    sentence,
     slice_text,
     span_text,
     vote_fact,

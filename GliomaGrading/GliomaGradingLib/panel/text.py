@@ -11,6 +11,7 @@ from ..doubts import PREFIX, are_inputs_doubted, is_taught, reasons
 from ..errors import GliomaGradingError
 from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
+from ..wording import height_text, probability_text, sentence
 from ..words import HGG, INDETERMINATE, LGG
 
 _LONGEST = 28
@@ -78,13 +79,6 @@ def summary_text(result: GradeResult) -> str:
     )
 
 
-def probability_text(probability: float) -> str:
-    """Two decimals that never round to certainty."""
-    if 0.995 <= probability < 1:
-        return "> 0.99"
-    return "< 0.01" if 0 < probability < 0.005 else f"{probability:.2f}"
-
-
 def reliability_text(result: GradeResult, known: str) -> str:
     """What is known of how often such a probability is right; of doubted inputs and known patients nothing is.
 
@@ -117,12 +111,6 @@ def measures_text(result: GradeResult) -> str:
     )
 
 
-def height_text(position: float) -> str:
-    """``S 4`` above the origin, ``I 18`` below it: mm and direction, in Slicer's letters."""
-    rounded = round(position)
-    return f"I {-rounded}" if rounded < 0 else f"S {rounded}"
-
-
 def result_warnings_text(result: GradeResult, isOutdated: bool = False) -> str:
     """A result's warnings, a line each: that it is of other inputs than are there now, why no grade is stood
     for, the rest."""
@@ -146,7 +134,7 @@ def _with_prefix(notice: Notice) -> str:
 
 
 def _lines(messages: Iterable[str]) -> str:
-    return "\n".join(tied(f"⚠ {breakable(_sentence(message))}") for message in messages)
+    return "\n".join(tied(f"⚠ {breakable(sentence(message))}") for message in messages)
 
 
 def options_text(known: Mapping[str, str], chosen: Mapping[str, str]) -> str:
@@ -271,8 +259,8 @@ def layout_tip(is_shown: bool, is_possible: bool) -> str:
 
 def error_text(error: GliomaGradingError) -> str:
     place = _(" ({where})").format(where=breakable(error.where)) if error.where else ""
-    advice = f"\n{_sentence(error.remedy)}" if error.remedy else ""
-    return f"✖ {_sentence(error.problem + place)}{advice}"
+    advice = f"\n{sentence(error.remedy)}" if error.remedy else ""
+    return f"✖ {sentence(error.problem + place)}{advice}"
 
 
 def shortened(name: str, longest: int = _LONGEST) -> str:
@@ -302,10 +290,3 @@ def _broken(word: str) -> str:
     """With places to break at after what separates its parts, in no number; in the middle of a long part."""
     parts = re.split(r"(?<=[/\\_])(?=.)|(?<=[-.,])(?=\D)|(?<=\D[-.,])(?=.)", word)
     return _BREAK.join(part[at : at + _LONG_PART] for part in parts for at in range(0, len(part), _LONG_PART))
-
-
-def _sentence(text: str) -> str:
-    """With a capital and a full stop; a name stays as it is."""
-    is_word = text.split(" ")[0].isalpha()
-    first = text[:1].upper() if is_word else text[:1]
-    return f"{first}{text[1:]}{'' if text.endswith('.') else '.'}"

@@ -1,0 +1,22 @@
+"""How panel, pictures and report write numbers and sentences: the same in every language."""
+
+from __future__ import annotations
+
+
+def probability_text(probability: float) -> str:
+    """Two decimals that never round to certainty."""
+    if 0.995 <= probability < 1:
+        return "> 0.99"
+    return "< 0.01" if 0 < probability < 0.005 else f"{probability:.2f}"
+
+
+def height_text(position: float) -> str:
+    """``S 4`` above the origin, ``I 18`` below it: mm along the patient's axis, in Slicer's letters."""
+    rounded = round(position)
+    return f"I {-rounded}" if rounded < 0 else f"S {rounded}"
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop; a name stays as it is."""
+    first = text[:1].upper() if text.split(" ")[0].isalpha() else text[:1]
+    return f"{first}{text[1:]}{'' if text.endswith('.') else '.'}"

@@ -104,7 +104,7 @@ def check_sequence(name: str, volume: Volume) -> None:
     if _is_constant(values) and _is_constant(volume.array):  # what varies in part varies as a whole
         level = float(volume.array.min())
         raise CaseError(f"{name} is constant (every voxel is {level:g})", volume.source, _IMAGE_REMEDY)
-    _check_scale(volume)
+    _check_scale(volume, values)
     counts = _value_counts(values)
     if counts.size <= _FEW_VALUES:
         what = "nearly constant" if counts.size == 1 else f"a label map (it has {counts.size} values)"
@@ -118,11 +118,15 @@ def check_sequence(name: str, volume: Volume) -> None:
         )
 
 
-def _check_scale(volume: Volume) -> None:
-    largest = max(abs(float(volume.array.min())), abs(float(volume.array.max())))
-    if largest < LEAST_VALUE:
+def _check_scale(volume: Volume, some: np.ndarray) -> None:
+    """``some`` of its voxels, which are enough for nearly every volume."""
+    if _largest(some) < LEAST_VALUE and (largest := _largest(volume.array)) < LEAST_VALUE:
         text = f"it has no value beyond {largest:.3g}, which is too small to reckon with"
         raise CaseError(text, volume.source, "export it again without a scale factor")
+
+
+def _largest(values: np.ndarray) -> float:
+    return max(abs(float(values.min())), abs(float(values.max())))
 
 
 def _is_constant(values: np.ndarray) -> bool:

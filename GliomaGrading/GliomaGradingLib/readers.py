@@ -1,8 +1,10 @@
 """The three networks side by side: each thread reads some slices of one sequence alone.
 
 Threads that share out a layer wait for one another at its end, some hundred times a case; threads that each
-take slices of their own wait once. The more slices a thread takes, the less often weights are read: as many
-sequences as come out even are read whole, each by one thread, and the rest is shared out.
+take slices of their own wait once. The more slices a thread takes, the less often weights are read: sequences
+are read whole, but for the last, whose halves let two threads share three sequences evenly.
+The parts are the same however many threads there are: on some processors a product of another number of rows
+is added up in another order, and the last digits of a grade would depend on the machine's cores.
 """
 
 from __future__ import annotations
@@ -20,10 +22,6 @@ from torch import Tensor
 from .inference import FusedModel
 
 T = TypeVar("T")
-
-LEAST = 5
-"""Slices that are worth a reading of the weights."""
-
 
 Input = Callable[[slice], tuple[Tensor, Tensor]]
 """Makes the images (N, 3, H, W) and the tumour (N, H, W) of a part of a sequence's slices."""
@@ -61,11 +59,11 @@ class Readers:
                 return judge(sequence, torch.cat(parts))
 
         threads = torch.get_num_threads()
+        parts = dict(zip(inputs, parts_of(len(inputs), count), strict=True))
         if self._on_gpu() or threads < 2:
             for sequence in inputs:
-                yield sequence, finish(sequence, [read(sequence, slice(count))])
+                yield sequence, finish(sequence, [read(sequence, part) for part in parts[sequence]])
             return
-        parts = dict(zip(inputs, shares(len(inputs), count, threads), strict=True))
         pool = _pool(os.getpid(), min(threads, sum(map(len, parts.values()))))
 
         def read_last(sequence: str, others: Sequence[Future[Tensor]]) -> T:
@@ -90,12 +88,11 @@ class Readers:
         return any(model.output.mean.is_cuda for model in self._models.values())
 
 
-def shares(sequences: int, count: int, threads: int) -> list[list[slice]]:
-    """The parts in which the slices of each sequence are read."""
-    whole = sequences // threads * threads
-    size = max(min(LEAST, count), -(-count // threads))
-    parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    return [[slice(0, count)]] * whole + [parts] * (sequences - whole)
+def parts_of(sequences: int, count: int) -> list[list[slice]]:
+    """The parts in which the ``count`` slices of each sequence are read."""
+    half = -(-count // 2)
+    halves = [part for part in (slice(0, half), slice(half, count)) if part.start < part.stop]
+    return [[slice(0, count)]] * (sequences - 1) + [halves]
 
 
 @cache

@@ -10,7 +10,7 @@ import pytest
 import torch
 from GliomaGradingLib.inference import FusedModel
 from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.readers import Input, Readers, _pool, shares
+from GliomaGradingLib.readers import Input, Readers, _pool, parts_of
 from GliomaGradingLib.words import SEQUENCES
 
 PIXELS, COUNT = 32, 23  # the last part is a short one
@@ -89,25 +89,13 @@ def _wait_for_the_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "sizes"),
-    [
-        (2, [[20], [20], [10, 10]]),
-        (3, [[20], [20], [20]]),
-        (4, [[5] * 4] * 3),
-        (8, [[5] * 4] * 3),
-    ],
+    ("sequences", "count", "sizes"),
+    [(3, 20, [[20], [20], [10, 10]]), (2, 23, [[23], [12, 11]]), (1, 1, [[1]])],
 )
-def test_threads_get_whole_sequences_as_far_as_they_come_out_even(threads, sizes):
-    parts = shares(3, 20, threads)
+def test_sequences_are_read_whole_but_for_the_last(sequences, count, sizes):
+    parts = parts_of(sequences, count)
     assert [[part.stop - part.start for part in sequence] for sequence in parts] == sizes
-    assert all(
-        [n for part in sequence for n in range(part.start, part.stop)] == [*range(20)] for sequence in parts
-    )
-
-
-def test_few_slices_are_one_share_and_odd_ones_are_not_lost():
-    assert shares(1, 3, 4) == [[slice(0, 3)]]
-    assert shares(1, 11, 2) == [[slice(0, 6), slice(6, 11)]]
+    assert all([n for part in own for n in range(part.start, part.stop)] == [*range(count)] for own in parts)
 
 
 def test_threads_of_the_pool_compute_alone(threads):

@@ -12,9 +12,11 @@ from GliomaGradingLib.cli import grade as grade_command
 from GliomaGradingLib.cohort import child
 from GliomaGradingLib.cohort.child import FileGrader
 from GliomaGradingLib.cohort.work import Settings, Task
+from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export import folder
 from GliomaGradingLib.export.dicom_outputs import DicomFiles
 from GliomaGradingLib.export.folder import case_outputs
+from GliomaGradingLib.export.outputs import check_result_folder
 from GliomaGradingLib.grading import Graded, Grader
 
 PROBLEM = DicomFiles(problem="no DICOM output: the sequences are not of one patient")
@@ -121,3 +123,30 @@ def test_grade_and_batch_write_the_same(grader, from_dicom, monkeypatch, tmp_pat
 def test_a_name_that_no_utf8_can_hold_is_written_all_the_same():
     written = folder.result_json(result("\udc80", 0.9))
     assert b"\\udc80" in written and json.loads(written)["case"] == "\udc80"
+
+
+# Whether there is a place for them is known before the work
+
+
+@pytest.mark.parametrize("before", [{}, {"result.json": "old", "mine.txt": "mine"}])
+def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path, before):
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
+    check_result_folder(tmp_path)
+    check_result_folder(tmp_path / "new" / "out")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["result.json", "report.html", "slices.png"])
+def test_a_folder_in_a_files_place(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=rf"{name} is a folder.*choose a folder that you may write to"):
+        check_result_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_no_case_is_read_for_a_result_that_has_no_place(tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr(grade_command, "_read_case", lambda options: pytest.fail("it takes time"))
+    with pytest.raises(UsageError, match="the result cannot be written"):
+        grade_command.run(argparse.Namespace(output=tmp_path / "out"))

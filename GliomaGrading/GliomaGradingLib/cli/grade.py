@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import secrets  # noqa: F401  # before the images: where no memory is left, hashlib complains in lines of its own
 
+    if options.output:
+        from ..export.outputs import check_result_folder
+
+        check_result_folder(options.output)
     started = time.perf_counter()
     case = _read_case(options)
     read = time.perf_counter() - started

@@ -5,7 +5,9 @@ Needs nothing but the disk: in Slicer the contents come from the grading process
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import UsageError
@@ -32,16 +34,38 @@ def write_result_folder(folder: Path, contents: Mapping[str, bytes]) -> list[Pat
             for name, content in contents.items():
                 write(name, content)
     except OSError as error:
-        raise UsageError(
-            f"the result cannot be written ({error.strerror or error})",
-            folder,
-            "choose a folder that you may write to",
-        ) from error
+        raise _cannot_be_written(folder, error) from error
     # last, as it needs no room on the disk: a result that could not be written has lost nothing
     for name in DICOM:
         if name not in contents:
             _remove(folder / name)
     return [folder / name for name in contents]
+
+
+def check_result_folder(folder: Path) -> None:
+    """Whether results can be written to a folder, tried before the work they cost; leaves all as it was.
+
+    Raises:
+        UsageError: the folder cannot be made or written to, or another folder stands where a file goes.
+    """
+    try:
+        with suppress(_Tried), all_or_nothing(folder) as write:
+            write(RESULT, b"")
+            for name in (RESULT, PAGE, PICTURE):
+                if (folder / name).is_dir():
+                    raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
+            raise _Tried
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from error
+
+
+class _Tried(Exception):
+    """Takes back what was written for a try."""
+
+
+def _cannot_be_written(folder: Path, error: OSError) -> UsageError:
+    problem = f"the result cannot be written ({error.strerror or error})"
+    return UsageError(problem, folder, "choose a folder that you may write to")
 
 
 def result_json(result: GradeResult) -> bytes:

@@ -296,6 +296,7 @@ def around(options: argparse.Namespace) -> dict[str, Any]:
             fingerprint(entry.files, entry.folder, entry.mask_labels)
     with Store(out, resume=True) as store:
         with timed("journal"):
+            store.recall(earlier["options"])
             store.open(earlier["model"], earlier["options"])
         with timed("page"):
             store.write_table(entry.case for entry in cohort.cases)

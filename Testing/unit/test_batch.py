@@ -62,6 +62,13 @@ class Instant:
         pass
 
 
+class NeverStarted(Instant):
+    """A runner that is not needed: models take seconds to load."""
+
+    def start(self):
+        pytest.fail("the models were loaded before it was known that they are not needed")
+
+
 def grade(source, output, runner=None, settings=None, watch=None, **options):
     runner = runner or Instant()
     done = run(Job(source, output, **options), settings or Settings(), lambda: runner, watch)
@@ -204,18 +211,18 @@ def test_what_is_not_ours_is_never_overwritten(source, tmp_path):
             Settings(),
             "made with device cpu, and this batch is with device cuda",
         ),
-        (Instant(), Settings(vote="soft"), "with --vote majority, and this batch is with --vote soft"),
+        (NeverStarted(), Settings(vote="soft"), "with --vote majority, and this batch is with --vote soft"),
         (
-            Instant(),
+            NeverStarted(),
             Settings(maskLabels=(1, 4)),
             "without --mask-labels, and this batch is with --mask-labels 1,4",
         ),
         (
-            Instant(),
+            NeverStarted(),
             Settings(reports=True),
             "made without --reports, and .* with --reports, in .*: run it without",
         ),
-        (Instant(), Settings(register="never"), "--register"),
+        (NeverStarted(), Settings(register="never"), "--register"),
     ],
 )
 def test_results_of_another_bundle_or_other_options_do_not_mix(source, tmp_path, runner, settings, words):
@@ -241,7 +248,7 @@ def test_a_changed_input_is_refused_and_named(source, tmp_path):
     grade(source, tmp_path / "out")
     (source / "case_04" / "case_04_t2.nii.gz").write_bytes(b"another image")
     with pytest.raises(UsageError, match="the input of case_04 has changed since it was graded"):
-        grade(source, tmp_path / "out", resume=True)
+        grade(source, tmp_path / "out", NeverStarted(), resume=True)
 
 
 def test_a_case_that_is_gone_is_refused_and_a_new_one_is_graded(source, tmp_path):

@@ -95,9 +95,10 @@ class Batch:
         return self._counts
 
     def _open(self) -> None:
-        self.store.open(self.runner.start(), self.settings.identity())
-        entries = {entry.case: entry for entry in self.cases}
+        identity, entries = self.settings.identity(), {entry.case: entry for entry in self.cases}
+        self.store.recall(identity)
         check_inputs(self.store, list(entries), lambda case: self._fingerprint(entries[case]))
+        self.store.open(self.runner.start(), identity)
         self._isOpen = True
         self._forget()
         self._names = dict(zip(entries, folder_names(entries), strict=True))

@@ -87,11 +87,25 @@ class Store:
             self.close()
             raise
 
-    def open(self, model: Mapping[str, str], options: Mapping[str, Any]) -> None:
-        """Begin, or go on where an earlier batch ended.
+    def recall(self, options: Mapping[str, Any]) -> None:
+        """Take up what an earlier batch has done; all of it that needs no models, which take seconds to load.
 
         Raises:
-            UsageError: the earlier batch had another bundle, other options or another version.
+            UsageError: the earlier batch had other options or another version.
+        """
+        if not self._earlier or self._overwrite:
+            return
+        _check_same(_other_options(self._earlier, options), self.folder)
+        try:
+            self.done = {record["case"]: _done(record) for record in journal.read(self.folder / JOURNAL)}
+        except OSError as error:
+            raise _unwritable(error, self.folder) from error
+
+    def open(self, model: Mapping[str, str], options: Mapping[str, Any]) -> None:
+        """Begin, or go on where an earlier batch ended (after ``recall``).
+
+        Raises:
+            UsageError: the earlier batch had another bundle, or was graded on another device.
         """
         self.model = dict(model)
         identity = {"model": dict(model), "options": dict(options), "glioma-grading": __version__}
@@ -99,8 +113,7 @@ class Store:
             if self._earlier and self._overwrite:
                 self._clear()
             elif self._earlier:
-                _check_same(self._earlier, identity, self.folder)
-                self.done = {record["case"]: _done(record) for record in journal.read(self.folder / JOURNAL)}
+                _check_same(_other_model(self._earlier, model), self.folder)
             if not self._earlier or self._overwrite:  # first of all: without it nothing here is known as ours
                 text = json.dumps({"schema": SCHEMA, **identity}, indent=2, ensure_ascii=False)
                 write_atomically(self.folder / BATCH, text + "\n")
@@ -276,8 +289,12 @@ def _read_batch(path: Path, is_overwritten: bool) -> dict[str, Any]:
     return values
 
 
-def _check_same(earlier: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    for what, before, after in _differences(earlier, now):
+_Differences = Iterator[tuple[str, Any, Any]]
+"""What is not as it was, with its value then and now."""
+
+
+def _check_same(differences: _Differences, folder: Path) -> None:
+    for what, before, after in differences:
         made = _with(what, before)
         raise UsageError(
             f"the results here were made {made}, and this batch is {_with(what, after)}",
@@ -295,18 +312,21 @@ def _with(what: str, value: Any) -> str:
     return f"with {what} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    before, after = earlier.get("model", {}), now["model"]
-    if before.get("sha256") != after.get("sha256"):
-        yield "bundle", _named(before), _named(after)
-    if before.get("device") != after.get("device"):  # which one ``--device auto`` came to
-        yield "device", before.get("device"), after.get("device")
-    for key in sorted({*earlier.get("options", {}), *now["options"]}):
-        old, new = earlier.get("options", {}).get(key), now["options"].get(key)
+def _other_model(earlier: Mapping[str, Any], model: Mapping[str, Any]) -> _Differences:
+    before = earlier.get("model", {})
+    if before.get("sha256") != model.get("sha256"):
+        yield "bundle", _named(before), _named(model)
+    if before.get("device") != model.get("device"):  # which one ``--device auto`` came to
+        yield "device", before.get("device"), model.get("device")
+
+
+def _other_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> _Differences:
+    for key in sorted({*earlier.get("options", {}), *options}):
+        old, new = earlier.get("options", {}).get(key), options.get(key)
         if old != new:
             yield f"--{key.replace('_', '-')}", old, new
-    if earlier.get("glioma-grading") != now["glioma-grading"]:
-        yield "version", earlier.get("glioma-grading"), now["glioma-grading"]
+    if earlier.get("glioma-grading") != __version__:
+        yield "version", earlier.get("glioma-grading"), __version__
 
 
 def _named(model: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from .errors import UsageError
 from .result import Notice, Vote
 from .words import HGG, INDETERMINATE, LGG, SEQUENCES
 
-VOTING_RULES = ("majority", "soft")
+MAJORITY, SOFT = VOTING_RULES = ("majority", "soft")
 _FARTHEST = 700.0
 """The probability of a logit farther from 0 is nothing that a float can hold."""
 
@@ -103,7 +103,12 @@ def majority(votes: Sequence[Vote]) -> str:
 
 def soft(votes: Sequence[Vote]) -> str:
     """The grade of the mean of the sequences' calibrated probabilities."""
-    return grade_of(math.fsum(vote.probability_hgg for vote in votes) / len(votes))
+    return grade_of(mean_probability(votes))
+
+
+def mean_probability(votes: Sequence[Vote]) -> float:
+    """What the soft vote goes by; the probability of the three together is calibrated once more."""
+    return math.fsum(vote.probability_hgg for vote in votes) / len(votes)
 
 
 def check_rule(rule: str) -> None:
@@ -119,7 +124,7 @@ def grade_by(rule: str, votes: Sequence[Vote]) -> str:
         UsageError: there is no such rule.
     """
     check_rule(rule)
-    return majority(votes) if rule == "majority" else soft(votes)
+    return majority(votes) if rule == MAJORITY else soft(votes)
 
 
 @dataclass(frozen=True)

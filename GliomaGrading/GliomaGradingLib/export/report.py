@@ -14,14 +14,12 @@ from typing import Any
 from ..explanation import SALIENCY_NOTE
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
-from ..voting import DecisionRule
+from ..voting import SOFT, DecisionRule, mean_probability
 from ..wording import probability_text, sentence
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .display import representative
 from .telling import (
-    SOFT,
     held_back_text,
-    mean_probability,
     registration_text,
     rule_text,
     seen_text,
@@ -228,7 +226,7 @@ def _votes_caption(result: GradeResult) -> str:
     each = "One network per sequence; each gives its vote on the mean of its slices."
     if result.vote != SOFT:
         return each
-    mean = probability_text(mean_probability(result))
+    mean = probability_text(mean_probability(result.votes))
     return f"{each} The grade is not that of most votes, but that of the mean of their probabilities, {mean}."
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..dicom_header import SEGMENTATION, sop_class
 from ..doubts import are_inputs_doubted
+from ..voting import MAJORITY, SOFT
 from ..wording import height_text
 from ..words import SEQUENCES
 
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
     from ..result import GradeResult, SliceInfo
     from ..volume import Volume
 
-SOFT = "soft"
-
 _RULES = {
-    "majority": "majority: the grade that most of the three sequences vote for",
+    MAJORITY: "majority: the grade that most of the three sequences vote for",
     SOFT: "soft: the grade of the mean of the three sequences' probabilities",
 }
 
@@ -58,11 +57,6 @@ def vote_fact(result: GradeResult) -> tuple[str, str]:
 def rule_text(result: GradeResult) -> str:
     """The rule of the vote."""
     return _RULES.get(result.vote, result.vote)
-
-
-def mean_probability(result: GradeResult) -> float:
-    """What the soft vote goes by; the probability of the three together is calibrated once more."""
-    return sum(vote.probability_hgg for vote in result.votes) / len(result.votes)
 
 
 def seen_text(result: GradeResult) -> str:

@@ -11,6 +11,7 @@ from ..doubts import PREFIX, are_inputs_doubted, is_taught, reasons
 from ..errors import GliomaGradingError
 from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
+from ..voting import SOFT
 from ..wording import height_text, probability_text, sentence
 from ..words import HGG, INDETERMINATE, LGG
 
@@ -70,7 +71,7 @@ def summary_text(result: GradeResult) -> str:
         "Vote by mean probability: {grade}, {votes_for} of {votes_of} sequences vote so {dots}\n"
         "Probability of HGG: {probability}"
     )
-    return (by_mean if result.vote == "soft" else majority).format(
+    return (by_mean if result.vote == SOFT else majority).format(
         grade=result.grade,
         votes_for=votes_for,
         votes_of=votes_of,

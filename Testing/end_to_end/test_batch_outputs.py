@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -130,27 +129,13 @@ def other_bundle(folder: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("options", "the results here were made with --reports, and this batch is without --reports"),
-        ("bundle", "the results here were made with bundle glioma-tcga"),
-        ("input", "the input of a has changed since it was graded"),
-    ],
-)
-def test_resume_refuses_what_would_mix_results(source, earlier, tmp_path, change, words):
+def test_resume_refuses_what_would_mix_results(source, earlier, tmp_path):
     before = left(earlier)
-    options: list[object] = [] if change == "options" else ["--reports"]
-    given = source
-    if change == "bundle":
-        options += ["--bundle", other_bundle(tmp_path)]
-    if change == "input":
-        given = shutil.copytree(source, tmp_path / "changed")  # which keeps the times
-        os.utime(given / "a" / "a_flair.nii.gz", ns=(1, 1))
-    ran = run("batch", given, "--output", earlier, "--resume", "--quiet", *options, threads=1)
+    bundle = other_bundle(tmp_path)
+    ran = run("batch", source, "--output", earlier, "--resume", "--reports", "--bundle", bundle, threads=1)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.startswith("error: ") and words in ran.stderr and ran.stderr.count("\n") == 1
-    assert left(earlier) == before
+    assert ran.stderr.startswith("error: the results here were made with bundle glioma-tcga")
+    assert ran.stderr.count("\n") == 1 and left(earlier) == before
 
 
 def test_dicom_outputs_are_written_for_cases_from_dicom(source, tmp_path):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from GliomaGradingLib.cli import main
 from jsonschema import Draft202012Validator
 from product import REPOSITORY, run
 
@@ -27,18 +28,9 @@ def options(files: dict[str, Path], **other: object) -> list[object]:
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("sample") / "synthetic-hgg"
-    done = run("sample", folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip() == str(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def graded(sample, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def graded(sample_case, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
     output = tmp_path_factory.mktemp("graded") / "out"
-    return run("grade", sample, "--output", output), output
+    return run("grade", sample_case, "--output", output), output
 
 
 def test_grade_prints_the_vote_and_the_research_notice(graded):
@@ -66,27 +58,37 @@ def test_result_json_is_valid_and_consistent(graded):
     assert result["slices"]["largest_index"] in indices
 
 
-def test_json_prints_the_result_and_nothing_else_and_is_the_same_in_another_process(sample, graded):
+def test_json_prints_the_result_and_nothing_else_and_is_the_same_in_another_process(sample_case, graded):
     _, output = graded
-    done = run("grade", sample, "--json")
+    done = run("grade", sample_case, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     ours, stored = json.loads(done.stdout), json.loads((output / "result.json").read_text(encoding="utf-8"))
     ours.pop("seconds"), stored.pop("seconds")
     assert ours == stored
 
 
-def test_four_files_grade_as_the_folder_does(sample, graded):
+@pytest.fixture
+def told(loaded_once, capfd):
+    """What ``grade ... --json`` says, in this process, which has torch already."""
+
+    def grade(*arguments: object) -> dict:
+        status = main(["grade", *map(str, arguments), "--json"])
+        said = capfd.readouterr()
+        assert (status, said.err) == (0, "")
+        return json.loads(said.out)
+
+    return grade
+
+
+def test_four_files_grade_as_the_folder_does(sample_case, graded, told):
     _, output = graded
-    done = run("grade", *options(files_of(sample)), "--case-id", sample.name, "--json")
-    assert done.returncode == 0, done.stderr
+    result = told(*options(files_of(sample_case)), "--case-id", sample_case.name)
     stored = json.loads((output / "result.json").read_text(encoding="utf-8"))
-    assert json.loads(done.stdout)["probability_hgg"] == stored["probability_hgg"]
+    assert result["probability_hgg"] == pytest.approx(stored["probability_hgg"], abs=1e-9)
 
 
-def test_soft_vote_and_mask_labels_are_taken(sample):
-    done = run("grade", sample, "--vote", "soft", "--mask-labels", "1,4", "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+def test_soft_vote_and_mask_labels_are_taken(sample_case, told):
+    result = told(sample_case, "--vote", "soft", "--mask-labels", "1,4")
     mean = sum(vote["probability_hgg"] for vote in result["votes"]) / 3
     assert result["grade"] == ("HGG" if mean >= 0.5 else "LGG")
 
@@ -104,13 +106,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_command_gets_one_line_and_leaves_nothing(name, sample, tmp_path):
+def test_a_wrong_command_gets_one_line_and_leaves_nothing(name, sample_case, tmp_path):
     arguments, status, text = WRONG[name]
     if name == "cuda":
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
             pytest.skip("this machine has CUDA")
-    arguments = [str(sample) if a == "CASE" else a for a in arguments]
+    arguments = [str(sample_case) if a == "CASE" else a for a in arguments]
     if arguments[0] == "grade":
         arguments += ["--output", "out"]
     done = run(*arguments, folder=tmp_path)
@@ -121,9 +123,9 @@ def test_a_wrong_command_gets_one_line_and_leaves_nothing(name, sample, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_truncated_volume_is_named(sample, tmp_path):
+def test_a_truncated_volume_is_named(sample_case, tmp_path):
     case = tmp_path / "case"
-    shutil.copytree(sample, case)
+    shutil.copytree(sample_case, case)
     broken = files_of(case)["flair"]
     broken.write_bytes(broken.read_bytes()[:5000])
     done = run("grade", case, "--output", tmp_path / "out")
@@ -133,37 +135,34 @@ def test_a_truncated_volume_is_named(sample, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_sequence_is_named(sample, tmp_path):
+def test_a_missing_sequence_is_named(sample_case, tmp_path):
     case = tmp_path / "case"
-    shutil.copytree(sample, case)
+    shutil.copytree(sample_case, case)
     files_of(case)["t2"].unlink()
     done = run("grade", case)
     assert done.returncode == 2 and "T2" in done.stderr
 
 
-def test_an_output_that_cannot_be_written_leaves_nothing(sample, tmp_path):
+def test_an_output_that_cannot_be_written_leaves_nothing(sample_case, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("here already")
-    done = run("grade", sample, "--output", blocked)
+    done = run("grade", sample_case, "--output", blocked)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "choose a folder" in done.stderr
     assert blocked.read_text() == "here already"
 
 
-def test_case_names_with_spaces_and_letters_of_any_script(sample, tmp_path):
+def test_case_names_with_spaces_and_letters_of_any_script(sample_case, tmp_path, told):
     case = tmp_path / "Fall Müller 神経"
-    shutil.copytree(sample, case)
-    done = run("grade", case, "--output", tmp_path / "aus gabe")
-    assert done.returncode == 0, done.stderr
+    shutil.copytree(sample_case, case)
+    told(case, "--output", tmp_path / "aus gabe")
     result = json.loads((tmp_path / "aus gabe" / "result.json").read_text(encoding="utf-8"))
     assert result["case"] == "Fall Müller 神経"
 
 
-def test_swapped_sequences_get_a_warning_and_no_decision(sample):
-    files = files_of(sample)
-    done = run("grade", *options({**files, "t1": files["t2"], "t2": files["t1"]}), "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+def test_swapped_sequences_get_a_warning_and_no_decision(sample_case, told):
+    files = files_of(sample_case)
+    result = told(*options({**files, "t1": files["t2"], "t2": files["t1"]}))
     codes = [warning["code"] for warning in result["warnings"]]
     assert result["decision"] == "indeterminate"
     assert codes.count("t1-t2-swapped") == 1

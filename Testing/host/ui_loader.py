@@ -14,15 +14,11 @@ from .standins import STANDINS, lineage, slot_of
 class QUiLoader(QtUiTools.QUiLoader):
     """Qt's loader; knows the stand-ins and wires the connections that name MRML types itself."""
 
-    def __init__(self, parent: QtCore.QObject | None = None) -> None:
-        super().__init__(parent)
-        for standin in STANDINS.values():
-            self.registerCustomWidget(standin)
-
     def load(self, device: QtCore.QIODevice, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
         device.seek(0)
         tree = ET.fromstring(device.readAll().data())
-        _refuse_unknown_classes(tree)
+        for name in _known_classes(tree):
+            self.registerCustomWidget(STANDINS[name])
         _spell_out_enumerations(tree)
         connections = _take_mrml_connections(tree)
         buffer = QtCore.QBuffer()
@@ -36,10 +32,12 @@ class QUiLoader(QtUiTools.QUiLoader):
         return widget
 
 
-def _refuse_unknown_classes(tree: ET.Element) -> None:
-    named = {element.text for element in tree.iterfind("customwidgets/customwidget/class")}
+def _known_classes(tree: ET.Element) -> set[str]:
+    """The stand-ins among its widgets, declared or not."""
+    named = {element.text or "" for element in tree.iterfind("customwidgets/customwidget/class")}
     if unknown := sorted(named - set(STANDINS)):
         raise RuntimeError(f"the embedded Slicer has no stand-in for {', '.join(unknown)}")
+    return named | {element.get("class", "") for element in tree.iter("widget")} & set(STANDINS)
 
 
 def _spell_out_enumerations(tree: ET.Element) -> None:

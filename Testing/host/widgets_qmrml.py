@@ -142,9 +142,17 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _nodes(self) -> list[Node]:
         if self._scene is None:
             return []
-        everything = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))
         accepts = self._rule()
-        return [node for node in everything if accepts(node)]
+        return [node for node in self._candidates() if accepts(node)]
+
+    def _candidates(self) -> list[Node]:
+        """Nodes of the types in the order of the scene, which looks for them much faster than Python does."""
+        scene, types_ = self._scene, tuple(self.nodeTypes or ())
+        if len(types_) == 1:
+            count = scene.GetNumberOfNodesByClass(types_[0])
+            return [scene.GetNthNodeByClass(index, types_[0]) for index in range(count)]
+        everything = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+        return [node for node in everything if any(node.IsA(one) for one in types_)]
 
     def _rule(self) -> Callable[[Node], bool]:
         """Which nodes are offered; the widget's properties are read once and not for every node."""

@@ -1,6 +1,7 @@
 """An engine for the grading process that needs no torch: a made-up result out of what it was given.
 
-The T1's mean decides the probability; ``pause`` and ``die`` in the case's name make it slow, or kill it.
+The T1's mean decides the probability; ``pause`` in the case's name makes it slow, ``tarry`` all but the grade,
+and ``die`` kills it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ INDICES = tuple(range(20))
 
 
 class Engine:
-    last, isPaused = 0.5, False
+    last, isSlow = 0.5, False
 
     def load(self, bundle, device, progress):
         progress("weights", 1.0)
@@ -38,29 +39,34 @@ class Engine:
         if not mask.any():
             raise CaseError("the mask is empty", volumes["mask"].source, "draw the tumour")
         self.last = float(volumes["T1"].array.mean())
-        self.isPaused = "pause" in case
+        self.isSlow = is_slow(case)
         return result(case, self.last, options, mask).toDict()
 
     def explain(self, volumes, options, progress):
         """Evidence for HGG in the front, as much for LGG behind."""
         if volumes:
             self.last = float(volumes["T1"].array.mean())
-        for step in range(100 if "pause" in options.get("caseId", "") or self.isPaused else 1):
+        is_slow_now = self.isSlow or is_slow(options.get("caseId", ""))
+        for step in range(100 if is_slow_now else 1):
             progress("saliency T1", step / 100)
-            time.sleep(0.05 if self.isPaused else 0)
+            time.sleep(0.05 if self.isSlow else 0)
         return explanation(self.last).toDict()
 
     def report(self, volumes, options, progress):
         """Files that say what was asked for."""
-        for step in range(100 if "pause" in options["caseId"] else 1):
+        for step in range(100 if is_slow(options["caseId"]) else 1):
             progress("report", step / 100)
-            time.sleep(0.05 if "pause" in options["caseId"] else 0)
+            time.sleep(0.05 if is_slow(options["caseId"]) else 0)
         if abs(float(volumes["T1"].array.mean()) - options["result"]["votes"][0]["probability_hgg"]) > 0.02:
             raise CaseError("the images have changed since they were graded", options["caseId"], "grade again")
         text = GradeResult.fromDict(options["result"]).toJson()
         page = f"<p>{options['caseId']} {options['register']}</p>"
         files = {"report.html": page.encode(), "slices.png": b"\x89PNG", "result.json": text.encode()}
         return {"arrays": {name: np.frombuffer(content, np.uint8) for name, content in files.items()}}
+
+
+def is_slow(case):
+    return "pause" in case or "tarry" in case
 
 
 def explanation(probability):

@@ -52,18 +52,12 @@ def assert_same(result, expected):
     assert result.tumour_ml == pytest.approx(expected["tumour"]["volume_ml"], abs=1e-3)
 
 
-@pytest.fixture(scope="session")
-def sample(tmp_path_factory):
-    from GliomaGradingLib.sample import write_sample_case
-
-    return write_sample_case(tmp_path_factory.mktemp("data") / "synthetic-hgg")
-
-
-def test_sample_is_graded_as_on_the_command_line(graded, sample, host):
-    result = graded(sample)
-    assert_same(result, command_line(sample))
+def test_sample_is_graded_as_on_the_command_line(graded, sample_case, host):
+    result = graded(sample_case)
+    assert_same(result, command_line(sample_case))
     host.close_scene()
-    assert graded(sample, as_labelmap=True).probability_hgg == pytest.approx(result.probability_hgg, abs=1e-6)
+    as_labelmap = graded(sample_case, as_labelmap=True)
+    assert as_labelmap.probability_hgg == pytest.approx(result.probability_hgg, abs=1e-6)
 
 
 def test_real_cases_of_both_grades_are_graded_as_on_the_command_line(graded, real_cases, host):
@@ -72,12 +66,20 @@ def test_real_cases_of_both_grades_are_graded_as_on_the_command_line(graded, rea
         assert_same(graded(folder), command_line(folder))
 
 
-def test_module_tests_itself(host, monkeypatch):
+@pytest.fixture
+def made_sample(sample_case, monkeypatch):
+    """The module finds the sample made."""
+    from GliomaGradingLib.scene import sample_data
+
+    monkeypatch.setattr(sample_data, "sample_folder", lambda preset: sample_case)
+
+
+def test_module_tests_itself(host, made_sample):
     module = host.load(MODULE_FILE, enter=True)
     host.self_test(module)
 
 
-def test_module_tests_itself_as_cmake_runs_it(host, fake_worker):
+def test_module_tests_itself_as_cmake_runs_it(host, fake_worker, made_sample):
     module = host.load(MODULE_FILE)
     result = host.run_unit_tests(module)
     assert [text for _test, text in (*result.failures, *result.errors)] == []
@@ -112,10 +114,10 @@ def test_reload_and_test_says_what_it_skips(host, fake_worker, without_torch, ca
 # The batch from the console
 
 
-def test_cohort_survives_a_bad_case(host, module, tmp_path, sample):
+def test_cohort_survives_a_bad_case(host, module, tmp_path, sample_case):
     (tmp_path / "in" / "b bad").mkdir(parents=True)
     (tmp_path / "in" / "b bad" / "b_t1.nii.gz").write_bytes(b"")
-    (tmp_path / "in" / "ä good").symlink_to(sample)
+    (tmp_path / "in" / "ä good").symlink_to(sample_case)
     seen = []
     results = module.logic.gradeCohort(
         tmp_path / "in", tmp_path / "out", progress=lambda name, fraction: seen.append((name, fraction))
@@ -132,7 +134,7 @@ def test_cohort_survives_a_bad_case(host, module, tmp_path, sample):
 
 
 def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(
-    host, module, tmp_path, sample, monkeypatch
+    host, module, tmp_path, sample_case, monkeypatch
 ):
     import qt
     from GliomaGradingLib import case
@@ -146,14 +148,14 @@ def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(
     timer = qt.QTimer()
     timer.connect("timeout()", lambda: turns.append(1))
     timer.start(5)
-    module.logic.gradeCohort(sample, tmp_path / "out", vote="soft")
+    module.logic.gradeCohort(sample_case, tmp_path / "out", vote="soft")
     timer.stop()
     assert len(turns) > 3
     with pytest.raises(GliomaGradingError, match="holds the results of a batch"):
-        module.logic.gradeCohort(sample, tmp_path / "out", vote="soft")
+        module.logic.gradeCohort(sample_case, tmp_path / "out", vote="soft")
     with pytest.raises(GliomaGradingError, match=r"made with --vote soft, and .*majority"):
-        module.logic.gradeCohort(sample, tmp_path / "out", resume=True)
-    assert len(module.logic.gradeCohort(sample, tmp_path / "out", vote="soft", resume=True)) == 1
+        module.logic.gradeCohort(sample_case, tmp_path / "out", resume=True)
+    assert len(module.logic.gradeCohort(sample_case, tmp_path / "out", vote="soft", resume=True)) == 1
 
 
 def test_cohort_takes_the_options_of_the_command(host, module, tmp_path, monkeypatch):
@@ -178,8 +180,8 @@ def test_cohort_takes_the_options_of_the_command(host, module, tmp_path, monkeyp
     assert given == [Settings(), Settings("b", "cpu", "majority", "auto", (1, 4), True, True, 60.0)]
 
 
-def test_cohort_of_one_case_folder(host, module, tmp_path, sample):
-    assert list(module.logic.gradeCohort(sample, tmp_path / "out")) == ["synthetic-hgg"]
+def test_cohort_of_one_case_folder(host, module, tmp_path, sample_case):
+    assert list(module.logic.gradeCohort(sample_case, tmp_path / "out")) == ["synthetic-hgg"]
 
 
 def test_cohort_without_cases(host, module, tmp_path):
@@ -217,12 +219,12 @@ def test_process_is_cancelled_by_its_callback(host, module, scene):
     assert module.logic.process(*nodes).grade in ("LGG", "HGG")  # and the next one works
 
 
-def test_a_cancelled_cohort_keeps_what_is_done(host, module, tmp_path, sample):
+def test_a_cancelled_cohort_keeps_what_is_done(host, module, tmp_path, sample_case):
     from GliomaGradingLib.errors import GliomaGradingError
 
     for name in ("1", "2", "3"):
         (tmp_path / "in").mkdir(exist_ok=True)
-        (tmp_path / "in" / name).symlink_to(sample)
+        (tmp_path / "in" / name).symlink_to(sample_case)
     done = []
     with pytest.raises(GliomaGradingError) as caught:
         module.logic.gradeCohort(

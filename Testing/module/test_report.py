@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_grading import sample
 from test_viewer import graded
 
-__all__ = ["graded", "sample"]
+__all__ = ["graded"]
 FILES = ["report.html", "result.json", "slices.png"]
 
 
@@ -84,7 +83,7 @@ def test_dicom_outputs_of_an_earlier_result_go(tmp_path, host):
 
 
 def test_cancel_leaves_no_file(host, module, scene, grade, begin, tmp_path):
-    scene.case("pause")
+    scene.case("tarry")
     grade()
     begin(tmp_path)
     host.wait(lambda: "Drawing" in module.ui.reportLabel.text, 30)
@@ -98,7 +97,7 @@ def test_cancel_leaves_no_file(host, module, scene, grade, begin, tmp_path):
 
 
 def test_grade_goes_before_a_report_and_says_so(module, scene, grade, begin, tmp_path):
-    scene.case("pause")
+    scene.case("tarry")
     grade()
     begin(tmp_path)
     grade()
@@ -167,7 +166,7 @@ def test_neither_torch_nor_pillow_comes_into_slicer(host, module, graded, save, 
     assert "GliomaGradingLib.export.folder" not in come
 
 
-def test_a_result_of_a_real_model(host, sample, tmp_path, monkeypatch):
+def test_a_result_of_a_real_model(host, sample_case, tmp_path, monkeypatch):
     """The grading process itself: the files of the command line, for the result in the scene."""
     import slicer
     from GliomaGradingLib import CaseError
@@ -175,7 +174,7 @@ def test_a_result_of_a_real_model(host, sample, tmp_path, monkeypatch):
     from grading_module import MODULE_FILE
 
     logic = host.load(MODULE_FILE, enter=True).logic
-    paths = {name: str(path) for name, path in find_case_files(sample).paths.items()}
+    paths = {name: str(path) for name, path in find_case_files(sample_case).paths.items()}
     nodes = [slicer.util.loadVolume(paths[name]) for name in ("T1", "T2", "FLAIR")]
     result = logic.process(*nodes, slicer.util.loadSegmentation(paths["mask"]), vote="soft")
     logic.saveReport(tmp_path)
@@ -199,7 +198,7 @@ def test_a_result_of_a_real_model(host, sample, tmp_path, monkeypatch):
 
 
 def test_a_report_is_finished_while_another_case_is_looked_at(host, module, scene, grade, begin, tmp_path):
-    scene.case("pause")
+    scene.case("tarry")
     grade()
     begin(tmp_path)
     controller, t1 = module.widget.controller, module.ui.t1Selector
@@ -211,7 +210,7 @@ def test_a_report_is_finished_while_another_case_is_looked_at(host, module, scen
     host.wait(lambda: controller.report.run is None, 30)
     assert names(tmp_path) == FILES
     told = module.ui.reportLabel.text.replace("\u200b", "")
-    assert told == f"Report of pause: Saved in {tmp_path}: report.html, slices.png, result.json."
+    assert told == f"Report of tarry: Saved in {tmp_path}: report.html, slices.png, result.json."
     assert not module.ui.reportButton.enabled
     t1.setCurrentNode(chosen)
     assert module.ui.reportLabel.text == "" and module.ui.reportButton.enabled

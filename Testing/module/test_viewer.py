@@ -397,7 +397,7 @@ def test_colours_are_clear_in_the_middle_and_differ_at_the_ends(host):
 
 
 def test_a_map_is_cancelled_by_unticking(host, module, scene, grade):
-    nodes = scene.case("pause")
+    nodes = scene.case("tarry")
     grade()
     before = scene.ids()
     module.ui.mapCheckBox.click()
@@ -411,7 +411,7 @@ def test_a_map_is_cancelled_by_unticking(host, module, scene, grade):
 
 
 def test_grade_goes_before_a_map_that_is_being_made(host, module, scene, grade):
-    scene.case("pause")
+    scene.case("tarry")
     grade()
     module.ui.mapCheckBox.click()
     grade()

@@ -62,6 +62,7 @@ def test_the_table_is_long_and_each_name_stands_once() -> None:
 
 
 @posix
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize("bad", IN_PROCESS, ids=lambda bad: bad.name)
 def test_command_line(bad: BadInput, place: Place, temporary: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if bad.needs and not importlib.util.find_spec(bad.needs):

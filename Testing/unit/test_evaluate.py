@@ -188,6 +188,7 @@ def study_folder(tmp_path, units: Predictions, **settings) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
     folder = study_folder(tmp_path, predictions(patients=40, repeats=2, slices=3))
     figures = evaluate_study(folder, tmp_path / "out", "command")
@@ -205,6 +206,7 @@ def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
     assert [row["fold"] for row in stored["by_fold"]][:3] == [None, 0, 1]
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_study_without_epochs_has_no_curves_to_plot(tmp_path):
     folder = study_folder(tmp_path, predictions(patients=40))
     for path in folder.glob("runs/*/curves.csv"):
@@ -216,6 +218,7 @@ def test_a_study_without_epochs_has_no_curves_to_plot(tmp_path):
     assert again["units_tested"] == 40
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_sure_networks_rank_slices_that_six_decimals_cannot_tell_apart(tmp_path):
     units = predictions(patients=40, slices=3)
     units.logits[:] = (20.0 + 2.0 * units.grade + 0.01 * np.arange(120) / 120)[:, None]
@@ -284,6 +287,7 @@ def test_ranking_within_folds_does_not_mind_where_a_fold_lies():
     assert f"{1 - wrong / pairs:.3f} (" in text.splitlines()[-1] and "1.000 (1.000 to 1.000)" in text
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_evidence_remakes_itself_byte_for_byte(tmp_path):
     folder = study_folder(tmp_path, predictions(patients=40, slices=3))
     evaluate_study(folder, tmp_path / "first", "command")

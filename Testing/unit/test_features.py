@@ -78,6 +78,7 @@ def test_a_changed_look_hangs_on_its_seed_alone(pretrained):
     assert np.array_equal(first, again) and not np.allclose(first, other, rtol=0.01)
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_baselines_are_fitted_in_the_studys_folds_by_the_command(pretrained, tmp_path, capsys):
     units = units_of(patients=24)
     data = small_training_set(patients=24)

@@ -173,6 +173,7 @@ def test_whole_slices_have_the_side_that_was_asked_for(cohort: Path, tmp_path: P
     assert data.images.shape[-2:] == (40, 40) and data.form.pixel_mm == 6.0
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("epochs", [1, 0])
 def test_the_training_set_ends_in_a_bundle_that_grades(
     cohort: Path, prepared: tuple[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], epochs: int

@@ -29,6 +29,7 @@ RECIPE = Recipe(
     images_per_epoch=24,
     batch=8,
     epochs=2,
+    probe_passes=2,
     learning_rate=1e-4,
     average_from=0.5,
     precision="float32",

@@ -78,6 +78,8 @@ _BYTES = {
 }
 _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 _environment = threading.Lock()
+_one_at_a_time = threading.Lock()
+"""For formats that ITK is left to tell apart: two threads in the library for HDF5 and MINC end the process."""
 _registering = threading.Lock()
 
 
@@ -336,9 +338,10 @@ def _read_file(path: Path, image_io: str) -> tuple[Volume, ...]:
     reader.SetFileName(str(path))
     reader.SetImageIO(image_io)
     try:
-        reader.ReadImageInformation()
-        _check_header(path, reader)
-        image = reader.Execute()
+        with contextlib.nullcontext() if image_io else _one_at_a_time:
+            reader.ReadImageInformation()
+            _check_header(path, reader)
+            image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, str(error)) from None
     notices = _orientation_notices(path, image_io)

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib import imaging
+from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.imaging import read_layers, read_volume
 from GliomaGradingLib.volume import Volume
+from small_head import arrays, volumes
 
 ARRAY = (np.arange(24 * 9 * 8) % 3001 - 7).astype(np.int16).reshape(24, 9, 8)
 SPACING, ORIGIN = (1.0, 2.0, 3.0), (5.0, -6.0, 7.0)
@@ -569,3 +571,15 @@ def test_limits_are_checked_before_memory_is_taken(tmp_path: Path, monkeypatch: 
     sitk.WriteImage(image(), str(tmp_path / "a.nrrd"))
     with pytest.raises(CaseError, match=r"claims 1\.73e"):
         read_volume(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".mnc"])
+def test_formats_whose_library_bears_no_threads(tmp_path, suffix):
+    """Read four at a time, as a case is, these files ended the process in every second run."""
+    for name, volume in volumes().items():
+        sitk.WriteImage(volume.toImage(), str(tmp_path / f"{name}{suffix}"))
+    paths = {"t1": "T1", "t2": "T2", "flair": "FLAIR", "mask": "mask"}
+    for _ in range(5):
+        case = Case.fromFiles(**{role: tmp_path / f"{name}{suffix}" for role, name in paths.items()})
+        assert np.array_equal(case.images["T2"].array, arrays()["T2"])
+        assert case.mask.array.sum() == arrays()["mask"].sum()

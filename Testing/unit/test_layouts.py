@@ -539,3 +539,11 @@ def test_a_star_stands_for_the_case_only_where_a_name_begins_with_it(tmp_path):
         (tmp_path / "a").mkdir(exist_ok=True)
         (tmp_path / "a" / f"x_{role}.nii.gz").touch()
     assert "x_t1.nii.gz x_t2.nii.gz x_flair.nii.gz x_seg.nii.gz" in describe(find_cohort(tmp_path))
+
+
+def test_a_mask_called_as_in_a_data_set_of_one_grade_is_no_grade(tmp_path: Path) -> None:
+    """``_segm`` is UPENN-GBM's ending, and everybody's."""
+    files = "{grade}p1_{{t1,t2,flair,segm}}.nii.gz"
+    for grade in ("LGG", "HGG"):
+        tree(tmp_path, f"{grade}/{grade}p1/{files.format(grade=grade)}")
+    assert {e.case: e.grade for e in find_cohort(tmp_path).cases} == {"LGGp1": "LGG", "HGGp1": "HGG"}

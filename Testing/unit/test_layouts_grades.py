@@ -6,6 +6,7 @@ import builtins
 import json
 import pickle
 import runpy
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -398,3 +399,56 @@ def test_the_recipe_that_the_page_shows_is_one() -> None:
 def test_the_page_about_layouts_is_what_the_program_does() -> None:
     page = runpy.run_path(str(Path(__file__).resolve().parent.parent / "layouts_page.py"))
     assert page["PAGE"].read_text(encoding="utf-8") == page["page"]()
+
+
+@pytest.mark.parametrize("nobody", ["NA", "unknown", "-", ""])
+def test_words_for_nobody_are_no_patient(tmp_path: Path, nobody: str) -> None:
+    """All cases would be one patient, whose interval has no width."""
+    tree(tmp_path, *(f"{case}_{FOUR}" for case in "ab"))
+    rows = [f"{c},{c}_t1.nii.gz,{c}_t2.nii.gz,{c}_flair.nii.gz,{c}_seg.nii.gz,{nobody}" for c in "ab"]
+    named = manifest(tmp_path, "\n".join(["case,t1,t2,flair,mask,patient_id", *rows]))
+    assert [entry.patient for entry in find_cohort(named).cases] == ["a", "b"]
+    cases = tree(tmp_path / "in", f"a/{FOUR}", f"b/{FOUR}")
+    (tmp_path / "g.csv").write_text(f"case,grade,patient\na,4,{nobody}\nb,2,{nobody}\n")
+    assert [entry.patient for entry in find_cohort(cases, grades=tmp_path / "g.csv").cases] == ["a", "b"]
+
+
+def test_a_manifest_may_call_its_patients_as_grades_do(tmp_path: Path) -> None:
+    tree(tmp_path, f"a_{FOUR}")
+    row = "a,a_t1.nii.gz,a_t2.nii.gz,a_flair.nii.gz,a_seg.nii.gz"
+    for column in ("patient_id", "subject", "Subject ID"):
+        named = manifest(tmp_path, f"case,t1,t2,flair,mask,{column}\n{row},Anna\n")
+        assert find_cohort(named).cases[0].patient == "Anna", column
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"), [("1.0", (1,)), ("1;4", (1, 4)), ("1, 2 4.0", (1, 2, 4)), ("1+2", (1, 2))]
+)
+def test_labels_as_spreadsheets_write_them(tmp_path: Path, cell: str, labels: tuple[int, ...]) -> None:
+    tree(tmp_path, f"a_{FOUR}")
+    row = "a|a_t1.nii.gz|a_t2.nii.gz|a_flair.nii.gz|a_seg.nii.gz"
+    named = manifest(tmp_path, f"sep=|\ncase|t1|t2|flair|mask|mask_labels\n{row}|{cell}\n")
+    assert find_cohort(named).cases[0].mask_labels == labels
+
+
+@pytest.mark.parametrize(
+    "text", ["WHO 2021 grade 4", "CNS WHO grade 4", "Gr. 4", "gr 4", "WHO CNS 2016 IV", "G4"]
+)
+def test_grades_as_pathologists_write_them(text: str) -> None:
+    assert parse_grade(text) == "HGG"
+
+
+@pytest.mark.parametrize("text", ["2021", "2016 2", "grade 44", "WHO", "4 2021"])
+def test_what_is_no_grade(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        assert parse_grade(text) == "not LGG: " + text
+
+
+def test_letters_are_the_same_however_they_are_composed(tmp_path: Path) -> None:
+    """macOS takes the letters of file names apart; who types a table does not."""
+    cases = tree(
+        tmp_path / "in", *(f"{unicodedata.normalize('NFD', name)}/{FOUR}" for name in ("Müller", "Jäger"))
+    )
+    (tmp_path / "g.csv").write_text("case,grade,patient\nMüller,4,A\nJÄGER,2,B\n", encoding="utf-8")
+    found = find_cohort(cases, grades=tmp_path / "g.csv").cases
+    assert sorted((entry.grade, entry.patient) for entry in found) == [("HGG", "A"), ("LGG", "B")]

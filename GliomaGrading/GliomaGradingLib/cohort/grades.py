@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -31,7 +32,8 @@ _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
 _WHO = re.compile(
-    r"(?:who)?[\s_-]*(?:cns)?[\s_-]*(?:grade|g)?[\s_-]*(?:(\d)(?:\.0+)?|(iv|i{1,3}))", re.IGNORECASE
+    r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*(grade|gr\.?|g)?[\s_-]*((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",
+    re.IGNORECASE,
 )
 
 
@@ -57,10 +59,10 @@ class GradeTable:
     """Grades by case.
 
     Args:
-        rows: by the case's name in the table, in lower case, what its rows say: LGG, HGG, or a text that is no
+        rows: by the ``key`` of the case's name in the table what its rows say: LGG, HGG, or a text that is no
             grade; nothing where they leave it open.
         unclear: what stood where a grade should be and was none ("grade 1", "mixed").
-        patients: by the case's name, in lower case, whose scan it is, where a column beside the cases' tells.
+        patients: by the ``key`` of the case's name whose scan it is, where a column beside the cases' tells.
     """
 
     path: Path
@@ -69,8 +71,8 @@ class GradeTable:
     patients: Mapping[str, str] = field(default_factory=dict)
 
     def told(self, name: str) -> Told:
-        """What the rows of exactly this name (in lower case) tell."""
-        said = self.rows.get(name)
+        """What the rows of exactly this name tell."""
+        said = self.rows.get(key(name))
         if said is None:
             return Told(None, Word.ABSENT)
         if len(said) > 1:
@@ -107,18 +109,18 @@ class CohortGrades:
             self._rows.setdefault(without_zeros(name), set()).add(name)
         for names in cases:
             for name in names.known:
-                self._patients.setdefault(without_zeros(name), set()).add(names.patient.lower())
+                self._patients.setdefault(without_zeros(name), set()).add(key(names.patient))
 
     def told(self, names: Names) -> Told:
         """What the table tells of a case."""
-        exact = (self.table.told(name.lower()) for name in names.known)
+        exact = (self.table.told(name) for name in names.known)
         known = (told for told in exact if told.word is not Word.ABSENT)
         return next(known, None) or self._told_but_for_zeros(names)
 
     def _told_but_for_zeros(self, names: Names) -> Told:
-        for key in map(without_zeros, names.known):
-            rows = self._rows.get(key, set())
-            if rows and len(rows) == 1 and len(self._patients[key]) == 1:
+        for name in map(without_zeros, names.known):
+            rows = self._rows.get(name, set())
+            if rows and len(rows) == 1 and len(self._patients[name]) == 1:
                 return self.table.told(next(iter(rows)))
             if rows:
                 return Told(None, Word.ALIKE)
@@ -137,7 +139,7 @@ def parse_grade(text: str) -> str | None:
     if plain.upper() in (LGG, HGG):
         return plain.upper()
     match = _WHO.fullmatch(plain)
-    number = (int(match[1]) if match[1] else _ROMAN[match[2].lower()]) if match else None
+    number = (_ROMAN.get(match["roman"]) or int(match["number"])) if match else None
     if number not in WHO_GRADES:
         raise ValueError(text)
     return WHO_GRADES[number]
@@ -151,7 +153,17 @@ def no_grade(texts: Sequence[str], where: str = "it") -> str:
 
 def without_zeros(name: str) -> str:
     """A name in lower case with numbers as numbers: UCSF-PDGM-004 and UCSF-PDGM-0004 are one patient."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", name.lower())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key(name))
+
+
+def key(name: str) -> str:
+    """A name as it is looked up: in lower case, and composed, as macOS decomposes the letters of file names."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def known_text(text: str) -> str:
+    """A cell's text; '' where it is a word for nothing known ("NA", "-")."""
+    return "" if text.strip().casefold() in _UNKNOWN else text
 
 
 def read_grades(path: Path) -> GradeTable:
@@ -207,8 +219,8 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
         except ValueError:
             said = text
             unclear[text] = None
-        for name in (row[name] for name in cases if row[name].casefold() not in _UNKNOWN):
-            rows.setdefault(name.lower(), set()).update({said} if said else ())
+        for name in (row[name] for name in cases if known_text(row[name])):
+            rows.setdefault(key(name), set()).update({said} if said else ())
     said_of = {name: frozenset(texts) for name, texts in rows.items()}
     return GradeTable(table.path, said_of, tuple(unclear), _patients(table))
 
@@ -218,5 +230,5 @@ def _patients(table: Table) -> dict[str, str]:
     cases, patients = (next(iter(table.having(columns)), "") for columns in (CASES, PATIENTS))
     if not (cases and patients):
         return {}
-    told = ((row[cases].lower(), row[patients]) for _number, row in table.rows)
+    told = ((key(row[cases]), known_text(row[patients])) for _number, row in table.rows)
     return {case: patient for case, patient in told if case and patient}

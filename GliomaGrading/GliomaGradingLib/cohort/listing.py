@@ -13,7 +13,17 @@ from typing import Any
 from ..errors import CaseError, UsageError, printable
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
-from .grades import CohortGrades, GradeTable, Names, Word, find_grades, no_grade, parse_grade, read_grades
+from .grades import (
+    CohortGrades,
+    GradeTable,
+    Names,
+    Word,
+    find_grades,
+    key,
+    no_grade,
+    parse_grade,
+    read_grades,
+)
 from .layouts import AUTO, LAYOUTS, ROLES, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
 from .visits import with_visits
@@ -207,8 +217,12 @@ def _entry(layout: Layout, found: Found, source: Path) -> CaseEntry:
 
 
 def _grade(layout: Layout, found: Found, source: Path) -> str | None:
-    """What the data set says, else the name of a folder above: HGG or LGG."""
-    return _told(layout.grade_of(found)) or layout.every_grade or _folder_grade(found.folder, source)
+    """What the data set says, else the name of a folder above: HGG or LGG.
+
+    Files may be called as in a data set of one grade by chance; a name of its own is none.
+    """
+    every = layout.every_grade if layout.owns(found.case) else None
+    return _told(layout.grade_of(found)) or every or _folder_grade(found.folder, source)
 
 
 def _with_grades(
@@ -262,9 +276,9 @@ def _all_names(cohort: Cohort, ids: Sequence[str]) -> list[Names]:
     patients: dict[str, set[str]] = {}
     for names, more in zip(own, others, strict=True):
         for name in (*names.known, *more):
-            patients.setdefault(name.lower(), set()).add(names.patient)
+            patients.setdefault(key(name), set()).add(names.patient)
     return [
-        Names((*names.known, *(n for n in more if len(patients[n.lower()]) == 1)), names.patient)
+        Names((*names.known, *(n for n in more if len(patients[key(n)]) == 1)), names.patient)
         for names, more in zip(own, others, strict=True)
     ]
 
@@ -386,7 +400,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 def _with_given_grades(cohort: Cohort, table: GradeTable, ids: Sequence[str]) -> Cohort:
     whose = table.patients
     cohort = replace(
-        cohort, cases=tuple(replace(e, patient=whose.get(e.case.lower(), e.patient)) for e in cohort.cases)
+        cohort, cases=tuple(replace(e, patient=whose.get(key(e.case), e.patient)) for e in cohort.cases)
     )
     cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), _all_names(cohort, ids))
     return replace(cohort, cases=tuple(cases), notices=(*cohort.notices, *told))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from ..errors import UsageError
 from .entry import MANIFEST, CaseEntry, clean_name
-from .grades import parse_grade
+from .grades import CASES, PATIENTS, known_text, parse_grade
 from .layouts import ROLES
 from .tables import Table, read_table
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
-ALSO = {"case": ("case_id", "id"), "mask": ("seg", "segmentation")}
+ALSO = {"case": CASES[1:], "mask": ("seg", "segmentation"), "patient": PATIENTS[1:]}
 """Other names of columns, where the first is not there."""
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 
@@ -87,7 +88,7 @@ def _entry(path: Path, number: int, row: dict[str, str], grade: str | None, odd_
         problem = problem or f"'{row['mask_labels']}' in {place} is no list of labels (1 2 4)"
     case = clean_name(row["case"])
     remedy = remedy or "correct the cell, or leave it empty" if problem else ""
-    patient = row.get("patient") or case
+    patient = known_text(row.get("patient", "")) or case
     doubts = (f"'{odd_grade}' in {place} is no grade (LGG, HGG, 2, 3, 4)",) if odd_grade else ()
     return CaseEntry(case, files, MANIFEST, path.parent, labels, grade, patient, problem, remedy, doubts)
 
@@ -109,7 +110,7 @@ def _problem(files: dict[str, Path], place: str) -> tuple[str, str]:
 
 
 def _labels(text: str) -> tuple[int, ...] | None:
-    numbers = tuple(int(part) for part in text.replace(",", " ").replace("+", " ").split())
-    if any(number < 1 for number in numbers):
+    numbers = [float(part) for part in re.split(r"[\s,;+]+", text) if part]  # a spreadsheet's 1 may be 1.0
+    if any(number < 1 or not number.is_integer() for number in numbers):
         raise ValueError(text)
-    return numbers or None
+    return tuple(map(int, numbers)) or None

@@ -14,6 +14,8 @@ from ..errors import UsageError
 
 _SAVE = "save it as 'CSV UTF-8'"
 _SEPARATORS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r"sep=(.)")
+"""Excel's own first line, which is none of the table's."""
 MAX_BYTES = 200_000_000
 
 
@@ -69,9 +71,11 @@ def _check_unique(path: Path, names: list[str]) -> None:
 def _delimited(path: Path) -> Iterator[tuple[int, list[str]]]:
     text = _text(path)
     head = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(_SEPARATORS, key=head.count)
+    named = _SEPARATOR_LINE.fullmatch(head)
+    separator = named[1] if named else max(_SEPARATORS, key=head.count)
+    rows = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
     try:
-        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+        yield from ((number, cells) for number, cells in rows if not (named and number == 1))
     except csv.Error as error:
         raise UsageError(f"the table is damaged ({error})", path, _SAVE) from None
 

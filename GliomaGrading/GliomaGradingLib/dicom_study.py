@@ -17,9 +17,10 @@ from .dicom_header import Header, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
 from .dicom_series import Found, Series, find_series, is_segmentation, split
 from .errors import CaseError
+from .files_below import files_below
 from .imaging import volume_suffix
 from .result import Notice
-from .sequence_names import CONTRAST, Reading, has_agent, is_mask_name, read_sequence
+from .sequence_names import CONTRAST, Reading, denies_contrast, has_agent, is_mask_name, read_sequence
 from .words import SEQUENCES
 
 _FEWEST_SLICES, _LEAST_MM = 10, 60.0
@@ -296,9 +297,8 @@ def _is_derived(one: Candidate) -> bool:
 def _is_native(one: Candidate) -> bool:
     """True if the header says in words that no contrast agent was given."""
     agent = one.header.text("ContrastBolusAgent")
-    description = one.header.text("SeriesDescription").lower()
     said = bool(agent) and not has_agent(one.header.values)
-    return said or any(word in description for word in ("pre", "without", "native", "w/o", "non", "ohne"))
+    return said or denies_contrast(one.header.text("SeriesDescription"))
 
 
 def _number(one: Candidate) -> float:
@@ -402,6 +402,6 @@ def _has_tumour(path: Path) -> bool:
 
 
 def _volumes(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if volume_suffix(path) and path.is_file() and not path.name.startswith("."):
+    for path in sorted(files_below(folder)):
+        if volume_suffix(path) and not path.name.startswith("."):
             yield path

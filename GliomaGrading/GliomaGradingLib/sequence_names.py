@@ -138,6 +138,11 @@ def has_contrast(text: str) -> bool:
     return any(map(_tells_of_contrast, (text.lower(), _HUMP.sub(" ", text).lower())))
 
 
+def denies_contrast(text: str) -> bool:
+    """Whether a description says in a word of its own that there is none ("pre", and not "CompressedSENSE")."""
+    return bool(_NO_CONTRAST.search(text.lower()))
+
+
 def without_idle_words(name: str, is_mask: bool = False) -> str:
     """A name in lower case without the words at its end that do not say what it is: how an image was placed,
     treated or taken, and that it is without contrast (``t1_brain_1mm``, ``t1_pre``, ``t1_to_flair``).

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from .dicom_header import SEGMENTATION, Header, full_header, is_dicom, read_header, what_is_no_image
 from .errors import CaseError
+from .files_below import files_below
 from .result import Notice
 from .volume import SILENT_SHEAR, Volume
 
@@ -102,9 +103,8 @@ def find_series(folder: Path, is_deep: bool = False) -> Found:
 
 def dicom_files(folder: Path, is_deep: bool = False) -> Iterator[Path]:
     """The DICOM files in the folder, sorted; hidden files and folders are left out."""
-    pattern = folder.rglob("*") if is_deep else folder.iterdir()
     paths = []
-    for path in pattern:
+    for path in files_below(folder) if is_deep else folder.iterdir():
         paths.append(path)
         if len(paths) > MAX_FILES:
             raise CaseError(

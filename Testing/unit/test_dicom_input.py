@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cohort.work import fingerprint
 from GliomaGradingLib.dicom_header import is_dicom, read_header, what_is_no_image
 from GliomaGradingLib.dicom_series import find_series, split
 from GliomaGradingLib.dicom_study import looks_like_study, pick_series
@@ -389,6 +392,37 @@ def test_two_t1_of_unknown_contrast_the_first_is_taken_with_a_warning(tmp_path):
     assert picks.chosen["T1"].number == "9"
     assert [n.code for n in picks.warnings] == ["dicom-series-choice", "dicom-t1-contrast-unknown"]
     assert "dicom-t1-contrast-unknown" in codes(Case.fromFiles(t1=folder, t2=folder, flair=folder, mask=folder))
+
+
+@pytest.mark.parametrize("described", ["3D T1 CompressedSENSE", "T1 Magnetization Prepared", "T1 prescan norm"])
+def test_a_word_within_a_word_does_not_deny_contrast(tmp_path, described):
+    """The later T1 of a study is the one with contrast, unless it says that it is not."""
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    late = {"SeriesNumber": 9, "AcquisitionTime": "113000"}
+    maker.scan(folder / "late", "T1", SeriesDescription=described, **late)
+    maker.scan(folder / "early", "T1", SeriesDescription="AX T1 TSE", SeriesNumber=3, AcquisitionTime="110000")
+    write_mask(folder)
+    picks = pick_series(folder)
+    assert picks.chosen["T1"].number == "3"
+    assert "dicom-t1-contrast-unknown" in [notice.code for notice in picks.warnings]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_series_may_be_linked_to(tmp_path):
+    """As datalad and shared stores have them; a link in a circle is gone through once."""
+    stored = maker.study(tmp_path / "stored")
+    folder = tmp_path / "case"
+    folder.mkdir()
+    for name in ("T1", "T2", "FLAIR"):
+        (folder / name).symlink_to(stored / name)
+    (folder / "again").symlink_to(folder)
+    write_mask(folder)
+    case = Case.read(folder)
+    assert np.array_equal(case.images["T2"].array, arrays()["T2"]) and len(case.images["T2"].files) > 1
+    before = fingerprint(find_case_files(folder).paths, folder, None)
+    one = next((stored / "T2").iterdir())
+    os.utime(one, ns=(1, 1))
+    assert fingerprint(find_case_files(folder).paths, folder, None) != before
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..files_below import files_below
 from ..text_headers import data_files
 from ..words import SEQUENCES
 from .entry import CaseEntry
@@ -105,7 +106,7 @@ def _by_sequence(entry: CaseEntry, of_files: Callable[[list[Path]], Hashable]) -
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.is_file())
+        return sorted(files_below(path))
     return [path, *data_files(path)]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
+from ..files_below import files_below
 from ..text_headers import data_files
 from .listing import CaseEntry
 
@@ -192,7 +193,7 @@ def _states(path: str) -> list[str]:
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
-            return sorted(_below(path, ""))
+            return sorted(_below(Path(path)))
     except OSError as error:
         return [f"error {error.errno}"]
     others = data_files(Path(path)) if stat.S_ISREG(status.st_mode) else ()
@@ -206,15 +207,10 @@ def _state_of(path: Path) -> str:
         return f"{path.name} error {error.errno}"
 
 
-def _below(folder: str, above: str) -> Iterator[str]:
-    """The state of each file below a folder; links to folders are not followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = f"{above}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(entry.path, name)
-            elif entry.is_file():
-                yield _state(name, entry.stat())
+def _below(folder: Path) -> Iterator[str]:
+    """The state of each file below a folder."""
+    for path in files_below(folder):
+        yield _state(f"/{path.relative_to(folder).as_posix()}", path.stat())
 
 
 def _state(name: str, status: os.stat_result) -> str:

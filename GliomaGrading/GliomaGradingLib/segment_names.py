@@ -13,6 +13,9 @@ _NEGATED = re.compile(
 )
 """Taken out before a name is searched for tumour: "brain without tumour" tells of none."""
 
+_BUT_FOR = re.compile(r"\b(without|w o|minus|excluding|excl|except)\b")
+"""What follows is not in the segment: a tumour without the resection cavity is one."""
+
 _NEVER = re.compile(
     r"background|(?<!ab)normal(?!i[sz])|healthy|unaffected|uninvolved"
     r"|(?<!pre )(?<!before )(?<!after )(?<!post )resection|(?<!necrotic )(?<!cystic )cavity"
@@ -20,8 +23,8 @@ _NEVER = re.compile(
 """What is no tumour, whatever else the name says: a resection cavity of the tumour is none."""
 
 _TUMOUR = re.compile(
-    r"tumou?r|neoplas|gliom|glioblastom|\bgbm\b|astrocytom|oligodendro|ependymom|lesion|o?edema|necro|metasta|cancer"
-    r"|malignan|\bmass\b|abnormal|infiltrat"
+    r"tumou?r|neoplas|gliom|glioblastom|\bgbm\b|\b[lh]gg\b|\bastro|\boligo|ependymom|lesion|o?edema|necro|metasta"
+    r"|\bmets?\b|cancer|malignan|\bmass\b|abnormal|infiltrat|\bgtv\b|\bwt\b"
 )
 """Names the tumour or a part of it, which places do not take back: a tumour of the frontal lobe is one."""
 
@@ -46,6 +49,9 @@ def is_other_structure(name: str) -> bool:
     A bare "tissue" says nothing: it is Slicer's name for a segment of which no more is known.
     """
     words = _SEPARATORS.sub(" ", _HUMP.sub(" ", name)).strip().lower()
+    exception = _BUT_FOR.search(words)
+    if exception and _TUMOUR.search(words[: exception.start()]):
+        words = words[: exception.start()]
     left, denials = _NEGATED.subn(" ", words)
     if _NEVER.search(left):
         return True

@@ -20,6 +20,8 @@ tissue|Tissue|Peritumoral edema|abnormal|Abnormal signal|Abnormal white matter|A
 Brain tumor|Brain neoplasm|Neoplasm of brain|Cerebral edema|Intraventricular tumor
 Frontal lobe glioma|Thalamic mass|Contralateral lesion|Segment_1|label 2
 Residual tumor post resection|pre-resection tumor|SNFH|surrounding non-enhancing FLAIR hyperintensity|Neoplasm
+Tumor without resection cavity|tumour excluding normal tissue|Tumor minus cavity|WT excl. brain
+LGG left frontal lobe|HGG_frontal_lobe|GTV brain|Oligo frontal lobe|Astrocytoma of the brainstem|brain mets
 GTV|normalized tumor|Mass|lesion 1|FLAIR abnormality|Neoplasm, Primary|
 """
 

@@ -30,7 +30,7 @@ def grades(cohort: Cohort) -> dict[str, str | None]:
         "2020-01-01", "20200101", "01.02.2020", "12-25-1982", "2020_1_9", "20200101_093000",
         "ses-pre", "session2",
         "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "post-op", "pre_treatment",
-        "tp1", "timepoint-3", "week12", "6months",
+        "tp1", "timepoint-3", "week12", "week-000-1", "6months",
     ],
 )  # fmt: skip
 def test_names_of_visits(tmp_path: Path, name: str) -> None:
@@ -55,6 +55,11 @@ def test_visits_of_one_patient_are_one(tmp_path: Path, files: str) -> None:
     cohort = find_cohort(tmp_path / "cohort", grades=tmp_path / "g.csv")
     assert list(grades(cohort).values()) == ["HGG", "HGG", "LGG"]
     assert [entry.case for entry in _one_scan_a_patient(cohort)] == ["P0_2020-01-01", "P1_2020-01-01"]
+
+
+def test_a_patients_id_may_begin_with_his_sites(tmp_path: Path) -> None:
+    found = patients(tmp_path, "SITE01-0003/2020-01-01", "SITE01-0003/2021-01-01", "site_01/2020-01-01")
+    assert [*found.values()].count("SITE01-0003") == 2 and len(set(found.values())) == 2
 
 
 def test_folders_between_patient_and_visit_are_passed_over(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _VISIT = re.compile(
     rf"({_DATE})([-_ t.]?\d\d[-:_.h]?\d\d([-:_.]?\d\d)?)?"
     r"|ses-[a-z0-9]+"
     r"|(session|ses|visit|vis|tp|time[-_ ]?point|fu|follow[-_ ]?up)[-_ ]?\d{1,3}"
-    r"|(day|week|month|year)[-_ ]?\d{1,4}|\d{1,3}[-_ ]?(days?|weeks?|months?|years?)"
+    r"|(day|week|month|year)[-_ ]?\d{1,4}([-_]\d{1,2})?|\d{1,3}[-_ ]?(days?|weeks?|months?|years?)"
     r"|baseline|base|initial|follow[-_ ]?up"
     r"|(pre|post|intra)[-_ ]?(op|operative|operation|surgery|surgical|treatment|therapy|rt)",
     re.IGNORECASE,
@@ -34,11 +34,11 @@ _DOUBTFUL = re.compile(r"((v|scan|exam|mri?|study)[-_ ]?)?\d{1,3}", re.IGNORECAS
 _OF_VISITS = re.compile(r"sessions|visits|scans|time[-_ ]?points", re.IGNORECASE)
 """Folders between a patient's and his visits'."""
 _OF_PATIENTS = re.compile(
-    r"hgg|lgg|gbm|.*(site|cent(er|re)|clinic|hospital|institut|scanner|group|cohort|collection|batch|fold"
-    r"|data|patients|subjects|cases|images|train|test|valid).*",
+    r"hgg|lgg|gbm|(?!.*\d[-_ ]\d{3,}$).*(site|cent(er|re)|clinic|hospital|institut|scanner|group|cohort"
+    r"|collection|batch|fold|data|patients|subjects|cases|images|train|test|valid).*",
     re.IGNORECASE,
 )
-"""Folders that are no patient's: what lies in them are patients, whatever they are called."""
+"""Folders that are no patient's, but ``SITE01-0003`` is: what lies in them are patients, however called."""
 
 
 def is_visit(name: str) -> bool:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, reply, result
-from GliomaGradingLib.cohort import journal, lock
+from GliomaGradingLib.cohort import journal, lock, store
 from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.lock import FolderLock
@@ -67,6 +68,13 @@ class NeverStarted(Instant):
 
     def start(self):
         pytest.fail("the models were loaded before it was known that they are not needed")
+
+
+class NeverSubmitted(Instant):
+    """A runner that has nothing to do."""
+
+    def submit(self, task):
+        pytest.fail(f"{task.case} is done")
 
 
 def grade(source, output, runner=None, settings=None, watch=None, **options):
@@ -249,6 +257,51 @@ def test_a_changed_input_is_refused_and_named(source, tmp_path):
     (source / "case_04" / "case_04_t2.nii.gz").write_bytes(b"another image")
     with pytest.raises(UsageError, match="the input of case_04 has changed since it was graded"):
         grade(source, tmp_path / "out", NeverStarted(), resume=True)
+
+
+def test_a_case_that_failed_may_go(source, tmp_path):
+    grade(source, tmp_path / "out", Instant({"case_02": UsageError("it is damaged")}))
+    shutil.rmtree(source / "case_02")
+    counts, _ = grade(source, tmp_path / "out", NeverSubmitted(), resume=True)
+    assert (counts.cases, counts.earlier, counts.failed) == (5, 5, 0)
+
+
+def test_cases_that_others_give_another_name_are_told_so(tmp_path):
+    make_cohort(tmp_path / "in" / "siteA", ["p1", "p2"])
+    grade(tmp_path / "in", tmp_path / "out")
+    make_cohort(tmp_path / "in" / "siteB", ["p1"])
+    with pytest.raises(UsageError) as refused:
+        grade(tmp_path / "in", tmp_path / "out", NeverStarted(), resume=True)
+    told = "p1 was graded here, and is called siteA_p1 since others have joined the input"
+    assert refused.value.problem == told and "a folder of their own" in refused.value.remedy
+
+
+def test_a_table_that_another_program_shows_stops_nothing_before_the_end(source, tmp_path, monkeypatch):
+    """Windows lets nobody replace a file that Excel has open."""
+    write = store.write_atomically
+
+    def held(path, content):
+        if path.name == "results.csv":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(store, "write_atomically", held)
+    monkeypatch.setattr("GliomaGradingLib.cohort.engine._TABLE_SECONDS", 0.0)
+    monkeypatch.setattr("GliomaGradingLib.cohort.engine._TABLE_SHARE", 0)
+    with pytest.raises(BatchStopped, match=r"results.csv: close the program that has the file open") as stopped:
+        grade(source, tmp_path / "out")
+    assert "what was reported is safe" in stopped.value.remedy
+    monkeypatch.setattr(store, "write_atomically", write)
+    counts, _ = grade(source, tmp_path / "out", NeverSubmitted(), resume=True)
+    assert counts.earlier == 6
+
+
+def test_who_interrupts_while_models_are_loaded_hears_what_is_done(source, tmp_path, monkeypatch):
+    grade(source, tmp_path / "out")
+    runner = Instant()
+    monkeypatch.setattr(runner, "start", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(BatchInterrupted, match="6 of 6 cases are done"):
+        grade(source, tmp_path / "out", runner, resume=True)
 
 
 def test_a_case_that_is_gone_is_refused_and_a_new_one_is_graded(source, tmp_path):

@@ -98,6 +98,7 @@ class Batch:
         identity, entries = self.settings.identity(), {entry.case: entry for entry in self.cases}
         self.store.recall(identity)
         check_inputs(self.store, list(entries), lambda case: self._fingerprint(entries[case]))
+        self._counts = _counted(self.store, len(entries))
         self.store.open(self.runner.start(), identity)
         self._isOpen = True
         self._forget()
@@ -166,7 +167,11 @@ class Batch:
         """The table of what there is, now and then."""
         now = time.monotonic()
         if now >= self._nextTable:
-            self._write_table()
+            try:
+                self._write_table()
+            except BatchStopped as error:  # Excel keeps others from a table that it shows: later, then
+                if not isinstance(error.__cause__, PermissionError):
+                    raise
             end = time.monotonic()
             self._nextTable = end + max(_TABLE_SECONDS, _TABLE_SHARE * (end - now))
 

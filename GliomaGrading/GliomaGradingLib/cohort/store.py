@@ -244,7 +244,10 @@ def check_inputs(store: Store, cases: Sequence[str], fingerprint_of: Any) -> Non
         UsageError: says which.
     """
     known = set(cases)
+    for case in [case for case, done in store.done.items() if case not in known and done.status != GRADED]:
+        del store.done[case]  # nothing was made of it
     gone = [case for case in store.done if case not in known]
+    _check_names(store, gone, {fingerprint_of(c): c for c in cases if c not in store.done} if gone else {})
     changed = [c for c in cases if c in store.done and fingerprint_of(c) != store.done[c].fingerprint]
     failed = {case for case in changed if store.done[case].status != GRADED}
     for cases_, what in (
@@ -264,7 +267,28 @@ def check_inputs(store: Store, cases: Sequence[str], fingerprint_of: Any) -> Non
         del store.done[case]
 
 
+def _check_names(store: Store, gone: Sequence[str], joined: Mapping[str, str]) -> None:
+    """Cases are called otherwise where others have joined them: ``p1`` is ``siteA_p1`` beside ``siteB_p1``.
+
+    Args:
+        joined: cases that are new, by their input.
+    """
+    for case in gone:
+        if now := joined.get(store.done[case].fingerprint):
+            raise UsageError(
+                f"{case} was graded here, and is called {now} since others have joined the input",
+                store.folder,
+                "grade the others into a folder of their own, or use --overwrite to start anew",
+            )
+
+
 def no_room(error: OSError, folder: Path) -> BatchStopped:
+    if isinstance(error, PermissionError):
+        return BatchStopped(
+            f"the results cannot be written ({error.strerror or error})",
+            Path(error.filename) if isinstance(error.filename, str) else folder,
+            "close the program that has the file open, then run again with --resume; what was reported is safe",
+        )
     return BatchStopped(
         f"the results cannot be written ({error.strerror or error})",
         folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -129,11 +130,14 @@ def test_a_name_that_no_utf8_can_hold_is_written_all_the_same():
 
 
 @pytest.mark.parametrize("before", [{}, {"result.json": "old", "mine.txt": "mine"}])
-def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path, before):
+def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path, monkeypatch, before):
     for name, text in before.items():
         (tmp_path / name).write_text(text)
+    made = []
+    monkeypatch.setattr(Path, "mkdir", lambda path, *_, **__: made.append(path))
     check_result_folder(tmp_path)
     check_result_folder(tmp_path / "new" / "out")
+    assert made == [], "another grading that writes there would find its folder gone"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 

@@ -6,9 +6,11 @@ Needs nothing but the disk: in Slicer the contents come from the grading process
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 from ..errors import UsageError
 from ..files import all_or_nothing
@@ -45,22 +47,21 @@ def write_result_folder(folder: Path, contents: Mapping[str, bytes]) -> list[Pat
 def check_result_folder(folder: Path) -> None:
     """Whether results can be written to a folder, tried before the work they cost; leaves all as it was.
 
+    The folder itself is not made: another grading that writes there would find it gone again.
+
     Raises:
         UsageError: the folder cannot be made or written to, or another folder stands where a file goes.
     """
     try:
-        with suppress(_Tried), all_or_nothing(folder) as write:
-            write(RESULT, b"")
-            for name in (RESULT, PAGE, PICTURE):
-                if (folder / name).is_dir():
-                    raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
-            raise _Tried
+        with suppress(FileNotFoundError):
+            folder.lstat()  # which says what is wrong with the path
+        for name in (RESULT, PAGE, PICTURE):
+            if (folder / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
+        nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+        Path(mkdtemp(prefix=".", dir=nearest)).rmdir()
     except OSError as error:
         raise _cannot_be_written(folder, error) from error
-
-
-class _Tried(Exception):
-    """Takes back what was written for a try."""
 
 
 def _cannot_be_written(folder: Path, error: OSError) -> UsageError:

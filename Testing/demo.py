@@ -11,11 +11,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "GliomaGrading"))
 
 
+LEFT = ("result.json", "report.html", "slices.png", "panel.png")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--case", type=Path, help="folder of a case; default: the synthetic sample")
     options = parser.parse_args()
+    for name in LEFT:  # of another case, and nobody should take it for this one's
+        (options.output / name).unlink(missing_ok=True)
     case = options.case or _sample(options.output / "synthetic-hgg")
     from GliomaGradingLib.cli import main as command_line
 
@@ -27,7 +32,6 @@ def main() -> int:
 
 def _panel_picture(case: Path, picture: Path) -> None:
     """The Slicer module on the same case. In a process of its own: torch is in this one."""
-    picture.unlink(missing_ok=True)
     command = [sys.executable, "-m", "Testing.panel_picture", str(case.resolve()), str(picture.resolve())]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, encoding="utf-8", errors="replace")
     if picture.is_file():

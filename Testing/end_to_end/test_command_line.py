@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,10 @@ import pytest
 from GliomaGradingLib.cli import main
 from jsonschema import Draft202012Validator
 from product import REPOSITORY, run
+
+sys.path.insert(0, str(REPOSITORY / "Testing" / "unit"))
+
+from small_head import write_case
 
 SCHEMA = json.loads((REPOSITORY / "Resources" / "Schemas" / "result.schema.json").read_text(encoding="utf-8"))
 
@@ -25,6 +30,14 @@ def files_of(folder: Path, suffix: str = ".nii.gz") -> dict[str, Path]:
 def options(files: dict[str, Path], **other: object) -> list[object]:
     given = {"t1": files["t1"], "t2": files["t2"], "flair": files["flair"], "mask": files["seg"], **other}
     return [part for name, value in given.items() if value is not None for part in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="session")
+def small_case(tmp_path_factory) -> Path:
+    """A small head, read in a moment."""
+    folder = tmp_path_factory.mktemp("small") / "head"
+    write_case(folder, {"T1": "a_t1.nii", "T2": "a_t2.nii", "FLAIR": "a_flair.nii", "mask": "a_seg.nii"})
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -190,3 +203,42 @@ def test_help_and_version_need_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+def test_letters_that_the_output_has_no_code_for(small_case):
+    """JSON is JSON everywhere, and a summary is there with its letters spelled."""
+    done = run("grade", small_case, "--case-id", "Müller", "--json", environment={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii() and json.loads(done.stdout)["case"] == "Müller"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_without_standard_error_the_result_is_there(small_case):
+    command = (
+        f"{shlex.quote(sys.executable)} -m GliomaGradingLib grade {shlex.quote(str(small_case))} --json 2>&-"
+    )
+    done = subprocess.run(
+        command,
+        shell=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "GliomaGrading")},
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)["case"] == small_case.name
+
+
+def test_a_demo_that_fails_leaves_no_other_cases_result(tmp_path):
+    (tmp_path / "result.json").write_text("of the sample")
+    (tmp_path / "panel.png").write_bytes(b"of the sample")
+    command = [
+        sys.executable,
+        "-m",
+        "Testing.demo",
+        "--output",
+        str(tmp_path),
+        "--case",
+        str(tmp_path / "none"),
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=240, check=False)
+    assert done.returncode == 2 and list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 import traceback
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: an argument has a null character: give a path without one", file=sys.stderr)
         return UsageError.exit_status
     debug = "--debug" in arguments
+    _make_streams_usable()
     try:
         options = _parser(arguments).parse_args(arguments)
         with native_silence(debug):
@@ -77,6 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(error, 1, debug)
 
 
+def _make_streams_usable() -> None:
+    """Texts may have letters that standard output has no code for; and standard error may be closed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
 @contextmanager
 def native_silence(debug: bool = False) -> Iterator[None]:
     """Nothing but Python writes to standard error: libraries in C++ print their own errors there.
@@ -87,6 +97,9 @@ def native_silence(debug: bool = False) -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
+    if not _is_open(2):
+        yield
+        return
     kept, python = os.dup(2), sys.stderr
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
@@ -101,6 +114,14 @@ def native_silence(debug: bool = False) -> Iterator[None]:
         sys.stderr = python
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _writes_to(stream: TextIO, descriptor: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout", default="auto", metavar="NAME", help="of CASE_DIR: auto, or one that 'batch' knows"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="write result.json, report.html, slices.png")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write result.json, report.html, slices.png; from DICOM result.dcm, overlay.dcm too",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
     add_grading(parser)
     parser.add_argument("--case-id", metavar="ID", help="name of the case; default: the folder's")
@@ -53,8 +60,18 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         result = _write(options.output, grader, replace(graded, result=result))
     evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
-    print(result.toJson() if options.json else summary(result, options.output, evidence), end="")
+    as_json = _as_output_can_hold(result.toJson())
+    print(as_json if options.json else summary(result, options.output, evidence), end="")
     return 0
+
+
+def _as_output_can_hold(text: str) -> str:
+    """JSON with escapes in place of letters, where standard output has no code for them."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text), indent=2) + "\n"
+    return text
 
 
 def _write(folder: Path, grader: Grader, graded: Graded) -> GradeResult:

@@ -8,6 +8,14 @@ from test_acquisition import database, dicom
 __all__ = ["database", "dicom"]
 
 NAMES = [
+    ("sub-01_run-01_T1w", "sub-01_run-02_T2w", ""),
+    ("sub-01_acq-iso08_T1w", "sub-01_acq-iso10_FLAIR", ""),
+    ("IM_0001 T1", "IM_0005 T2", ""),
+    ("Pat12 MR 3 T1", "Pat12 MR 5 T2", ""),
+    ("20240101_101500_T1", "20240101_102200_T2", ""),
+    ("sub-01_run-01_T1w", "sub-02_run-01_T2w", "name"),
+    ("Pat12 MR 3 T1", "Pat13 MR 3 T2", "name"),
+    ("20240101_101500_T1", "20240305_101500_T2", "name"),
     ("BraTS20_Training_163_t1", "BraTS20_Training_272_t2", "name"),
     ("163 T1", "272 T2", "name"),
     ("sub-01_T1w", "sub-02_T2w", "name"),

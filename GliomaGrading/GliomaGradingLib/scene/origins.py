@@ -19,6 +19,11 @@ PATIENT, STUDY, NAME = "patient", "study", "name"
 _TAGS = {PATIENT: "0010,0020", STUDY: "0020,000d"}
 _SERIES_NUMBER = re.compile(r"^\d+: ")
 _WORD = re.compile(r"[^\W_]+")
+_COUNTED = re.compile(
+    r"(?<![^\W_])((run|acq|rec|echo)[-_ ][^\W_]+|(im|img|image|series|se)[-_ ]?\d+|(mr|scan)[-_ ]\d{1,2}"
+    r"|(?<=(19|20)\d{6}[-_ tT])\d{6})(?![^\W_])"
+)
+"""One examination's scans are counted, and so is a time behind a date: ``run-01``, ``IM_0005``."""
 _MARK = re.compile(
     r"t[12].*|flair.*|fla?|mp2?rage|f?spgr|bravo|segm?\d?|segmentations?|masks?|labels?|labelmap"
     r"|tumou?rs?|lesions?|rois?"
@@ -104,7 +109,7 @@ def case_words(name: str | None) -> tuple[str, ...]:
 
     A number of one or two digits alone is no case, but that of a series or of a copy.
     """
-    words = _WORD.findall(_SERIES_NUMBER.sub("", name or "").lower())
+    words = _WORD.findall(_COUNTED.sub(" ", _SERIES_NUMBER.sub("", name or "").lower()))
     marked = next((place for place, word in enumerate(words) if _MARK.fullmatch(word)), 0)
     found = tuple(word for word in words[:marked] if not _NO_CASE.fullmatch(word))
     is_number = all(word.isdecimal() and len(word) < 3 for word in found)

@@ -115,14 +115,21 @@ def test_the_end_of_the_panel_clears_the_views(host, module, graded):
 # Voxels that change
 
 
+def erase(node, segment):
+    """Takes one voxel out of a segment, as a brush of one voxel does."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    one = node.GetSegmentation().GetNthSegment(segment)
+    labelmap = one.GetRepresentation("Binary labelmap")
+    voxels = vtk_to_numpy(labelmap.GetPointData().GetScalars())
+    voxels[np.flatnonzero(voxels == one.GetLabelValue())[0]] = 0
+    labelmap.Modified()
+
+
 def test_an_edited_mask_makes_the_result_doubtful(host, module, graded):
-    import slicer
 
     show(graded[0])
-    segmentation = graded[3].GetSegmentation()
-    drawn = segmentation.GetNthSegment(0).GetRepresentation("Binary labelmap")
-    drawn.Modified()
-    segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+    erase(graded[3], 0)
     assert plain(module.ui.warningsLabel) == f"⚠ {DOUBT}"
     assert "dashed" in module.ui.bannerFrame.styleSheet and "italic" in module.ui.decisionLabel.styleSheet
     assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed since"
@@ -226,6 +233,93 @@ def test_what_was_moved_back_is_not_outdated(host, module, graded):
     assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") == "1"
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.eye(4)))
     assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") is None
+
+
+APART = [(slice(2, 4), slice(3, 8), slice(4, 9)), (slice(4, 6), slice(4, 6), slice(5, 7))]
+WITHIN = [(slice(2, 6), slice(3, 8), slice(4, 9)), (slice(3, 5), slice(4, 6), slice(5, 7))]
+
+
+@pytest.fixture
+def two_segments(host, module, scene, grade):
+    """Grades the first of two segments, each drawn in a layer of its own."""
+
+    def graded_of(boxes):
+        scene.sequences()
+        node = scene.segmentation(segments=("whole tumour", "core"), boxes=boxes)
+        assert node.GetSegmentation().GetNumberOfLayers() == 2
+        host.wait(lambda: module.ui.gradeButton.enabled, 10)
+        module.widget.controller.parameters.segmentId = node.GetSegmentation().GetNthSegmentID(0)
+        grade()
+        assert not module.logic.published.isOutdated
+        return node
+
+    return graded_of
+
+
+@pytest.mark.parametrize(("boxes", "layers"), [(APART, 1), (WITHIN, 2)])
+def test_saving_segments_is_no_change_of_them(host, module, two_segments, tmp_path, boxes, layers):
+    """Slicer brings segments into as few layers as possible, with other labels, whenever it writes them."""
+    import slicer
+
+    node = two_segments(boxes)
+    first = node.GetSegmentation().GetNthSegment(0)
+    before = first.GetRepresentation("Binary labelmap"), node.GetSegmentation().GetMTime()
+    assert slicer.util.saveNode(node, str(tmp_path / "case.seg.nrrd"))
+    host.pump(0.3)
+    assert node.GetSegmentation().GetNumberOfLayers() == layers
+    assert (first.GetRepresentation("Binary labelmap"), node.GetSegmentation().GetMTime()) != before
+    assert not module.logic.published.isOutdated and module.ui.warningsLabel.text == ""
+    assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") is None
+    erase(node, 0)
+    assert module.logic.published.isOutdated and DOUBT in plain(module.ui.warningsLabel)
+
+
+def test_drawing_in_a_segment_that_was_not_graded_is_no_change(host, module, two_segments):
+    node = two_segments(APART)
+    node.GetSegmentation().CollapseBinaryLabelmaps(False)
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+    erase(node, 1)
+    assert not module.logic.published.isOutdated and module.ui.warningsLabel.text == ""
+    erase(node, 0)
+    assert module.logic.published.isOutdated and DOUBT in plain(module.ui.warningsLabel)
+
+
+def test_what_is_drawn_is_looked_at_once_after_each_change(host, module, graded, monkeypatch):
+    from GliomaGradingLib.scene import stamps
+
+    real, looks = stamps._shape_of, []
+    monkeypatch.setattr(stamps, "_shape_of", lambda *given: looks.append(1) or real(*given))
+    for _again in range(3):
+        assert not module.logic.published.isOutdated
+    assert looks == []
+    graded[3].GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap").Modified()
+    for _again in range(3):
+        assert not module.logic.published.isOutdated
+    assert looks == [1]
+
+
+def test_hardening_a_transform_is_no_change(host, module, scene, grade):
+    import slicer
+
+    nodes = scene.case()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    turn, shift = np.radians(7.0), (5.1, -3.3, 0.7)
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    matrix[:3, 3] = shift
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    for node in nodes[:3]:
+        node.SetSpacing(0.9765625, 0.9765625, 1.5)
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    grade()
+    assert not module.logic.published.isOutdated
+    for node in nodes:
+        node.HardenTransform()
+        assert node.GetParentTransformNode() is None
+    assert not module.logic.published.isOutdated and module.ui.warningsLabel.text == ""
+    nodes[3].SetAndObserveTransformNodeID(transform.GetID())
+    assert module.logic.published.isOutdated and DOUBT in plain(module.ui.warningsLabel)
 
 
 def grid_transform(shift):

@@ -1,12 +1,19 @@
-"""Whether what was graded is still what it was: when voxels were changed last, and where they lie.
+"""Whether what was graded is still what it was: images not changed since, the same drawn, all where it lay.
 
 Kept for as long as Slicer runs: of a result out of a file nobody knows more than it was saved with.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from .mask import LABELMAP, graded_segments
 from .volumes import ijk_to_ras, linear_to_world, transform_matrix
@@ -15,6 +22,36 @@ Stamp = tuple[Any, ...]
 
 _kept: list[tuple[Any, Stamp]] = []
 """Text nodes of results with the stamps of their inputs."""
+
+_SAME = 1e-6
+"""Of a matrix in mm: what is lost when a transform is hardened is far less, what anybody sees far more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """From voxels to the world; equal to one that differs by rounding only.
+
+    Not rounded itself: 0.9765625 mm, a usual pixel, lies just between two numbers of six digits.
+    """
+
+    values: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Matrix) and np.allclose(self.values, other.values, rtol=0, atol=_SAME)
+
+    __hash__ = None  # type: ignore[assignment]  # what is only nearly equal cannot be looked up
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The voxels of one segment, cut out of its labelmap, and the index (I, J, K) where they begin."""
+
+    digest: str
+    first: tuple[int, int, int]
+
+
+_shapes: dict[tuple[Any, str], tuple[tuple[Any, ...], _Shape | None]] = {}
+"""What was last seen in each segment (node and segment id), and what its labelmap was then."""
 
 
 def stamp_of(nodes: list[Any], segment_id: str | None = None) -> Stamp:
@@ -34,31 +71,68 @@ def kept(text: Any) -> Stamp | None:
 
 
 def _stamp(node: Any, segment_id: str | None) -> Stamp:
+    to_world = linear_to_world(node)
+    bent = list(_transforms(node)) if to_world is None else None
+    above = np.eye(4) if to_world is None else to_world
     if node.IsA("vtkMRMLSegmentationNode"):
-        return node.GetID(), _place(node), *_segment_times(node, segment_id)
+        return node.GetID(), bent, *_segments(node, segment_id, above)
     image = node.GetImageData()
-    return node.GetID(), _place(node), ijk_to_ras(node).tolist(), image and image.GetMTime()
+    return node.GetID(), bent, _Matrix(above @ ijk_to_ras(node)), image and image.GetMTime()
 
 
-def _segment_times(node: Any, segment_id: str | None) -> Iterator[Any]:
-    """Of the representation that was drawn: others are made of it whenever a view wants them.
-
-    In a labelmap that segments share, the label says which voxels are whose; only where it was drawn, since
-    one that is made for a view gives labels of its own.
-    """
+def _segments(node: Any, segment_id: str | None, to_world: np.ndarray) -> Iterator[Any]:
+    """Of the representation that was drawn: others are made of it whenever a view wants them."""
     segmentation = node.GetSegmentation()
     drawn = segmentation.GetSourceRepresentationName()
     for identifier in graded_segments(node, segment_id):
         segment = segmentation.GetSegment(identifier)
         representation = segment.GetRepresentation(drawn)
-        label = segment.GetLabelValue() if drawn == LABELMAP else None
-        yield identifier, label, representation and representation.GetMTime()
+        if representation is None:
+            yield identifier, None
+        elif drawn == LABELMAP:
+            shape = _shape((node.GetID(), identifier), representation, segment.GetLabelValue())
+            yield identifier, shape and (shape.digest, _Matrix(to_world @ _from(shape.first, representation)))
+        else:
+            yield identifier, representation.GetMTime(), _Matrix(to_world)
 
 
-def _place(node: Any) -> Any:
-    """Where the parent transforms put it."""
-    matrix = linear_to_world(node)
-    return matrix.tolist() if matrix is not None else list(_transforms(node))
+def _shape(segment: tuple[Any, str], labelmap: Any, label: int) -> _Shape | None:
+    """What is drawn in a segment; None where that is nothing.
+
+    Neither the labelmap nor its time or label tells it: Slicer puts segments into other layers whenever it
+    saves them, and a stroke in one segment is a change of the labelmap of all that share it. The voxels do, and
+    they are looked at once after each change.
+    """
+    state = labelmap.GetAddressAsString(""), labelmap.GetMTime(), label
+    known = _shapes.get(segment)
+    if known is None or known[0] != state:
+        known = _shapes[segment] = state, _shape_of(labelmap, label)
+    return known[1]
+
+
+def _shape_of(labelmap: Any, label: int) -> _Shape | None:
+    scalars = labelmap.GetPointData().GetScalars()
+    if min(labelmap.GetDimensions()) < 1 or scalars is None:
+        return None
+    drawn = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) == label
+    first = list(labelmap.GetExtent()[0::2])
+    for axis, others in enumerate(((1, 2), (0, 2), (0, 1))):
+        places = np.flatnonzero(drawn.any(axis=others))
+        if not places.size:
+            return None
+        drawn = drawn[(slice(None),) * axis + (slice(places[0], places[-1] + 1),)]
+        first[2 - axis] += int(places[0])
+    digest = hashlib.sha256(str(drawn.shape).encode() + np.packbits(drawn).tobytes()).hexdigest()
+    return _Shape(digest, (first[0], first[1], first[2]))
+
+
+def _from(first: tuple[int, int, int], image: Any) -> np.ndarray:
+    """The 4 x 4 matrix of a vtkOrientedImageData (RAS) for indices that count from one of its voxels."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    affine[:3, 3] = (affine @ [*first, 1.0])[:3]
+    return affine
 
 
 def _transforms(node: Any) -> Iterator[Any]:

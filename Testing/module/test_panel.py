@@ -549,6 +549,107 @@ def test_no_is_an_answer(host, module, scene, grade, pytorch_extension):
     assert module.ui.gradeButton.enabled
 
 
+@pytest.fixture
+def while_installing(monkeypatch):
+    """Has something done while PyTorch is installed, as by clicks that Slicer handles meanwhile."""
+    from GliomaGradingLib.panel import dependencies
+
+    calls = []
+
+    def install(action):
+        def ensure():
+            calls.append(1)
+            if len(calls) == 1:
+                action()
+            return True
+
+        monkeypatch.setattr(dependencies, "ensure", ensure)
+        return calls
+
+    return install
+
+
+def test_nothing_can_be_started_while_pytorch_is_installed(host, module, scene, grade, while_installing):
+    scene.case()
+    grade()
+    ui, seen = module.ui, []
+
+    def click_everything():
+        starters = (ui.gradeButton, ui.reportButton, ui.mapCheckBox, ui.inputsCollapsibleButton)
+        seen.extend((ui.statusLabel.text, ui.statusLabel.isHidden(), [one.enabled for one in starters]))
+        ui.gradeButton.click()
+        module.widget.controller.grade()
+        ui.reportButton.click()
+        ui.mapCheckBox.click()
+
+    installed = while_installing(click_everything)
+    grade()
+    assert seen == ["Installing PyTorch: some minutes.", False, [False] * 4]
+    assert installed == [1] and host.dialogs.shown == []
+    assert ui.messageLabel.text == "" and len(scene.results()) == 1
+    assert ui.statusLabel.text == "Ready." and ui.gradeButton.enabled and ui.inputsCollapsibleButton.enabled
+    assert not ui.mapCheckBox.checked and module.widget.controller.viewer.run is None
+
+
+def test_a_result_stays_in_the_panel_while_pytorch_is_installed(host, module, scene, grade, while_installing):
+    scene.case()
+    grade()
+    told = []
+    while_installing(lambda: told.append(module.ui.decisionLabel.text))
+    module.ui.gradeButton.click()
+    assert told == ["▲ HGG – high grade"]
+
+
+def test_another_module_while_pytorch_is_installed(host, module, scene, grade, while_installing, caplog):
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    while_installing(module.panel.exit)
+    module.ui.gradeButton.click()
+    assert module.widget.controller.run is None and scene.results() == []
+    module.panel.enter()
+    assert module.ui.messageLabel.text == "Cancelled." and caplog.text == ""
+    grade()
+    assert module.ui.messageLabel.text == "" and len(scene.results()) == 1
+
+
+def test_scene_close_while_pytorch_is_installed(host, module, scene, grade, while_installing, caplog):
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    while_installing(host.close_scene)
+    module.ui.gradeButton.click()
+    assert module.widget.controller.run is None and caplog.text == ""
+    assert module.ui.statusLabel.text.startswith("Choose T1, T2, FLAIR")
+    scene.case("next")
+    grade()
+    assert module.ui.messageLabel.text == "" and len(scene.results()) == 1
+
+
+def test_a_map_of_what_is_no_longer_shown_is_not_made(host, module, scene, grade, while_installing, caplog):
+    scene.case()
+    grade()
+    while_installing(module.panel.exit)
+    module.ui.mapCheckBox.click()
+    assert module.widget.controller.viewer.run is None and not module.ui.mapCheckBox.checked
+    module.panel.enter()
+    assert module.ui.mapLabel.text == "Cancelled." and module.ui.mapCheckBox.enabled and caplog.text == ""
+
+
+@pytest.mark.parametrize("is_scene_closed", [False, True])
+def test_a_report_of_what_is_no_longer_shown_is_not_made(
+    host, module, scene, grade, while_installing, caplog, tmp_path, is_scene_closed
+):
+    scene.case()
+    grade()
+    while_installing(host.close_scene if is_scene_closed else module.panel.exit)
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        module.ui.reportButton.click()
+    assert module.widget.controller.report.run is None
+    module.panel.enter()
+    assert module.ui.reportLabel.text == "Cancelled." and caplog.text == ""
+    assert module.ui.reportButton.enabled is not is_scene_closed and list(tmp_path.iterdir()) == []
+
+
 # what the panel says
 
 

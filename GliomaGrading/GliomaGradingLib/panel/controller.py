@@ -16,7 +16,7 @@ from ..scene import autofill
 from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
 from ..scene.mask import segments_of
-from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of
+from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of, text_of
 from ..scene.sample_data import load_sample
 from ..worker.client import Job, WorkerClient
 from . import dependencies, text
@@ -64,6 +64,7 @@ class Controller:
         self._isEntered = False
         self._isFilling = False
         self._isLoading = False
+        self._isInstalling = False
         self._isSceneNew = False
         self._isJumpDue = False
         self._client: WorkerClient | None = None
@@ -86,7 +87,7 @@ class Controller:
     def enter(self) -> None:
         self._isEntered = True
         self.fill()
-        if self.parameters is not None and not dependencies.missing():
+        if self.parameters is not None and not self._isInstalling and not dependencies.missing():
             self._connect_worker().start()
         if self._isJumpDue:
             self._isJumpDue = False
@@ -203,8 +204,9 @@ class Controller:
             self.refresh()
 
     def _show_result(self, inputs: Inputs) -> None:
-        isBusy = self.run is not None
-        published = None if isBusy else published_for(inputs)
+        isGrading = self.run is not None
+        isBusy = isGrading or self._isInstalling
+        published = None if isGrading else published_for(inputs)
         result = published.result if published else None
         isOutdated = published is not None and published.isOutdated
         self.viewer.show(published, result, isBusy, isOutdated)
@@ -267,13 +269,16 @@ class Controller:
     # Grading
 
     def grade(self, *_clicked: object) -> None:
-        ok, _reason = self.inputs.isValid()
-        if not ok or self.run is not None:
+        if not self._can_grade or self._isInstalling:
             return
         self._message = ""
         try:
-            if not dependencies.ensure():
+            if not self._ensure_torch():
                 self._say(_("Cancelled: PyTorch was not installed."))
+                return
+            if not self._can_grade:
+                self._message = _("Cancelled.")
+                self.refresh()
                 return
             self.viewer.abandonMap()
             if self.report.abandon():
@@ -285,6 +290,11 @@ class Controller:
             return
         self.onProgress("images", 0.0)
         self.refresh()
+
+    @property
+    def _can_grade(self) -> bool:
+        """Without parameters there are no inputs, and they are not valid."""
+        return self.inputs.isValid()[0] and self.run is None
 
     def loadSample(self, *_clicked: object) -> None:
         """Makes and loads the synthetic case; the inputs fill themselves in."""
@@ -372,30 +382,53 @@ class Controller:
         """Whatever a result depends on besides the images."""
         return {**self._options(), "bundle": self.parameters.bundle}
 
-    def _start_map(self, published: Published, listener: Listener) -> MapRun:
+    def _start_map(self, published: Published, listener: Listener) -> MapRun | None:
         """A map of a result that is shown; the worker may still have the slices that it graded last.
+
+        None where the result is no longer shown when PyTorch has been installed.
 
         Raises:
             GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
         """
         self._need_torch()
+        if not self._is_shown(published):
+            return None
         worker, inputs = self._connect_worker(), self.inputs
         nodes, client, job = self._graded or ([], None, None)
         graded = job if client is worker and nodes == inputs.nodes else None
         return MapRun(worker, inputs, as_graded(result_of(published)), listener, graded)
 
-    def _start_report(self, published: Published, listener: Listener) -> ReportRun:
-        """The files of a result that is shown.
+    def _start_report(self, published: Published, listener: Listener) -> ReportRun | None:
+        """The files of a result that is shown; None where it no longer is when PyTorch has been installed.
 
         Raises:
             GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
         """
         self._need_torch()
+        if not self._is_shown(published):
+            return None
         return ReportRun(self._connect_worker(), inputs_of(published), result_of(published), listener)
 
+    def _is_shown(self, published: Published) -> bool:
+        is_same = text_of(published_for(self.inputs)) is published.text
+        return is_same and self.run is None
+
     def _need_torch(self) -> None:
-        if not dependencies.ensure():
+        if not self._ensure_torch():
             raise GliomaGradingError(_("PyTorch was not installed"), remedy=_("click again to install it"))
+
+    def _ensure_torch(self) -> bool:
+        """Installs PyTorch where it is missing; False where the user said no.
+
+        Slicer goes on handling clicks while it installs, for minutes: nothing else can be started meanwhile,
+        but the module can be left and the scene closed. So look again, before going on, at what was there.
+        """
+        self._isInstalling = True
+        try:
+            self.refresh()
+            return dependencies.ensure()
+        finally:
+            self._isInstalling = False
 
     def _connect_worker(self) -> WorkerClient:
         """The client, told about the chosen bundle and device: at Grade, not while they are being typed."""
@@ -425,11 +458,9 @@ class Controller:
 
     def _show_state(self, ok: bool, reason: str) -> None:
         self._pace()
-        busy = self.run is not None
-        self._ui.gradeButton.enabled = ok and not busy
-        self._ui.gradeButton.toolTip = reason if not busy else _("Grading is under way.")
-        if ok and not busy:
-            self._ui.gradeButton.toolTip = _("Grade the glioma by the votes of the three sequences.")
+        busy, installing = self.run is not None, self._isInstalling
+        self._ui.gradeButton.enabled = ok and not busy and not installing
+        self._ui.gradeButton.toolTip = text.grade_tip(reason, busy, installing)
         self._ui.cancelButton.enabled = any(not run.isCancelling for run in self._runs)
         self._ui.cancelButton.toolTip = (
             _("End what is under way; nothing is added to the scene.")
@@ -438,12 +469,16 @@ class Controller:
         )
         self._show_sample_button()
         self._ui.progressBar.visible = busy
-        self._ui.inputsCollapsibleButton.enabled = not busy
+        self._ui.inputsCollapsibleButton.enabled = not busy and not installing
         self._ui.messageLabel.text = self._message
         self._ui.messageLabel.visible = bool(self._message) and not busy
         if not busy:
             self._ui.statusLabel.text = reason or _("Ready.")
-        self._ui.statusLabel.visible = busy or self._isLoading or bool(reason) or not self._message
+        self._ui.statusLabel.visible = (
+            busy or installing or self._isLoading or bool(reason) or not self._message
+        )
+        if installing:
+            self._ui.statusLabel.text = _("Installing PyTorch: some minutes.")
         if self._isLoading:
             self._ui.statusLabel.text = _("Making the sample case: some seconds.")
 

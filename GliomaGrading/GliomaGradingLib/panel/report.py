@@ -23,12 +23,13 @@ class ReportSaver:
     """Owns the widgets of the panel's ``reportFrame``; ``run`` is the report that is being made, or None.
 
     Args:
-        start: makes a run for a result, whose listener is the one it is given; raises GliomaGradingError.
+        start: makes a run for a result, whose listener is the one it is given; None where the result went
+            meanwhile; raises GliomaGradingError.
         changed: called when the run began or ended.
     """
 
     def __init__(
-        self, ui: Any, start: Callable[[Published, Listener], ReportRun], changed: Callable[[], object]
+        self, ui: Any, start: Callable[[Published, Listener], ReportRun | None], changed: Callable[[], object]
     ) -> None:
         self._ui, self._start, self._changed = ui, start, changed
         self.run: ReportRun | None = None
@@ -40,7 +41,7 @@ class ReportSaver:
         self.show(None)
 
     def show(self, published: Published | None, isBusy: bool = False, isOutdated: bool = False) -> None:
-        """The result that can be saved; None for none. ``isBusy``: a grading is under way.
+        """The result that can be saved; None for none. ``isBusy``: a grading or an installation is under way.
 
         A report of another one that is being made is finished all the same.
         """
@@ -99,6 +100,8 @@ class ReportSaver:
         self._folder, self._message, self._saved = folder, "", self._published
         try:
             self.run = self._start(self._published, self)
+            if self.run is None:
+                self._message = _("Cancelled.")
         except Exception as error:
             self._message = text.error_text(explained(error))
         self._changed()

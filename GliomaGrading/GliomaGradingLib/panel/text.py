@@ -217,6 +217,15 @@ def report_of(case: str, message: str) -> str:
     return _("Report of {case}: {message}").format(case=breakable(shortened(case)), message=message)
 
 
+def grade_tip(reason: str, is_busy: bool, is_installing: bool) -> str:
+    """What the Grade button does, or why it does nothing now."""
+    if is_busy:
+        return _("Grading is under way.")
+    if is_installing:
+        return _("PyTorch is being installed.")
+    return reason or _("Grade the glioma by the votes of the three sequences.")
+
+
 def save_tip(isBusy: bool, isOutdated: bool) -> str:
     if isBusy:
         return _("Something is under way.")
@@ -239,7 +248,7 @@ def map_legend() -> str:
 
 def map_tip(is_busy: bool) -> str:
     if is_busy:
-        return _("Grading is under way.")
+        return _("Something is under way.")
     return _(
         "Lays an evidence map of each network over the images (Grad-CAM): which places moved the network's "
         "output. It is no localisation of tumour. Untick to take it away again."

@@ -30,12 +30,13 @@ class Viewer:
     """Owns the widgets of the panel's ``viewFrame``; ``run`` is the map that is being made, or None.
 
     Args:
-        startMap: makes a run for a result, whose listener is the one it is given; raises GliomaGradingError.
+        startMap: makes a run for a result, whose listener is the one it is given; None where the result went
+            meanwhile; raises GliomaGradingError.
         changed: called when the run began or ended.
     """
 
     def __init__(
-        self, ui: Any, startMap: Callable[[Published, Listener], MapRun], changed: Callable[[], object]
+        self, ui: Any, startMap: Callable[[Published, Listener], MapRun | None], changed: Callable[[], object]
     ) -> None:
         self._ui, self._start_map, self._changed = ui, startMap, changed
         self.run: MapRun | None = None
@@ -70,7 +71,7 @@ class Viewer:
         """The result to look at; None for none.
 
         Args:
-            isBusy: a grading is under way.
+            isBusy: a grading or an installation is under way.
             isOutdated: an input was changed since the result was made.
         """
         is_other = result != self._result or text_of(published) is not text_of(self.published)
@@ -297,6 +298,8 @@ class Viewer:
             return
         try:
             self.run = self._start_map(self.published, self)
+            if self.run is None:
+                self._refuse(_("Cancelled."))
         except Exception as error:
             self._refuse(text.error_text(explained(error)))
 

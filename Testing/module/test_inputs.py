@@ -540,6 +540,27 @@ def test_a_mask_without_extent_is_refused(host, scene, matrix):
         mask_of(node, None, [volume_of(scene.volume("t1"))])
 
 
+def test_a_picture_in_colours_is_refused(host, module, scene):
+    import slicer
+    from GliomaGradingLib import CaseError
+    from GliomaGradingLib.scene.inputs import Inputs
+    from GliomaGradingLib.scene.volumes import volume_of
+
+    t1, t2, flair, mask = scene.case()
+    colours = slicer.util.addVolumeFromArray(
+        np.full((8, 10, 12, 3), 0.9, np.float32), name="colours", nodeClassName="vtkMRMLVectorVolumeNode"
+    )
+    told = "T2 has 3 components: choose a volume with one."
+    assert Inputs(t1, colours, flair, mask).isValid() == (False, told)
+    with pytest.raises(CaseError, match="T2 has 3 components"):
+        module.logic.process(t1, colours, flair, mask)
+    with pytest.raises(
+        CaseError, match="this volume has 3 components, in colours: choose a volume with one, or"
+    ):
+        volume_of(colours)
+    assert Inputs(t1, t2, flair, colours).isValid()[1].startswith("The tumour mask has 3 components")
+
+
 OTHERS = ("Right ventricle", "Background", "Liver", "Normal-appearing white matter", "Brain", "healthy")
 
 

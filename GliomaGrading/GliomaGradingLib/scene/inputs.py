@@ -21,7 +21,7 @@ from .acquisition import doubts
 from .mask import mask_notices, mask_steps, segments_of
 from .origins import other_cases
 from .stamps import Stamp, stamp_of
-from .volumes import volume_of
+from .volumes import components, volume_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,12 +122,14 @@ class Inputs:
                 yield _("{first} and {second} are the same volume.").format(first=name, second=others[0])
             if node.GetImageData() is None:
                 yield _("{name} has no voxels: load it again.").format(name=name)
+            yield from _component_reasons(name, node)
         yield from self._mask_reasons()
 
     def _mask_reasons(self) -> Iterator[str]:
         if not self.mask.IsA("vtkMRMLSegmentationNode"):
             if self.mask.GetImageData() is None:
                 yield _("The tumour mask has no voxels: load it again.")
+            yield from _component_reasons(_("The tumour mask"), self.mask)
             return
         known = [one for one, _name in segments_of(self.mask)]
         if not known:
@@ -160,6 +162,11 @@ class Inputs:
             yield None
         case = case_name([node.GetName() or "" for node in self.nodes[:3]])
         yield Prepared(case, volumes, self.doubts, stamp)
+
+
+def _component_reasons(name: str, node: Any) -> Iterator[str]:
+    if (count := components(node)) > 1:
+        yield _("{name} has {count} components: choose a volume with one.").format(name=name, count=count)
 
 
 def change_events(nodes: Iterable[Any]) -> list[tuple[Any, Any]]:

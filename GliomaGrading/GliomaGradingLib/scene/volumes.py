@@ -26,10 +26,16 @@ def volume_of(node: Any) -> Volume:
     The first voxel is the image's first: its extent need not start at 0.
 
     Raises:
-        CaseError: the node has no voxels, or they have no extent.
+        CaseError: the node has no voxels, or several values in each, or they have no extent.
     """
     if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
         raise CaseError(_("this volume has no voxels"), node.GetName(), _("load it again, or choose another"))
+    if (count := components(node)) != 1:
+        raise CaseError(
+            _("this volume has {count} components").format(count=count),
+            node.GetName(),
+            _("choose a volume with one, or make one in the Vector to Scalar Volume module"),
+        )
     to_world = linear_to_world(node)
     if to_world is None:
         return _resampled(node)
@@ -37,6 +43,13 @@ def volume_of(node: Any) -> Volume:
     is_plain = np.array_equal(to_world, np.eye(4))
     spacing = np.abs(node.GetSpacing()) if is_plain else np.linalg.norm(affine[:3, :3], axis=0)
     return volume_from(slicer.util.arrayFromVolume(node), affine, spacing, node.GetName())
+
+
+def components(node: Any) -> int:
+    """How many values each voxel of a volume node has: 3 in a picture in colours; 0 where there is no voxel."""
+    image = node.GetImageData()
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    return int(scalars.GetNumberOfComponents()) if scalars is not None else 0
 
 
 def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode") -> Any:

@@ -71,12 +71,12 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Connects the panel with the scene; ``GliomaGradingLib.panel.controller`` does what its buttons say."""
 
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.controller = None
         self._parameterNode = None
         self._guiTag = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup
 
     def setup(self):
         from GliomaGradingLib.panel.controller import Controller
@@ -101,13 +101,20 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         undo_saved()
         self.initializeParameterNode()
-        if self.parent.isEntered:  # reloaded while it was open: nobody else says that it is
+        if self.isOpen:  # reloaded while it was open: nobody else says that it is
             self.controller.enter()
+
+    @property
+    def isOpen(self):
+        """Whether the module is the one that is shown; a widget without a module's panel never is."""
+        return bool(getattr(self.parent, "isEntered", False))
 
     def cleanup(self):
         if self.controller:
+            self.controller.stop()  # before it is asked what to observe: of a result in the views, its images
             self.setParameterNode(None)
-            self.controller.stop()
+            self._inputObservers.observe([])
+            self._parameterObservers.observe([])
             self.logic.close()
         self.removeObservers()
 
@@ -132,7 +139,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None):
-        if self.parent.isEntered:
+        if self.isOpen:
             self.initializeParameterNode()
             self.controller.settle()
 

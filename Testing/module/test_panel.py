@@ -293,6 +293,31 @@ def test_reload_in_the_middle(host, module, scene):
     assert module.ui.t1Selector.currentNode().GetName() == "pause_t1"
 
 
+def test_the_end_of_the_panel_leaves_no_observer(host, module, scene, grade):
+    nodes = scene.case()
+    grade()
+    widget, calls = module.widget, []
+    widget.controller.onInputsChanged = lambda: calls.append(1)
+    nodes[0].Modified()
+    assert calls == [1] and widget.controller.viewer.published is not None
+    widget.cleanup()
+    for node in nodes:
+        node.Modified()
+    assert calls == [1] and widget._inputObservers._observed == widget._parameterObservers._observed == []
+
+
+def test_a_panel_in_a_window_of_its_own(host, module, scene):
+    widget = type(module.widget)()
+    scene.case()
+    widget.controller.fill()
+    assert widget.controller.inputs.isValid() == (True, "") and widget.ui.gradeButton.enabled
+    host.close_scene()
+    assert widget.controller.inputs.nodes == []
+    widget._onModuleAboutToBeUnloaded(widget.moduleName)
+    assert widget._inputObservers._observed == []
+    widget.layout.itemAt(0).widget().setMRMLScene(None)  # its boxes shall not hear of the next test's scene
+
+
 def test_saved_scene_brings_choices_and_result_back(host, module, scene, grade, tmp_path):
     import slicer
 

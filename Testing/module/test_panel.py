@@ -976,6 +976,25 @@ def test_a_scene_of_another_machine_shows_its_unusual_choices(host, module, scen
     assert not section.collapsed
 
 
+def test_choices_that_this_version_does_not_know_go_back_to_the_usual(host, module, scene, tmp_path):
+    import slicer
+
+    scene.case()
+    module.widget.controller.parameters.bundle = "glioma-tcga"
+    node = module.widget.controller.parameters.parameterNode
+    module.panel.exit()
+    for name, value in (("vote", "weighted"), ("device", "mps"), ("registration", "always")):
+        node.SetParameter(name, value)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    host.close_scene()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    module.panel.enter()
+    chosen = module.widget.controller.parameters
+    assert (chosen.vote, chosen.device, chosen.registration) == ("majority", "auto", "always")
+    assert chosen.bundle == "glioma-tcga" and module.ui.deviceSelector.currentText == "auto"
+    assert module.ui.gradeButton.enabled
+
+
 def test_a_damaged_sample_is_made_once_more(host, module, monkeypatch, tmp_path):
     import slicer
     from GliomaGradingLib.scene import sample_data

@@ -540,6 +540,30 @@ def test_a_mask_without_extent_is_refused(host, scene, matrix):
         mask_of(node, None, [volume_of(scene.volume("t1"))])
 
 
+def test_names_with_a_slash_are_told_whole(host, scene):
+    from GliomaGradingLib.export.telling import graded_inputs
+    from GliomaGradingLib.imaging import rectified
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    nodes = [scene.volume(name) for name in ("AX T1 W/O", "T2/FRFSE", "a\\b FLAIR")]
+    sheared = np.eye(4)
+    sheared[0, 1] = 0.01
+    transform(nodes[1], sheared)
+    drawn = scene.segmentation("left/right", ("core/edge",))
+    volumes = dict(Inputs(*nodes, drawn).prepare().volumes)
+    (notice,) = rectified(volumes["T2"]).warnings
+    assert notice.message.startswith("the axes of T2-FRFSE are not at right angles")
+    mask = volumes.pop("mask")
+    assert dict(graded_inputs(SimpleNamespace(images=volumes, mask=mask, maskLabels=None))) == {
+        "T1": "AX T1 W-O",
+        "T2": "T2-FRFSE",
+        "FLAIR": "a-b FLAIR",
+        "tumour mask": "left-right",
+    }
+    chosen = drawn.GetSegmentation().GetNthSegmentID(0)
+    assert mask_of(drawn, chosen, list(volumes.values())).source == "left-right - core-edge"
+
+
 def test_a_picture_in_colours_is_refused(host, module, scene):
     import slicer
     from GliomaGradingLib import CaseError

@@ -16,7 +16,7 @@ from ..errors import CaseError
 from ..result import Notice
 from ..segment_names import is_other_structure
 from ..volume import Volume
-from .volumes import LPS_FROM_RAS, apply_transforms, oriented_volume, volume_of
+from .volumes import LPS_FROM_RAS, apply_transforms, oriented_volume, shown_source, volume_of
 
 LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()
 _TOLERANCE = 1e-3
@@ -51,7 +51,7 @@ def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) 
             describe(node, segment_id),
             _("draw the tumour, or choose another segment"),
         )
-    yield _united(drawn, references, describe(node, segment_id))
+    yield _united(drawn, references, shown_source(describe(node, segment_id)))
 
 
 def describe(node: Any, segment_id: str | None) -> str:

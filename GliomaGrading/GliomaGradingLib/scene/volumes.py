@@ -74,7 +74,13 @@ def volume_from(array: np.ndarray, affine: np.ndarray, spacing: Any, source: str
     steps = tuple(float(value) for value in spacing)
     with np.errstate(divide="ignore", invalid="ignore"):
         direction = affine[:3, :3] / steps
-    return Volume(array, steps, tuple(map(float, affine[:3, 3])), direction, source)  # type: ignore[arg-type]
+    origin = tuple(map(float, affine[:3, 3]))
+    return Volume(array, steps, origin, direction, shown_source(source))  # type: ignore[arg-type]
+
+
+def shown_source(name: str | None) -> str:
+    """A node's name as a Volume's source, of which reports and warnings tell what follows the last slash."""
+    return (name or "").replace("/", "-").replace("\\", "-")
 
 
 def _is_flat(affine: np.ndarray) -> bool:

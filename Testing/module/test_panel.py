@@ -649,6 +649,20 @@ def test_scene_close_while_pytorch_is_installed(host, module, scene, grade, whil
     assert module.ui.messageLabel.text == "" and len(scene.results()) == 1
 
 
+def test_another_case_than_was_asked_for_is_not_graded(host, module, scene, while_installing):
+    def load_another():
+        host.close_scene()
+        scene.case("another")
+        module.widget.controller.fill()
+
+    scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 5)
+    while_installing(load_another)
+    module.ui.gradeButton.click()
+    assert module.widget.controller.inputs.isValid() == (True, "")
+    assert module.widget.controller.run is None and module.ui.messageLabel.text == "Cancelled."
+
+
 def test_a_map_of_what_is_no_longer_shown_is_not_made(host, module, scene, grade, while_installing, caplog):
     scene.case()
     grade()

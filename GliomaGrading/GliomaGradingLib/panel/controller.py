@@ -271,12 +271,12 @@ class Controller:
     def grade(self, *_clicked: object) -> None:
         if not self._can_grade or self._isInstalling:
             return
-        self._message = ""
+        self._message, asked = "", self.inputs
         try:
             if not self._ensure_torch():
                 self._say(_("Cancelled: PyTorch was not installed."))
                 return
-            if not self._can_grade:
+            if not self._can_grade or not self.inputs.isSame(asked):
                 self._message = _("Cancelled.")
                 self.refresh()
                 return

@@ -83,6 +83,10 @@ class Inputs:
         of_case = other_cases({**self.sequences, _("tumour mask"): self.mask})
         return (*of_case, *doubts(self.sequences), *mask_notices(self.mask, self.segmentId))
 
+    def isSame(self, other: Inputs) -> bool:
+        """Whether the same nodes, and the same segment, are chosen in both."""
+        return self.nodes == other.nodes and self.segmentId == other.segmentId
+
     @property
     def scenes(self) -> list[Any]:
         """The scene of each node; None for one that is in none."""

@@ -52,14 +52,6 @@ class GliomaGrading(ScriptedLoadableModule):
         sample_data.register(Path(__file__).parent / "Resources" / "Icons")
 
 
-CHOICES = {
-    "vote": ["majority", "soft"],
-    "device": ["auto", "cpu", "cuda"],
-    "registration": ["auto", "always", "never"],
-}
-"""What each can be; the first of them where nothing is chosen."""
-
-
 @parameterNodeWrapper
 class GliomaGradingParameterNode:
     """The panel's choices; they are saved with the scene. ``segmentId`` is empty for all segments together."""
@@ -70,9 +62,9 @@ class GliomaGradingParameterNode:
     mask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007 - what the wrapper knows
     segmentId: str = ""
     bundle: str = ""
-    vote: Annotated[str, Choice(CHOICES["vote"]), Default("majority")]
-    device: Annotated[str, Choice(CHOICES["device"]), Default("auto")]
-    registration: Annotated[str, Choice(CHOICES["registration"]), Default("auto")]
+    vote: Annotated[str, Choice(["majority", "soft"]), Default("majority")]
+    device: Annotated[str, Choice(["auto", "cpu", "cuda"]), Default("auto")]
+    registration: Annotated[str, Choice(["auto", "always", "never"]), Default("auto")]
 
 
 class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -216,8 +208,11 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         self._processed = None
 
     def getParameterNode(self):
+        from GliomaGradingLib.voting import VOTING_RULES
+        from GliomaGradingLib.words import DEVICES, REGISTER_MODES
+
         node = super().getParameterNode()
-        for name, known in CHOICES.items():
+        for name, known in {"vote": VOTING_RULES, "device": DEVICES, "registration": REGISTER_MODES}.items():
             if node.GetParameter(name) and node.GetParameter(name) not in known:
                 node.SetParameter(name, known[0])  # of another version's scene; the wrapper would refuse it
         return GliomaGradingParameterNode(node)

@@ -59,9 +59,11 @@ def run(options: argparse.Namespace) -> int:
     result = graded.result.afterReading(read)
     if options.output:
         result = _write(options.output, grader, replace(graded, result=result))
-    evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
-    as_json = _as_output_can_hold(result.toJson())
-    print(as_json if options.json else summary(result, options.output, evidence), end="")
+    if options.json:
+        print(_as_output_can_hold(result.toJson()), end="")
+    else:
+        evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
+        print(summary(result, options.output, evidence), end="")
     return 0
 
 

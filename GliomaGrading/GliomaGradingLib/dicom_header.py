@@ -7,6 +7,7 @@ needs pydicom.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,11 @@ def read_header(path: Path) -> Header:
     return Header(path, values, (columns, rows), reader.GetNumberOfComponents(), reader.GetPixelID())
 
 
+def keep_quiet_about_headers() -> None:
+    """pydicom and highdicom warn of odd values, and quote them: a patient's name would stand in a log."""
+    warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\b")
+
+
 def full_header(path: Path) -> Dataset:
     """Everything but the pixels.
 
@@ -171,6 +177,7 @@ def full_header(path: Path) -> Dataset:
         import pydicom
     except ImportError:
         raise CaseError("this kind of DICOM object needs pydicom", path, INSTALL) from None
+    keep_quiet_about_headers()
     try:
         return pydicom.dcmread(path, stop_before_pixels=True, force=True)
     except Exception:  # pydicom raises what its parser meets

@@ -141,8 +141,9 @@ def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
     if is_found:
         _check_one_study(_folder_of(paths), series)
         _check_no_contrast(images["T1"])
-    notices += _same_patient(series)
-    return Inputs(images, _mask_at(paths["mask"], studies), tuple(dict.fromkeys(notices)))
+    mask = _mask_at(paths["mask"], studies)
+    notices += _against_one_origin([one.first for one in series], _mask_header(mask))
+    return Inputs(images, mask, tuple(dict.fromkeys(notices)))
 
 
 def _study_at(path: Path, studies: dict[Path, Found]) -> Found | None:
@@ -370,15 +371,29 @@ def _check_one_study(folder: Path, images: Sequence[Series]) -> None:
         raise CaseError(f"these are {what}", folder, remedy)
 
 
-def _same_patient(series: Sequence[Series]) -> Iterator[Notice]:
+def _mask_header(mask: Path) -> Header | None:
+    """The header of a mask that is a segmentation object."""
+    return read_header(mask) if mask.is_file() and is_segmentation_file(mask) else None
+
+
+def _against_one_origin(sequences: Sequence[Header], mask: Header | None) -> Iterator[Notice]:
+    """Where the sequences, or the sequences and their mask, are not of one patient, study and place."""
     for keyword, what, code in (
-        ("PatientID", "patient ids", "dicom-different-patients"),
-        ("StudyInstanceUID", "studies", "dicom-different-studies"),
+        ("PatientID", "patient", "dicom-different-patients"),
+        ("StudyInstanceUID", "study", "dicom-different-studies"),
     ):
-        values = {one.first.text(keyword) for one in series}
+        values = {header.text(keyword) for header in sequences}
         if len(values) > 1:
-            yield Notice(code, f"the sequences come from {len(values)} different {what}")
+            many = {"patient": "patient ids", "study": "studies"}[what]
+            yield Notice(code, f"the sequences come from {len(values)} different {many}")
             return
+        if values and mask and mask.text(keyword) not in ("", *values):
+            yield Notice(code, f"the mask is of another {what} than the sequences, by its header")
+            return
+    frames = {header.text("FrameOfReferenceUID") for header in sequences}
+    if frames and mask and mask.text("FrameOfReferenceUID") not in ("", *frames):
+        text = "the mask was drawn on images with a frame of reference that none of the sequences has"
+        yield Notice("dicom-mask-frame", text)
 
 
 def _find_mask(

@@ -26,6 +26,7 @@ class Volume:
         source: the file, folder or node it came from, for messages.
         warnings: what was noticed while it was read.
         files: the DICOM files it was read from; empty where it came from elsewhere.
+        motion: 4 x 4 LPS, from where its files say that it lies to where it lies; None where that is the same.
     """
 
     array: np.ndarray
@@ -35,6 +36,7 @@ class Volume:
     source: str = ""
     warnings: tuple[Notice, ...] = ()
     files: tuple[str, ...] = ()
+    motion: np.ndarray | None = None
 
     @classmethod
     def fromImage(cls, image: sitk.Image, source: str = "") -> Volume:
@@ -76,11 +78,13 @@ class Volume:
     def moved(self, transform: np.ndarray) -> Volume:
         """The same voxels elsewhere: a rigid 4 x 4 LPS transform is put before its geometry."""
         # no BLAS: its last digits vary between processes, and a result must not
-        affine = (np.asarray(transform)[:, :, None] * self.affine[None]).sum(axis=1)
+        transform = np.asarray(transform)
+        affine = (transform[:, :, None] * self.affine[None]).sum(axis=1)
         return replace(
             self,
             origin=(float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3])),
             direction=affine[:3, :3] / np.asarray(self.spacing),
+            motion=transform if self.motion is None else transform @ self.motion,
         )
 
 

@@ -446,6 +446,38 @@ def test_sequences_of_two_patients_are_warned_about(study, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("header", "code", "text"),
+    [
+        (
+            {"PatientID": "another", "StudyInstanceUID": "1.2.9", "FrameOfReferenceUID": "1.2.8"},
+            "dicom-different-patients",
+            "the mask is of another patient than the sequences, by its header",
+        ),
+        (
+            {"StudyInstanceUID": "1.2.9"},
+            "dicom-different-studies",
+            "the mask is of another study than the sequences, by its header",
+        ),
+        (
+            {"FrameOfReferenceUID": "1.2.8"},
+            "dicom-mask-frame",
+            "the mask was drawn on images with a frame of reference that none of the sequences has",
+        ),
+        ({"PatientID": ""}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_a_segmentation_of_another_patient_study_or_place_is_warned_about(study, tmp_path, header, code, text):
+    mask = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR")
+    changed = pydicom.dcmread(mask)
+    changed.update(header)
+    changed.save_as(mask)
+    case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
+    found = [(n.code, n.message) for n in case.warnings if n.code.startswith(("dicom-different", "dicom-mask"))]
+    assert found == ([(code, text)] if code else [])
+
+
+@pytest.mark.parametrize(
     ("other", "text"),
     [
         ({"PatientID": "another", "StudyInstanceUID": "1.2.9"}, "these are 2 patients"),

@@ -190,6 +190,30 @@ def test_a_group_per_sequence_refers_to_the_graded_images(report, study, done):
         assert len(found) in (10, 11) and low - 1 <= min(found) and max(found) <= high + 1
 
 
+def test_the_images_of_a_registered_sequence_are_those_that_were_graded(study, tmp_path):
+    """Its headers say where it lay before: there other anatomy lies at the slices' positions."""
+
+    def lower(k, ds):
+        ds.ImagePositionPatient[2] -= 30
+
+    t1 = maker.scan(tmp_path / "t1", "T1", lower)
+    case = Case.fromFiles(t1=t1, t2=study / "T2", flair=study / "FLAIR", mask=study / "seg" / "a.dcm")
+    up = np.eye(4)
+    up[2, 3] = 30
+    case = replace(case, images={**case.images, "T1": case.images["T1"].moved(up)})
+    done = graded(case)
+    assert write_dicom(done, tmp_path).problem == ""
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in t1.iterdir()]
+    heights = {ds.SOPInstanceUID: float(ds.ImagePositionPatient[2]) for ds in headers}
+    low, high = (done.result.slices.positions_mm[place] - 30 for place in (0, -1))
+    group = groups(pydicom.dcmread(tmp_path / REPORT))[1]
+    images = [item.ReferencedSOPSequence[0] for _p, item in walk(group) if item.ValueType == "IMAGE"]
+    sources = pydicom.dcmread(tmp_path / OVERLAY).SourceImageSequence
+    for references in (images, [one for one in sources if one.ReferencedSOPInstanceUID in heights]):
+        found = [heights[one.ReferencedSOPInstanceUID] for one in references]
+        assert len(found) in (10, 11) and low - 1 <= min(found) and max(found) <= high + 1
+
+
 def test_finding_site_and_algorithm(report):
     for group in groups(report):
         assert value(named(group, ("121071", "DCM", ""))[0]) == ("108369006", "SCT")
@@ -277,6 +301,18 @@ def test_a_mask_of_two_segments_is_referred_to_as_a_whole(study, tmp_path):
     assert [image.ReferencedSOPInstanceUID for image in images] == [uid]
     assert any("segments: 1, 2" in item.TextValue for item in named(report, dicom_codes.COMMENT))
     assert_valid(tmp_path / REPORT)
+
+
+def test_a_segment_within_the_chosen_one_is_not_said_to_be_graded(study, tmp_path):
+    whole, core = arrays()["mask"].copy(), arrays()["mask"].copy()
+    core[:, :, :60] = 0
+    mask = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", {"tumour": whole, "core": core})
+    files = {"t1": study / "T1", "t2": study / "T2", "flair": study / "FLAIR", "mask": mask}
+    assert write_dicom(graded(Case.fromFiles(**files, maskLabels=1)), tmp_path).problem == ""
+    report = pydicom.dcmread(tmp_path / REPORT)
+    assert any(item.TextValue.endswith("segments: 1.") for item in named(report, dicom_codes.COMMENT))
+    (segment,) = named(groups(report)[0], ("121191", "DCM", ""))
+    assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
 
 
 def test_an_enhanced_series_is_referred_to_by_frames(study, tmp_path):
@@ -403,6 +439,16 @@ def test_sequences_of_two_patients_get_no_report(study, tmp_path):
     assert str(tmp_path) not in written.problem and str(study) not in written.problem
 
 
+def test_a_mask_of_another_patient_gets_no_report(study, tmp_path):
+    mask = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR")
+    changed = pydicom.dcmread(mask)
+    changed.PatientID = "another"
+    changed.save_as(mask)
+    case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
+    written = write_dicom(graded(case), tmp_path)
+    assert written.contents == {} and "sequences and mask are not of one patient" in written.problem
+
+
 def test_an_earlier_results_dicom_does_not_stay_beside_a_new_one(study, tmp_path, fake_grader, monkeypatch):
     arguments = ["grade", str(study), "--output", str(tmp_path)]
     assert cli.main(arguments) == 0
@@ -439,7 +485,35 @@ def test_headers_may_lack_what_may_be_empty(tmp_path):
     assert_valid(tmp_path / REPORT)
 
 
+@pytest.mark.parametrize(
+    ("date", "time", "kept"),
+    [
+        ("2019.07.04", "10:11:12", ("20190704", "101112")),
+        ("20190704", "101112.123", ("20190704", "101112.123")),
+        ("July", "late", ("", "")),
+    ],
+)
+def test_dates_and_times_are_those_of_the_standard(study, tmp_path, date, time, kept):
+    t1 = maker.scan(tmp_path / "t1", "T1", StudyDate=date, StudyTime=time, PatientBirthDate=date)
+    case = Case.fromFiles(t1=t1, t2=study / "T2", flair=study / "FLAIR", mask=study / "seg" / "a.dcm")
+    assert write_dicom(graded(case), tmp_path).problem == ""
+    for name in (REPORT, OVERLAY):
+        found = pydicom.dcmread(tmp_path / name)
+        assert (found.StudyDate, found.StudyTime, found.PatientBirthDate) == (*kept, kept[0])
+
+
 # ---------------------------------------------------------------- privacy
+
+
+def test_names_of_an_unusual_form_are_not_warned_about(study, tmp_path, recwarn):
+    """highdicom would quote them, and a log would have them."""
+    for name in SEQUENCES:
+        maker.scan(tmp_path / name, name, PatientName="TCGA-02")
+    files = {name.lower(): tmp_path / name for name in SEQUENCES}
+    case = Case.fromFiles(**files, mask=maker.segmentation_file(tmp_path / "mask.nii.gz"))
+    assert write_dicom(graded(case), tmp_path).problem == ""
+    assert pydicom.dcmread(tmp_path / REPORT).PatientName == "TCGA-02"
+    assert not [str(one.message) for one in recwarn if "TCGA-02" in str(one.message)]
 
 
 @pytest.fixture

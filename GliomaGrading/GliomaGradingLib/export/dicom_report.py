@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..dicom_header import INSTALL
+from ..dicom_header import INSTALL, keep_quiet_about_headers
 from ..errors import CaseError
 from ..result import GradeResult, Vote
 from ..wording import sentence
@@ -40,6 +40,7 @@ def report_bytes(result: GradeResult, sources: Sources) -> bytes:
 def structured_report(result: GradeResult, sources: Sources) -> Dataset:
     """The SR as a pydicom data set; new series and instance, the patient and study of the sources."""
     hd = _highdicom()
+    keep_quiet_about_headers()
     report = hd.sr.ComprehensiveSR(
         evidence=sources.evidence,
         content=_content(result, sources),

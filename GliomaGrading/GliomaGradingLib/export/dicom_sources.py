@@ -6,6 +6,7 @@ same study, and what images are referred to by. Nothing else personal can pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..dicom_header import INSTALL, SEGMENTATION, full_header, sop_class
+from ..dicom_header import INSTALL, SEGMENTATION, full_header, keep_quiet_about_headers, sop_class
 from ..dicom_segmentation import read_segmentation
 from ..errors import CaseError
 from ..words import SEQUENCES
@@ -32,11 +33,17 @@ _REFERENCE = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", *STUDY[1:])
+_DATE, _TIME = re.compile(r"[0-9]{8}"), re.compile(r"([0-9]{2}){1,3}(\.[0-9]{1,6})?")
+_FORMS = {"PatientBirthDate": (".", _DATE), "StudyDate": (".", _DATE), "StudyTime": (":", _TIME)}
+"""Dates and times of the standard, and the marks that older ones have between their numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One image series: its headers, reduced, and patient S in mm of the middle of each image or frame."""
+    """One image series: its headers, reduced, and patient S in mm of the middle of each image or frame.
+
+    A sequence that was registered lies elsewhere than its headers say: heights are those where it was graded.
+    """
 
     sequence: str
     headers: tuple[Dataset, ...]
@@ -96,22 +103,29 @@ def sources_of(case: Case) -> Sources:
     """Reads the headers of what the case came from.
 
     Raises:
-        CaseError: pydicom is missing, a file is gone, or the sequences are not of one patient and study.
+        CaseError: pydicom is missing, a file is gone, the sequences are not of one patient and study, or the
+            mask is of another patient.
     """
     images = {name: _source(name, case.images[name]) for name in SEQUENCES}
     headers = [source.headers[0] for source in images.values()]
     for keyword, what in (("PatientID", "patient"), ("StudyInstanceUID", "study")):
         if len({str(header.get(keyword, "")) for header in headers}) > 1:
             raise CaseError(f"the sequences are not of one {what}", "", "give sequences of one study")
+    segmentation, segments = _segmentation(case)
+    if segmentation is not None and segmentation.get("PatientID") not in (None, "", headers[0].PatientID):
+        raise CaseError("sequences and mask are not of one patient", "", "give a mask that was drawn on them")
     if not headers[0].StudyInstanceUID:
         raise CaseError("the series have no study to belong to", case.images["T1"].source, "export them again")
-    segmentation, segments = _segmentation(case.mask)
     return Sources(images, segmentation, segments)
 
 
 def _source(name: str, volume: Volume) -> Source:
     headers = [reduced(Path(path)) for path in volume.files]
-    pairs = [(header, tuple(_heights(header))) for header in headers]
+    to_place = np.eye(4) if volume.motion is None else volume.motion
+    pairs = [
+        (header, tuple(float(to_place[2] @ [*middle, 1.0]) for middle in _middles(header)))
+        for header in headers
+    ]
     pairs.sort(key=lambda pair: pair[1])
     return Source(name, tuple(_slim(h) for h, _s in pairs), tuple(s for _h, s in pairs))
 
@@ -122,6 +136,7 @@ def reduced(path: Path) -> Dataset:
         import pydicom
     except ImportError:
         raise CaseError("writing DICOM needs pydicom and highdicom", "", INSTALL) from None
+    keep_quiet_about_headers()
     wanted = (*PATIENT, *STUDY, *_REFERENCE)
     try:
         whole = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SpecificCharacterSet", *wanted])
@@ -135,6 +150,9 @@ def reduced(path: Path) -> Dataset:
         kept.setdefault(keyword, "")
     # decoded with the source's character set, so that it can be written in another
     kept.PatientName = str(kept.PatientName)
+    for keyword, (mark, form) in _FORMS.items():
+        value = str(kept[keyword].value).replace(mark, "")
+        kept[keyword].value = value if form.fullmatch(value) else ""  # what is written follows the standard
     return kept
 
 
@@ -145,19 +163,19 @@ def _slim(header: Dataset) -> Dataset:
     return header
 
 
-def _heights(header: Dataset) -> Iterable[float]:
-    """Patient S in mm of the middle of the image, or of each frame; none for an image that is not axial."""
+def _middles(header: Dataset) -> list[np.ndarray]:
+    """LPS in mm of the middle of the image, or of each frame; none for an image that is not axial."""
     frames = header.get("PerFrameFunctionalGroupsSequence")
     if not frames:
         return _middle(header, header, header, header)
     shared = header.SharedFunctionalGroupsSequence[0]
     names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
     places = [[(frame.get(name) or shared.get(name))[0] for name in names] for frame in frames]
-    middles = [list(_middle(header, *place)) for place in places]
-    return [height for one in middles for height in one] if all(middles) else []
+    middles = [_middle(header, *place) for place in places]
+    return [point for one in middles for point in one] if all(middles) else []
 
 
-def _middle(header: Dataset, place: Dataset, turn: Dataset, measures: Dataset) -> Iterable[float]:
+def _middle(header: Dataset, place: Dataset, turn: Dataset, measures: Dataset) -> list[np.ndarray]:
     position, directions = place.get("ImagePositionPatient"), turn.get("ImageOrientationPatient")
     spacing = measures.get("PixelSpacing") or (1.0, 1.0)
     if (
@@ -166,17 +184,22 @@ def _middle(header: Dataset, place: Dataset, turn: Dataset, measures: Dataset) -
         or abs(directions[0] * directions[4] - directions[1] * directions[3]) < 0.7
     ):
         return []
-    across = float(directions[2]) * float(spacing[1]) * (header.Columns - 1) / 2
-    down = float(directions[5]) * float(spacing[0]) * (header.Rows - 1) / 2
-    return [float(position[2]) + across + down]
+    along_row, along_column = np.array(directions, dtype=float).reshape(2, 3)
+    across = along_row * float(spacing[1]) * (header.Columns - 1) / 2
+    down = along_column * float(spacing[0]) * (header.Rows - 1) / 2
+    return [np.array(position, dtype=float) + across + down]
 
 
-def _segmentation(mask: Volume) -> tuple[Dataset | None, tuple[int, ...]]:
-    """The mask's SEG and which of its segments are in the mask."""
+def _segmentation(case: Case) -> tuple[Dataset | None, tuple[int, ...]]:
+    """The mask's SEG and which of its segments make up the mask.
+
+    A segment that was not chosen may lie within one that was: where labels were chosen, only they count.
+    """
+    mask = case.mask
     if not mask.files or sop_class(Path(mask.files[0])) != SEGMENTATION:
         return None, ()
     path = Path(mask.files[0])
-    layers = [layer.array for layer in read_segmentation(path)]
+    layers = [layer.array for layer in read_segmentation(path, takes_all=case.maskLabels is not None)]
     inside = mask.array != 0
-    taken = [int(a.max()) for a in layers if a.any() and not (a.astype(bool) & ~inside).any()]
-    return full_header(path), tuple(taken)
+    within = [int(a.max()) for a in layers if a.any() and not (a.astype(bool) & ~inside).any()]
+    return full_header(path), tuple(n for n in within if case.maskLabels is None or n in case.maskLabels)

@@ -12,7 +12,7 @@ from GliomaGradingLib.export import evidence_picture, pictures
 from GliomaGradingLib.export.drawing import CELL, GAP, LABEL, OUTLINE
 from GliomaGradingLib.export.evidence_picture import MARGIN_MM, TONES, close_up, evidence_block, heat_of
 from GliomaGradingLib.export.pictures import slices_picture
-from GliomaGradingLib.export.reliability import reliability_text
+from GliomaGradingLib.export.reliability import alike_text
 from GliomaGradingLib.export.report import plot_svg, report_html
 from GliomaGradingLib.proportions import wilson
 from GliomaGradingLib.result import GradeResult
@@ -131,13 +131,13 @@ def test_how_often_such_a_probability_was_right() -> None:
         {"low": 0.0, "high": 0.5, "patients": 0, "hgg": 0},
         {"low": 0.8, "high": 1.0, "patients": 40, "hgg": 36},
     ]
-    assert reliability_text(0.9, {"reliability": bins}) == (
+    assert alike_text(0.9, {"reliability": bins}) == (
         "Of 40 test patients with a probability of 0.8 to 1.0, 90 % had HGG (95 % interval 77 to 96 %)."
     )
     for probability, metadata in ((0.2, {"reliability": bins}), (0.6, {"reliability": bins}), (0.9, {})):
-        assert reliability_text(probability, metadata) == ""
+        assert alike_text(probability, metadata) == ""
     for broken in (3, [1], [{"low": 0}], [{**bins[1], "patients": "x"}]):
-        assert reliability_text(0.9, {"reliability": broken}) == ""
+        assert alike_text(0.9, {"reliability": broken}) == ""
     assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == pytest.approx(1.0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, printable
+from ..wording import probability_text, sentence
 from ..words import DISCLAIMER
 from .options import add_grading
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     case = _read_case(options)
     read = time.perf_counter() - started
-    from ..export.reliability import reliability_text
+    from ..export.reliability import reliability_of
     from ..grading import Grader
 
     grader = Grader.load(options.bundle, options.device)
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(_as_output_can_hold(result.toJson()), end="")
     else:
-        evidence = reliability_text(result.probability_hgg, grader.bundle.metadata)
+        evidence = reliability_of(result, grader.bundle.metadata)
         print(summary(result, options.output, evidence), end="")
     return 0
 
@@ -87,32 +88,33 @@ def _write(folder: Path, grader: Grader, graded: Graded) -> GradeResult:
 
 
 def summary(result: GradeResult, output: Path | None = None, evidence: str = "") -> str:
-    """The result for a terminal; ``evidence`` is how often such a probability was right."""
-    votes_for, votes_of = result.agreement
+    """The result for a terminal, in the report's words; ``evidence`` is how often such a result was right."""
+    from ..export.telling import span_text, vote_summary
+
     lines = [
         f"Case         {printable(result.case)}",
-        f"Grade        {result.grade}  ({votes_for} of {votes_of} votes)",
+        f"Grade        {result.grade}",
+        f"Vote         {vote_summary(result)}",
         f"Decision     {result.decision}",
-        f"Probability  {result.probability_hgg:.2f} of HGG, the three together",
+        f"Probability  {probability_text(result.probability_hgg)} of HGG, the three together",
         *([f"Evidence     {evidence}"] if evidence else []),
         "",
         "Sequence  Vote  P(HGG)  Slices for HGG",
     ]
     lines += [
-        f"{vote.sequence:<8}  {vote.grade:<4}  {vote.probability_hgg:6.2f}"
+        f"{vote.sequence:<8}  {vote.grade:<4}  {probability_text(vote.probability_hgg):>6}"
         f"  {vote.slices_hgg} of {len(vote.slice_probabilities)}"
         for vote in result.votes
     ]
-    first, last = result.slices.positions_mm[0], result.slices.positions_mm[-1]
     lines += [
         "",
-        f"Slices       S {first:.1f} to {last:.1f} mm; "
+        f"Slices       {span_text(result.slices)}; "
         f"largest tumour area {result.slices.largest_area_mm2:.0f} mm2",
         f"Tumour       {result.tumour_ml:.1f} ml",
         f"Model        {result.model['name']} {result.model['version']} ({result.model['backbone']})",
         f"Time         {result.seconds['total']:.2f} s",
     ]
-    lines += [f"Warning      {printable(warning.message)}" for warning in result.warnings]
+    lines += [f"Warning      {printable(sentence(warning.message))}" for warning in result.warnings]
     lines += [f"Files        {printable(str(output))}"] if output else []
     return "\n".join([*lines, "", DISCLAIMER, ""])
 

@@ -20,13 +20,13 @@ def reliability_of(result: GradeResult, metadata: Mapping[str, Any]) -> str:
         return f"{_SUCH_PATIENTS} does not apply: the inputs are doubtful."
     if is_taught(result):
         return f"{_SUCH_PATIENTS} does not apply: this case is named like a patient that taught the models."
-    return reliability_text(result.probability_hgg, metadata)
+    return alike_text(result.probability_hgg, metadata)
 
 
 _SUCH_PATIENTS = "How often test patients had HGG"
 
 
-def reliability_text(probability: float, metadata: Mapping[str, Any]) -> str:
+def alike_text(probability: float, metadata: Mapping[str, Any]) -> str:
     """How many test patients with such a probability had an HGG; '' where the bundle does not say.
 
     Args:

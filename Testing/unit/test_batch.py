@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +346,22 @@ def test_a_removed_result_is_graded_again(source, tmp_path):
     runner = Instant()
     grade(source, tmp_path / "out", runner, resume=True)
     assert runner.seen == ["case_03"]
+
+
+@pytest.mark.parametrize("name", ["result.json", "report.html"])
+def test_a_file_that_was_cut_short_or_removed_is_made_again(source, tmp_path, name):
+    class Reporting(Instant):
+        def collect(self):
+            return [replace(o, files={**o.files, "report.html": b"<p>report</p>"}) for o in super().collect()]
+
+    settings = Settings(reports=True)
+    grade(source, tmp_path / "out", Reporting(), settings)
+    path = tmp_path / "out" / "cases" / "case_03" / name
+    for damage in (lambda: path.write_bytes(path.read_bytes()[:10]), path.unlink):
+        damage()
+        runner = Reporting()
+        grade(source, tmp_path / "out", runner, settings, resume=True)
+        assert runner.seen == ["case_03"] and path.stat().st_size > 10
 
 
 def test_the_fingerprint_sees_size_time_and_every_file_of_a_series(tmp_path):

@@ -159,6 +159,23 @@ def test_a_manifest_that_names_files_twice_and_a_link_are_told(tmp_path):
     assert notices(tmp_path / "list.csv") == [COPIES + "first = second"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "why"), [("x" * 300 + ".nii.gz", "File name too long"), ("round.nii.gz", "Too many levels")]
+)
+def test_a_file_that_cannot_be_looked_at_is_its_rows_problem(tmp_path, cell, why):
+    make_cohort(tmp_path / "in", ["a", "b"])
+    (tmp_path / "round.nii.gz").symlink_to(tmp_path / "round.nii.gz")
+    rest = ",".join(f"in/a/a_{ending}.nii.gz" for ending in ("t2", "flair", "seg"))
+    rows = f"good,in/a/a_t1.nii.gz,{rest}\nbad,{cell},{rest}\n"
+    (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask\n{rows}")
+    good, bad = find_cohort(tmp_path / "list.csv").cases
+    assert good.problem == "" and bad.problem.startswith(f"T1 ({tmp_path}")
+    assert f"of row 3 of list.csv cannot be looked at ({why}" in bad.problem and len(bad.problem) < 400
+    assert bad.remedy == "correct the path, or its permissions"
+    counts, _outcomes = grade(tmp_path / "list.csv", tmp_path / "out", Instant())
+    assert (counts.graded, counts.failed) == (1, 1)
+
+
 def test_another_mask_on_the_same_images_is_told_and_other_images_of_one_size_are_not(tmp_path):
     source = make_cohort(tmp_path / "in", ["a", "b", "c"])
     shutil.copy(source / "a" / "a_t1.nii.gz", source / "b" / "b_t1.nii.gz")

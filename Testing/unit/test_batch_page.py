@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -33,6 +34,7 @@ def few_draws(monkeypatch):
     monkeypatch.setattr("GliomaGradingLib.cohort.evaluation._FEWEST_DRAWS", 20)
 
 
+RIGHT = {"h": "HGG", "l": "LGG"}
 EVIL = "<img src=x onerror=alert(1)>&\"'"
 
 
@@ -104,6 +106,22 @@ def test_the_batch_ends_with_its_evaluation_in_a_line(cohort, tmp_path):
     ]
     without = run(Job(source, tmp_path / "none"), Settings(), lambda: Instant(answers))
     assert "Evaluation" not in summary(without, tmp_path / "none")
+
+
+def test_the_vote_that_is_evaluated_is_the_batchs_own(cohort, tmp_path):
+    pytest.importorskip("sklearn")
+
+    class Soft(Instant):
+        """As if the mean of the probabilities were right where each sequence is wrong."""
+
+        def collect(self):
+            return [replace(o, result={**o.result, "grade": RIGHT[o.task.case[0]]}) for o in super().collect()]
+
+    source, grades, answers = cohort
+    job = Job(source, tmp_path / "out", grades=grades)
+    done = run(job, Settings(vote="soft"), lambda: Soft(answers))
+    assert "accuracy of the vote 1.000, sensitivity 1.000" in in_a_line(done.evaluation)
+    assert done.evaluation["figures"]["majority"]["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-6)
 
 
 def test_a_second_table_has_what_the_first_has_no_column_for(cohort, tmp_path):
@@ -267,5 +285,6 @@ def test_evaluate_survives_a_cohort_of_one_grade():
     from GliomaGradingLib.cohort.evaluation import Known
 
     probabilities = np.tile(np.array([[0.7], [0.6], [0.4]]), (1, 4))
-    known = Known(np.arange(3), np.array([1, 1, 1]), np.arange(3), probabilities, ("HGG", "HGG", "LGG"))
+    three, votes = np.arange(3), np.array([3, 3, 0])
+    known = Known(three, np.ones(3, int), three, probabilities, votes, votes // 3, ("HGG", "HGG", "LGG"))
     assert evaluate(known)["figures"]["together"]["auc"]["value"] is None

@@ -31,6 +31,7 @@ class Known:
         places: (n,) their places in the cohort.
         grades: (n,) 1 for HGG, 0 for LGG. patients: (n,) a number for each patient.
         probabilities: (n, 4) of HGG: T1, T2, FLAIR, together.
+        votesForHgg: (n,) sequences that vote HGG. votes: (n,) 1 where the vote is HGG by the batch's rule.
         decisions: LGG, HGG or indeterminate.
     """
 
@@ -38,11 +39,9 @@ class Known:
     grades: np.ndarray
     patients: np.ndarray
     probabilities: np.ndarray
+    votesForHgg: np.ndarray
+    votes: np.ndarray
     decisions: tuple[str, ...]
-
-    @property
-    def votesForHgg(self) -> np.ndarray:
-        return (self.probabilities[:, :3] >= 0.5).sum(axis=1)
 
 
 def known_cases(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]]) -> Known:
@@ -59,17 +58,32 @@ def known_cases(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]])
         np.array([entries[place].grade == HGG for place in places], dtype=int),
         numbers,
         np.array([[float(rows[place][c]) for c in COLUMNS] for place in places]).reshape(-1, len(COLUMNS)),
+        np.array([_votes_for_hgg(rows[place]) for place in places], dtype=int),
+        np.array([rows[place]["grade"] == HGG for place in places], dtype=int),
         tuple(rows[place]["decision"] for place in places),
     )
+
+
+def _votes_for_hgg(row: Mapping[str, str]) -> int:
+    """From ``2 of 3``, which counts those for the row's grade."""
+    votes_for, _of, votes_of = row["agreement"].partition(" of ")
+    return int(votes_for) if row["grade"] == HGG else int(votes_of) - int(votes_for)
 
 
 def evaluate(known: Known) -> dict[str, Any]:
     """The content of evaluation.json: figures with 95 % intervals by bootstrap over patients.
 
+    ``vote`` has those of the vote that the batch took, by majority or soft.
+
     Raises:
         ImportError: scikit-learn or SciPy is not installed.
     """
-    from ..training.metrics import majority_figures, probability_figures, with_intervals
+    from ..training.metrics import (
+        classification_figures,
+        majority_figures,
+        probability_figures,
+        with_intervals,
+    )
 
     draws = max(min(_DRAWS, _DRAWN_CASES // max(len(known.grades), 1)), _FEWEST_DRAWS)
     columns = [
@@ -88,6 +102,9 @@ def evaluate(known: Known) -> dict[str, Any]:
     figures["majority"] = with_intervals(
         lambda rows: majority_figures(known.grades[rows], known.votesForHgg[rows]), known.patients, draws
     )
+    vote = with_intervals(
+        lambda rows: classification_figures(known.grades[rows], known.votes[rows] > 0), known.patients, draws
+    )
     return {
         "schema": SCHEMA,
         "cases": len(known.grades),
@@ -96,6 +113,7 @@ def evaluate(known: Known) -> dict[str, Any]:
         LGG: int((1 - known.grades).sum()),
         "draws": draws,
         "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
+        "vote": _plain(vote),
         "decisions": decisions(known),
         "decided": _plain(with_intervals(lambda rows: _decided(known, rows), known.patients, draws)),
     }
@@ -116,7 +134,7 @@ def _decided(known: Known, rows: np.ndarray) -> dict[str, float]:
 def in_a_line(evaluation: Mapping[str, Any]) -> str:
     """What an evaluation comes to, in one line; figures that are not defined are left out."""
     together, vote, decided = (
-        evaluation["figures"][TOGETHER], evaluation["figures"]["majority"], evaluation["decided"]
+        evaluation["figures"][TOGETHER], evaluation["vote"], evaluation["decided"]
     )  # fmt: skip
     told = {
         "AUC": together["auc"],

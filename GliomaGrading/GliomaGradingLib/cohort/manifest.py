@@ -15,6 +15,8 @@ from .tables import Table, read_table
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
 ALSO = {"case": CASES[1:], "mask": ("seg", "segmentation"), "patient": PATIENTS[1:]}
 """Other names of columns, where the first is not there."""
+LONGEST_PATH = 200
+"""Characters of a path that cannot be looked at which a message shows."""
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 
 
@@ -105,8 +107,18 @@ def _problem(files: dict[str, Path], place: str) -> tuple[str, str]:
     lacking = [role for role in ROLES if role not in files]
     if lacking:
         return f"{' and '.join(lacking)} not named in {place}", "fill it in"
-    absent = [f"{role} ({path})" for role, path in files.items() if not path.exists()]
-    return (f"{' and '.join(absent)} of {place} not found", "correct the path") if absent else ("", "")
+    absent, refused = [], ""
+    for role, path in files.items():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            absent.append(f"{role} ({path})")
+        except (OSError, ValueError) as error:  # no permission, too long a name, a loop of links
+            why = error.strerror if isinstance(error, OSError) else error
+            refused = refused or f"{role} ({str(path)[:LONGEST_PATH]}) of {place} cannot be looked at ({why})"
+    if absent:
+        return f"{' and '.join(absent)} of {place} not found", "correct the path"
+    return (refused, "correct the path, or its permissions") if refused else ("", "")
 
 
 def _labels(text: str) -> tuple[int, ...] | None:

@@ -43,7 +43,7 @@ _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 class Done(NamedTuple):
     """What memory keeps of a case that is done: its input's fingerprint and its line of results.csv.
 
-    ``strangeness``: of ``Verdict``; None where it is not known.
+    ``sizes``: of its files in bytes, by name. ``strangeness``: of ``Verdict``; None where it is not known.
     """
 
     fingerprint: str
@@ -52,6 +52,7 @@ class Done(NamedTuple):
     error: str
     line: str
     folder: str
+    sizes: Mapping[str, int]
     strangeness: float | None
 
 
@@ -140,7 +141,7 @@ class Store:
         assert self._journal is not None
         record = {
             "case": case, "input": fingerprint, "folder": name, "row": row,
-            "bytes": len(files[RESULT]) if files else 0, "strangeness": strangeness,
+            "sizes": {file: len(content) for file, content in files.items()}, "strangeness": strangeness,
         }  # fmt: skip
         try:
             self._write_case(name, files)
@@ -150,11 +151,10 @@ class Store:
         self.done[case] = _done(record)
 
     def isWhole(self, case: str) -> bool:
-        """Whether the files of a case that is done are still there."""
+        """Whether the files of a case that is done are still there, none of them cut short."""
         done = self.done[case]
-        if done.status != GRADED:
-            return True
-        return (self.folder / CASES / done.folder / RESULT).is_file()
+        folder = self.folder / CASES / done.folder
+        return all(_size(folder / name) == size for name, size in done.sizes.items())
 
     def write_table(self, cases: Iterable[str]) -> None:
         """results.csv with the rows that there are, in this order of cases.
@@ -360,7 +360,15 @@ def _named(model: Mapping[str, Any]) -> str:
 def _done(record: Mapping[str, Any]) -> Done:
     row, strangeness = record["row"], record.get("strangeness")
     told = row["status"], row["decision"], plain(row["error"])
-    return Done(record["input"], *told, csv_line(row), record["folder"], strangeness)
+    return Done(record["input"], *told, csv_line(row), record["folder"], record["sizes"], strangeness)
+
+
+def _size(path: Path) -> int:
+    """-1 where there is no such file."""
+    try:
+        return path.stat().st_size if path.is_file() else -1
+    except OSError:
+        return -1
 
 
 def _leftovers(folder: Path) -> list[Path]:

@@ -53,19 +53,22 @@ class Case:
         maskLabels: int | Sequence[int] | None = None,
         caseId: str | None = None,
         layout: str = "auto",
+        given: Mapping[str, PathText] | None = None,
     ) -> Case:
         """Reads the case in a folder of any known layout (``case_files.LAYOUTS``).
 
         Args:
             maskLabels: the label or labels that make up the tumour; all but 0 by default.
             caseId: what to call it; the folder's name by default.
+            given: by T1, T2, FLAIR or mask, a file or DICOM folder to take whatever the folder has for it.
 
         Raises:
             CaseError: something is missing, unreadable, or cannot be graded.
         """
-        found = find_case_files(Path(path), layout)
+        named = {role: Path(place) for role, place in (given or {}).items()}
+        found = find_case_files(Path(path), layout, named)
         labels = labels_of(maskLabels) or found.mask_labels
-        case = read_paths(found.paths, labels, caseId or found.case, isFound=True)
+        case = read_paths(found.paths, labels, caseId or found.case, isFound=not named)
         doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()
         return replace(case, warnings=(*doubt, *case.warnings))
 

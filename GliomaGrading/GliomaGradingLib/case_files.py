@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from .cohort.layouts import LAYOUTS, PLAIN, ROLES, Folder, Found, Layout, chosen_layouts, find_in
 from .cohort.layouts.base import missing
@@ -13,6 +14,9 @@ from .cohort.walk import cases_below
 from .errors import CaseError
 
 __all__ = ["LAYOUTS", "ROLES", "CaseFiles", "case_identifier", "find_case_files"]
+
+
+_NONE: Mapping[str, Path] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,12 @@ class CaseFiles:
     doubt: str = ""
 
 
-def find_case_files(folder: Path, layout: str = "auto") -> CaseFiles:
+def find_case_files(folder: Path, layout: str = "auto", given: Mapping[str, Path] = _NONE) -> CaseFiles:
     """The files of the only case in ``folder`` or below it.
 
     Args:
         layout: ``auto``, or the name of one of ``LAYOUTS``.
+        given: by role, what to take whatever the folder has for it.
 
     Raises:
         CaseError: no such folder, a sequence or the mask is missing, two files could be one of them, or
@@ -43,11 +48,12 @@ def find_case_files(folder: Path, layout: str = "auto") -> CaseFiles:
     """
     layouts = chosen_layouts(layout)
     found_by, found = _only_case(folder, layouts)
-    if found.problem:
+    paths = {**found.paths, **given}
+    if found.problem and (not given or any(role not in paths for role in ROLES)):
         raise CaseError(found.problem, found.folder, found.remedy)
     doubt = found_by.note if found_by.on_request else found_by.unfit(found.case)  # named, it is asked for
     case = with_patient_named(found_by, found).case
-    return CaseFiles(found.paths, found_by.name, case, found_by.mask_labels, doubt)
+    return CaseFiles(paths, found_by.name, case, found_by.mask_labels, doubt)
 
 
 def case_identifier(folder: Path) -> str:

@@ -113,7 +113,7 @@ WRONG = {
     "no such vote": (["grade", ".", "--vote", "mean"], 2, "majority"),
     "labels": (["grade", ".", "--mask-labels", "one"], 2, "1,2,4"),
     "no such bundle": (["grade", "CASE", "--bundle", "nowhere"], 3, "nowhere"),
-    "file and folder": (["grade", "CASE", "--t1", "x.nii"], 2, "one or the other"),
+    "file and folder": (["grade", "CASE", "--t1", "x.nii"], 2, "x.nii"),
     "cuda": (["grade", "CASE", "--device", "cuda"], 2, "--device cpu"),
 }
 

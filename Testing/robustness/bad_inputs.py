@@ -809,7 +809,10 @@ CASES = [
     ),
     BadInput("case: three files of four", lambda p: p.grade_files()[:-4] + p.grade()[-2:], 2, "--mask missing"),
     BadInput(
-        "case: a folder and a file", lambda p: p.grade(options=("--t1", p.nii("T1"))), 2, "one or the other"
+        "case: a folder, and a file that is not there in place of its T1",
+        lambda p: p.grade(options=("--t1", str(p.folder / "absent.nii"))),
+        2,
+        "absent.nii",
     ),
     BadInput("case: none", lambda p: ["grade"], 2, "missing"),
     BadInput(

@@ -110,6 +110,22 @@ def test_two_files_for_one_sequence_are_refused(tmp_path: Path) -> None:
         Case.read(folder)
 
 
+def test_what_is_named_is_taken_whatever_the_folder_has(tmp_path: Path) -> None:
+    names = ("c1_t1ce.nii.gz", "c1_t2.nii.gz", "c1_flair.nii.gz", "c1_seg.nii.gz")
+    folder = write_case(tmp_path / "c1", dict(zip(KEYS, names, strict=True)))
+    with pytest.raises(CaseError, match="T1 not found"):
+        Case.read(folder)
+    case = Case.read(folder, given={"T1": folder / "c1_t1ce.nii.gz"})
+    assert case.identifier == "c1" and case.images["T1"].source.endswith("c1_t1ce.nii.gz")
+    assert case.images["T2"].source.endswith("c1_t2.nii.gz")
+    other = tmp_path / "other_t2.nii.gz"
+    (folder / "c1_t2.nii.gz").rename(other)
+    with pytest.raises(CaseError, match="T2 not found"):
+        Case.read(folder, given={"T1": folder / "c1_t1ce.nii.gz"})
+    both = {"T1": folder / "c1_t1ce.nii.gz", "T2": other}
+    assert Case.read(folder, given=both).images["T2"].source == str(other)
+
+
 def test_from_files_is_called_after_its_folder(tmp_path: Path) -> None:
     folder = write_case(tmp_path / "somebody", {key: f"{key}.mha" for key in KEYS})
     paths = {FOUR[key]: folder / f"{key}.mha" for key in KEYS}

@@ -151,5 +151,5 @@ def test_an_interruption_while_modules_are_imported_is_one_line(monkeypatch, cap
 def test_options_are_written_in_full(capsys):
     assert main(["models", "--bund=x"]) == 2
     assert capsys.readouterr().err.strip() == (
-        "error: unrecognized arguments: --bund=x: see 'glioma-grading --help'"
+        "error: unrecognized arguments: --bund=x: see 'glioma-grading models --help'"
     )

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from GliomaGradingLib.cli import _parser
+from GliomaGradingLib.cli import _options
 
 from Testing.messages import GAP, all_messages
 
@@ -70,7 +70,7 @@ def shown_commands(page):
 def test_every_command_of_a_page_is_one(page):
     for line in shown_commands(page):
         words = shlex.split(line)
-        assert _parser(words).parse_args(words).command == words[0], line
+        assert _options(words).command == words[0], line
 
 
 def test_commands_of_pages_are_found():
@@ -87,7 +87,7 @@ def test_there_are_commands():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_are_understood(line):
     words = shlex.split(line, comments=True)
-    assert _parser(words).parse_args(words).command == words[0]
+    assert _options(words).command == words[0]
 
 
 def test_make_has_the_targets_that_are_named():

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     _make_streams_usable()
     try:
-        options = _parser(arguments).parse_args(arguments)
+        options = _options(arguments)
         with native_silence(debug):
             return int(options.run(options))
     except SystemExit as stop:
@@ -170,8 +170,16 @@ def _unexpected(error: Exception) -> str:
     return f"{what}: run again with --debug and report what it prints"
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only the chosen command's module is imported, so that help and errors come at once."""
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser, commands = _parser(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest:  # argparse would point to the help that lists the commands, not to that of this one
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
+
+
+def _parser(arguments: Sequence[str]) -> tuple[argparse.ArgumentParser, Any]:
+    """The parser and its commands; only the chosen one's module is imported: help and errors come at once."""
     parser = Parser(
         prog="glioma-grading",
         description=f"Grade glioma (LGG or HGG) from T1, T2 and FLAIR. {DISCLAIMER}",
@@ -186,4 +194,4 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module = import_module(f".{name}", __name__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
-    return parser
+    return parser, commands

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", nargs="?", type=Path, metavar="CASE_DIR", help="folder of a case")
     for name in FILE_OPTIONS:
         what = "tumour mask" if name == "mask" else f"{name.upper()} volume"
-        parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: a file, or a DICOM folder")
+        place = "a file, or a DICOM folder; with CASE_DIR in place of what it has"
+        parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{what}: {place}")
     parser.add_argument(
         "--layout", default="auto", metavar="NAME", help="of CASE_DIR: auto, or one that 'batch' knows"
     )
@@ -121,15 +122,18 @@ def summary(result: GradeResult, output: Path | None = None, evidence: str = "")
 
 def _read_case(options: argparse.Namespace) -> Case:
     from ..case import Case
+    from ..case_files import ROLES
 
     files = {name: getattr(options, name) for name in FILE_OPTIONS}
-    missing = [f"--{name}" for name, path in files.items() if path is None]
-    if options.case is not None and len(missing) < len(files):
-        raise UsageError("a case folder and single files are given", remedy="give one or the other")
     if options.case is not None:
         return Case.read(
-            options.case, maskLabels=options.mask_labels, caseId=options.case_id, layout=options.layout
+            options.case,
+            maskLabels=options.mask_labels,
+            caseId=options.case_id,
+            layout=options.layout,
+            given={role: files[role.lower()] for role in ROLES if files[role.lower()] is not None},
         )
+    missing = [f"--{name}" for name, path in files.items() if path is None]
     if options.layout != "auto":
         raise UsageError(
             "--layout is given without a case folder", remedy="give the folder, or leave --layout out"

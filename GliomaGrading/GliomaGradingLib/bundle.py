@@ -20,6 +20,7 @@ from .bundle_files import (
     INSTALL_AGAIN,
     LARGEST_WEIGHTS,
     check_metadata,
+    parse_json,
     read_file,
     read_json,
     read_weights,
@@ -166,7 +167,15 @@ def open_bundle(name: str | Path | None = None) -> Bundle:
         BundleError: there is none, or its metadata is damaged or of another version.
     """
     folder = _bundle_folder(name)
-    metadata = _read_metadata(folder / METADATA)
+    return _checked(folder, _read_metadata(folder / METADATA))
+
+
+def _checked(folder: Path, metadata: Mapping[str, Any]) -> Bundle:
+    """The bundle of this metadata, if everything in it can be used.
+
+    Raises:
+        BundleError: it is incomplete or wrong.
+    """
     try:
         check_metadata(metadata)
         weights = {s: _record(WeightFile, metadata["weights"][s], folder) for s in SEQUENCES}
@@ -297,7 +306,8 @@ def write_bundle(
         texts: further files by name, such as LICENSE.
 
     Raises:
-        OSError: there is no room, or the disk fails. A bundle that stood there before stays.
+        BundleError: the metadata is wrong. OSError: there is no room, or the disk fails. A bundle that stood
+            there before stays.
     """
     import torch
 
@@ -318,7 +328,9 @@ def write_bundle(
         }
         for name, text in (texts or {}).items():
             write(name, text)
-        write(METADATA, json.dumps(complete, indent=2) + "\n")
+        written = json.dumps(complete, indent=2) + "\n"
+        _checked(folder, parse_json(written.encode(), folder / METADATA))  # before it takes another's place
+        write(METADATA, written)
     return open_bundle(folder)
 
 

@@ -86,7 +86,11 @@ def read_json(path: Path) -> Any:
     Raises:
         BundleError: it cannot be read, or is no JSON.
     """
-    data = read_file(path, LARGEST_METADATA)
+    return parse_json(read_file(path, LARGEST_METADATA), path)
+
+
+def parse_json(data: bytes, path: Path) -> Any:
+    """As ``read_json``, of what is to stand in ``path``."""
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_refused, parse_float=_finite)
     except (ValueError, RecursionError) as error:

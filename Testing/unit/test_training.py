@@ -10,9 +10,10 @@ import torch
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.image_form import ImageForm
+from GliomaGradingLib.slices import InputForm
 from GliomaGradingLib.training.augment import augment, redrawn
+from GliomaGradingLib.training.checks import fingerprint
 from GliomaGradingLib.training.dataset import TrainingSet
-from GliomaGradingLib.training.final import _origin
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
 from GliomaGradingLib.training.recipe import PAPER_RECIPE, Augmentation, Recipe, recipe_from_dict
@@ -302,6 +303,8 @@ def test_a_checkpoint_of_another_recipe_is_refused(data, tmp_path):
     Fit(data, 0, split, replace(QUICK, epochs=1), tmp_path / "c.pt").run()
     with pytest.raises(UsageError, match="another recipe"):
         Fit(data, 0, split, QUICK, tmp_path / "c.pt").run()
+    with pytest.raises(UsageError, match="the checkpoint was made of other data"):
+        Fit(small_training_set(seed=1), 0, split, replace(QUICK, epochs=1), tmp_path / "c.pt").run()
 
 
 def test_early_stopping_keeps_to_its_patience(data):
@@ -345,6 +348,32 @@ def test_a_study_tests_every_patient_once_and_resumes_without_training_again(dat
     np.testing.assert_allclose(stored.logits, first.logits, atol=1e-5)
     with pytest.raises(UsageError, match="another study"):
         run_study(data, replace(study, folds=2), tmp_path, None)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    corrected = replace(data, grades=np.where(np.arange(len(data)) < 2, 1 - data.grades, data.grades))
+    for other in (corrected, small_training_set(seed=1), small_training_set(patients=14)):
+        with pytest.raises(UsageError, match="the folder holds a study of other data"):
+            run_study(other, study, tmp_path, None)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(UsageError, match="the study that lies here cannot be read"):
+        run_study(data, study, tmp_path, None)
+    (tmp_path / "study.json").write_bytes(before[tmp_path / "study.json"])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_fingerprint_is_of_what_is_learned_from_and_of_whom(data):
+    assert fingerprint(data) == fingerprint(small_training_set())
+    changes = {
+        "images": data.images + np.float16(1),
+        "labels": 1 - data.labels,
+        "first": data.first + 1,
+        "grades": 1 - data.grades,
+        "patients": data.patients[::-1],
+        "form": InputForm(pixels=16),
+    }
+    others = {fingerprint(replace(data, **{name: value})) for name, value in changes.items()}
+    assert len(others) == len(changes) and fingerprint(data) not in others
+    renamed = replace(data, patients=data.patients.astype(object))
+    assert fingerprint(renamed) == fingerprint(data), "what a file holds is what was written"
 
 
 def test_shuffled_grades_are_the_same_grades_of_other_patients(data):
@@ -417,6 +446,21 @@ def test_a_study_that_cannot_be_trained_leaves_nothing(data, study, message, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("protocol", ["patient", "image"])
+def test_patients_of_one_grade_or_too_few_are_told(data, protocol, tmp_path):
+    whole = Study(protocol=protocol, folds=2, whole_patients=protocol == "image", recipe=QUICK)
+    few = data.subset(np.arange(2 if protocol == "patient" else 4))
+    for some, message in (
+        (data.subset(data.grades == 1), "no patient has a LGG: of one grade alone nothing is learned"),
+        (data.subset(data.grades == 0), "no patient has a HGG"),
+        (data.subset(data.grades == 2), "has no patient that may be learned from"),
+        (few, "2 folds need as many" if protocol == "patient" else "4 patients are too few to train on some"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run_study(some, whole, tmp_path / "study", None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_finished_study_needs_no_pretrained_tensors(data, tmp_path):
     study = Study(folds=2, recipe=replace(QUICK, pretrained=True))
     for name in SEQUENCES:
@@ -435,13 +479,6 @@ def test_counts_of_a_training_are_of_one_or_more(option, tmp_path, capsys):
             f"error: argument {option}: '{wrong}' is no number of 1 or more: see 'glioma-grading train --help'"
         )
         assert capsys.readouterr().err.strip() == told
-
-
-def test_another_cohorts_bundle_has_its_own_licence_and_no_card():
-    ours = small_training_set(patients=2)
-    ours = replace(ours, collections=np.array(["TCGA-GBM", "TCGA-LGG"]))
-    assert _origin(ours) == {"license": "Apache-2.0", "card": "Resources/ModelCard.md"}
-    assert _origin(small_training_set(patients=2)) == {"license": "LICENSE"}
 
 
 def test_a_mask_may_be_replaced_by_its_box():

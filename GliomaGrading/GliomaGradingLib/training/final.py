@@ -10,17 +10,20 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..bundle import Bundle, write_bundle
+from ..bundle import Bundle, open_bundle, write_bundle
+from ..errors import BundleError, UsageError
 from ..files import write_atomically
 from ..network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
+from .checks import check_grades, fingerprint
 from .dataset import TrainingSet
-from .evaluate import all_figures, calibrate, reliability_bins, unit_probabilities
-from .fit import Fit, curves_csv
+from .evaluate import all_figures, calibrate, own_probabilities, reliability_bins, unit_probabilities
+from .fit import Fit, check_pretrained, curves_csv
+from .metrics import auc
 from .recipe import Recipe
 from .splits import Part, Split
-from .study import read_study
+from .study import data_of, read_study
 from .team import ALONE, Team
 from .usual import learn_usual
 
@@ -37,11 +40,23 @@ TCGA_PATIENTS = """\
 """
 ATTRIBUTION = """\
 What the weights have learned from
-{patients}- Starting point: the BVLC reference GoogLeNet, trained on ImageNet and released for unrestricted use
-  (Szegedy et al. 2015, doi 10.1109/CVPR.2015.7298594; Jia et al. 2014, arXiv 1408.5093). Every layer has
-  been fine-tuned since.
-- Method: Chin J Med Imaging Technol 2022;38(11):1715, three transfer networks that vote.
+{patients}{start}- Method: Chin J Med Imaging Technol 2022;38(11):1715, three transfer networks that vote.
 """
+STARTS = {
+    "googlenet-2014": """\
+- Starting point: the BVLC reference GoogLeNet, trained on ImageNet and released for unrestricted use
+  (Szegedy et al. 2015, doi 10.1109/CVPR.2015.7298594; Jia et al. 2014, arXiv 1408.5093). {since}
+""",
+    "googlenet-torchvision": """\
+- Starting point: torchvision's GoogLeNet, trained on ImageNet (weights IMAGENET1K_V1; Szegedy et al. 2015,
+  doi 10.1109/CVPR.2015.7298594). {since}
+""",
+}
+FINE_TUNED = """Every layer has
+  been fine-tuned since."""
+PROBED = """The
+  output module alone has learned from the patients."""
+FROM_SCRATCH = "- Starting point: random weights.\n"
 
 OWN_LICENSE = """\
 Who trained these weights says what may be done with them; the terms of the patients' data hold too. They
@@ -50,6 +65,8 @@ are for research use only; they are not a medical device and not for diagnosis o
 
 VOTE_FIGURES = ("accuracy", "sensitivity", "specificity")
 """Of the grade that is shown, which is the vote's; it is not that of the probability."""
+FEWEST_PATIENTS = 6
+"""Fewer have no spread of what is unlike them, each being judged by the others."""
 NOBODY = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
@@ -74,7 +91,11 @@ def train_bundle(
             stay as the networks give them.
         team: the processes that train together; the first one writes.
         seeds: runs with other seeds whose weights are averaged (all start from the same ImageNet weights).
+
+    Raises:
+        UsageError: as ``check_final``; nothing is trained then.
     """
+    team.first(lambda: check_final(data, recipe, folder, study, pretrained))
     models = {
         sequence: _averaged(
             [
@@ -88,19 +109,78 @@ def train_bundle(
     }
 
     def written() -> Bundle:
-        metadata = _metadata(data, recipe, seeds, name or folder.name, study)
+        metadata = _metadata(data, recipe, seeds, name or folder.absolute().name, study)
         metadata["familiarity"] = asdict(learn_usual(data, models, recipe))
-        return write_bundle(folder, models, metadata, _texts(data))
+        return write_bundle(folder, models, metadata, _texts(data, recipe))
 
     return team.first(written)
 
 
-def _texts(data: TrainingSet) -> dict[str, str]:
+def check_final(
+    data: TrainingSet, recipe: Recipe, folder: Path, study: Path | None, pretrained: Path | None
+) -> None:
+    """What would hinder a bundle once its models are trained.
+
+    Raises:
+        UsageError: there are too few patients, the folder holds something else, or the study says nothing of
+            models that this recipe makes of these patients.
+    """
+    check_grades(data)
+    if len(data) < FEWEST_PATIENTS:
+        remedy = f"give {FEWEST_PATIENTS} or more"
+        raise UsageError(f"{len(data)} patients are too few to tell what is usual among them", remedy=remedy)
+    _check_target(folder)
+    check_pretrained(recipe, pretrained)
+    if study is not None:
+        _check_evidence(data, recipe, study)
+
+
+def _check_target(folder: Path) -> None:
+    remedy = "choose another --final"
+    if not folder.absolute().name:
+        raise UsageError("a bundle needs a folder of its own", folder, remedy)
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise UsageError("this is a file, not the folder of a bundle", folder, remedy)
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            open_bundle(folder)  # of an earlier training: its files are replaced together
+        except BundleError:
+            raise UsageError("the folder holds something else than a bundle", folder, remedy) from None
+
+
+def _check_evidence(data: TrainingSet, recipe: Recipe, folder: Path) -> None:
+    """Calibration and figures are those of a study: they hold for its own recipe and patients alone."""
+    study, predictions = read_study(folder)
+    units = predictions.of_patients()
+    tested = {(str(name), int(grade)) for name, grade in zip(units.patient, units.grade, strict=True)}
+    wanted = {(str(name), int(grade)) for name, grade in zip(data.patients, data.grades, strict=True)}
+    for problem in (
+        "" if study.protocol == "patient" else "is split by image, so that it tests nothing new",
+        "has shuffled grades" if study.shuffled_grades else "",
+        "" if study.recipe == recipe else "was made with another recipe",
+        "" if tested == wanted and data_of(folder) in ("", fingerprint(data)) else "is of other data",
+    ):
+        if problem:
+            remedy = "train the patient protocol with this recipe on these patients, or leave out --study"
+            raise UsageError(f"the study {problem}", folder, remedy)
+    found = auc(units.grade, own_probabilities(units).mean(axis=1))
+    if not found > 0.5:
+        raise UsageError(
+            f"the study ranks patients no better than chance (AUC {found:.2f})",
+            folder,
+            "look at grades and images; a bundle of such models says nothing",
+        )
+
+
+def _texts(data: TrainingSet, recipe: Recipe) -> dict[str, str]:
     """Licence and attribution: the shipped patients' for these, only what is known for anybody else's."""
-    if _is_shipped(data):
-        return {"LICENSE": LICENSE, "ATTRIBUTION.txt": ATTRIBUTION.format(patients=TCGA_PATIENTS)}
-    patients = f"- Patients: {len(data)} of {', '.join(_collections(data))}\n"
-    return {"LICENSE": OWN_LICENSE, "ATTRIBUTION.txt": ATTRIBUTION.format(patients=patients)}
+    is_shipped = _is_shipped(data)
+    patients = TCGA_PATIENTS if is_shipped else f"- Patients: {len(data)} of {', '.join(_collections(data))}\n"
+    start = FROM_SCRATCH
+    if recipe.pretrained:
+        start = STARTS[recipe.backbone].format(since=FINE_TUNED if recipe.epochs else PROBED)
+    attribution = ATTRIBUTION.format(patients=patients, start=start)
+    return {"LICENSE": LICENSE if is_shipped else OWN_LICENSE, "ATTRIBUTION.txt": attribution}
 
 
 def _origin(data: TrainingSet) -> dict[str, str]:
@@ -111,7 +191,8 @@ def _origin(data: TrainingSet) -> dict[str, str]:
 
 
 def _is_shipped(data: TrainingSet) -> bool:
-    return set(_collections(data)) <= set(TCGA)
+    """Somebody's own patients may be called a TCGA collection's, and have none of its public names."""
+    return set(_collections(data)) <= set(TCGA) and all(map(str.strip, map(str, data.public_names)))
 
 
 def _collections(data: TrainingSet) -> list[str]:

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 from ..errors import UsageError
 from ..files import write_atomically
 from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
+from .checks import fingerprint
 from .dataset import TrainingSet
 from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
@@ -223,6 +224,7 @@ class Fit:
             "scheduler": self.scheduler.state_dict(),
             "curves": [asdict(figures) for figures in self.curves],
             "recipe": self.recipe.to_dict(),
+            "data": fingerprint(self.data),
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -242,12 +244,13 @@ class Fit:
         state = self.team.first(self._stored)
         if state is None:
             return
-        if state["recipe"] != self.recipe.to_dict():
-            raise UsageError(
-                "the checkpoint was made with another recipe",
-                self.checkpoint,
-                "choose another output folder, or remove it to start anew",
-            )
+        for what, is_same in (
+            ("with another recipe", state["recipe"] == self.recipe.to_dict()),
+            ("of other data", state.get("data") == fingerprint(self.data)),
+        ):
+            if not is_same:
+                remedy = "choose another output folder, or remove it to start anew"
+                raise UsageError(f"the checkpoint was made {what}", self.checkpoint, remedy)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

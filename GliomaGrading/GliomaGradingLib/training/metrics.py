@@ -172,9 +172,14 @@ def wilson(successes: float, count: int) -> Interval:
 
 
 def fit_platt(logits: np.ndarray, grades: np.ndarray) -> Platt:
-    """Logistic calibration of logits (Platt 1999), with scikit-learn's default ridge against separable data."""
+    """Logistic calibration of logits (Platt 1999), with scikit-learn's default ridge against separable data.
+
+    The slope is never below 0. Where chance has a network rank patients the wrong way round it says nothing,
+    and the share of HGG is all that is known: turned round, it would vote against what it sees.
+    """
     model = LogisticRegression().fit(np.asarray(logits, dtype=float)[:, None], grades)
-    return Platt(slope=float(model.coef_[0, 0]), intercept=float(model.intercept_[0]))
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    return Platt(slope, intercept) if slope >= 0 else Platt(0.0, float(logit(np.mean(grades))))
 
 
 def _mean_figures(figures: Callable[[np.ndarray], Figures], parts: list[np.ndarray]) -> Figures:

@@ -17,6 +17,7 @@ from ..errors import UsageError
 from ..files import write_atomically
 from ..network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
+from .checks import check_grades, fingerprint
 from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, check_pretrained, curves_csv
 from .probe import FrozenFeatures
@@ -28,6 +29,8 @@ from .team import ALONE, Team
 PREDICTIONS = "predictions.csv"
 STUDY = "study.json"
 LOGITS = "test_logits.npy"
+DATA = "data"
+"""The key of study.json that tells which training set a study is of."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,14 @@ def run_study(
     Only the team's first process reads and writes files.
 
     Raises:
-        UsageError: the folder holds another study, pretrained tensors are missing, or there are more folds than
-            patients of a grade. Nothing is written then.
+        UsageError: the folder holds another study or one of other data, pretrained tensors are missing, or
+            there are too few patients of a grade. Nothing is written then.
     """
     check_study(data, study, folder, pretrained)
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
-    team.first(lambda: _claim(folder, study))
+    team.first(lambda: _claim(folder, study, data))
     team.first(lambda: _write_splits(folder, graded, splits))
     shared = _SharedFeatures(graded, study, team)
     for repeat, fold, split in splits:
@@ -161,10 +164,14 @@ def check_study(data: TrainingSet, study: Study, folder: Path, pretrained: Path 
     Raises:
         UsageError, BundleError: as ``run_study``.
     """
+    check_grades(data)
     _check_folds(study, data)
-    runs = [
-        _run_folder(folder, repeat, fold, name) for repeat, fold, _ in study.splits(data) for name in SEQUENCES
-    ]
+    splits = list(study.splits(data))
+    if not all(len(split.train) and len(split.test) for _repeat, _fold, split in splits):
+        remedy = "give more patients"
+        raise UsageError(f"{len(data)} patients are too few to train on some and test on others", remedy=remedy)
+    _check_folder(folder, study, data)
+    runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _split in splits for name in SEQUENCES]
     if not all((run / LOGITS).is_file() for run in runs):
         check_pretrained(study.recipe, pretrained)
 
@@ -240,9 +247,15 @@ def read_study(folder: Path) -> tuple[Study, Predictions]:
     )
 
 
+def data_of(folder: Path) -> str:
+    """Fingerprint of the training set that a study is of; '' in studies that do not tell."""
+    return str(_settings(folder / STUDY).get(DATA, ""))
+
+
 def study_from_dict(settings: dict[str, Any]) -> Study:
     """A study of its JSON form; what the form does not say keeps its default."""
-    return Study(**{**settings, "recipe": recipe_from_dict(settings["recipe"])})
+    known = {name: value for name, value in settings.items() if name != DATA}
+    return Study(**{**known, "recipe": recipe_from_dict(known["recipe"])})
 
 
 def predictions_csv(predictions: Predictions) -> str:
@@ -312,14 +325,36 @@ def _tested(model: TransferModel, source: SliceSource, test: Part, folder: Path)
     return logits
 
 
-def _claim(folder: Path, study: Study) -> None:
-    """Keep one study to a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(study), indent=2) + "\n"
+def _check_folder(folder: Path, study: Study, data: TrainingSet) -> None:
+    """One study, of one training set, to a folder: what was learned of others is not these patients' result."""
     path = folder / STUDY
-    if path.is_file() and study_from_dict(json.loads(path.read_text(encoding="utf-8"))) != study:
-        raise UsageError("the folder holds another study", folder, "choose another --output, or remove it")
-    write_atomically(path, text.encode())
+    if not path.is_file():
+        return
+    settings = _settings(path)
+    for what, is_same in (
+        ("another study", study_from_dict(settings) == study),
+        ("a study of other data", settings.get(DATA) == fingerprint(data)),
+    ):
+        if not is_same:
+            remedy = "choose another --output, or remove it to start anew"
+            raise UsageError(f"the folder holds {what}", folder, remedy)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict) or "recipe" not in settings:
+            raise ValueError("it holds no settings")
+    except (OSError, ValueError) as error:
+        remedy = "choose another --output, or remove the folder to start anew"
+        raise UsageError(f"the study that lies here cannot be read ({error})", path, remedy) from error
+    return settings
+
+
+def _claim(folder: Path, study: Study, data: TrainingSet) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**asdict(study), DATA: fingerprint(data)}, indent=2) + "\n"
+    write_atomically(folder / STUDY, text.encode())
 
 
 def _write_splits(folder: Path, data: TrainingSet, splits: list[tuple[int, int, Split]]) -> None:

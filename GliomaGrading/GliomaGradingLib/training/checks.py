@@ -1,0 +1,46 @@
+"""Whether data can be trained on, and whether what lies in a folder was made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import lru_cache
+
+import numpy as np
+
+from ..errors import UsageError
+from ..words import HGG, LGG
+from .dataset import TrainingSet
+
+_TAUGHT = ("images", "labels", "first", "grades", "patients")
+
+
+@lru_cache(maxsize=2)
+def fingerprint(data: TrainingSet) -> str:
+    """What tells one training set from another: SHA-256 of all that is learned from, and of whom it is."""
+    digest = hashlib.sha256(json.dumps({"plane_mm": data.plane_mm, "form": asdict(data.form)}).encode())
+    for name in _TAUGHT:
+        array = getattr(data, name)
+        array = np.array(list(map(str, array)), dtype="U64") if array.dtype.kind in "OUS" else array
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def check_grades(data: TrainingSet) -> None:
+    """Nothing can be learned of one grade alone.
+
+    Raises:
+        UsageError: there is no patient to learn from, or all have one grade.
+    """
+    if not len(data):
+        remedy = "set 'shippable' for those who may be learned from, or add --patients all"
+        raise UsageError("the training set has no patient that may be learned from", remedy=remedy)
+    counts = {LGG: int((data.grades == 0).sum()), HGG: int((data.grades == 1).sum())}
+    for grade, count in counts.items():
+        if not count:
+            raise UsageError(f"no patient has a {grade}: of one grade alone nothing is learned", remedy=_BOTH)
+
+
+_BOTH = "give patients of both grades"

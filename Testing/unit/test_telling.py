@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from GliomaGradingLib import wording
 from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.cli import main
+from GliomaGradingLib.cli.grade import summary
 from GliomaGradingLib.doubts import DOUBTFUL, are_inputs_doubted, reasons
 from GliomaGradingLib.export import telling
 from GliomaGradingLib.export.evidence_picture import evidence_png
@@ -51,6 +54,29 @@ def test_a_soft_vote_is_told_as_one(result: GradeResult) -> None:  # noqa: F811
     assert "that of the mean of their probabilities, 0.64." in text
     assert "rule of the vote soft: the grade of the mean of the three sequences' probabilities" in text
     assert "mean of their probabilities" not in page_text(result)
+
+
+def test_the_terminal_has_the_words_of_the_report(result: GradeResult) -> None:  # noqa: F811
+    votes = (replace(result.votes[0], probability_hgg=0.9971), *result.votes[1:])
+    below = replace(result.slices, positions_mm=tuple(height - 200.0 for height in result.slices.positions_mm))
+    soft = replace(result, grade="LGG", vote="soft", probability_hgg=0.003, votes=votes, slices=below)
+    text = summary(replace(soft, warnings=(Notice("x", "the mask is small"),)), evidence="Of 40 patients")
+    assert "Grade        LGG\nVote         Vote by mean probability: LGG (1 of 3 sequences votes LGG)" in text
+    assert "Probability  < 0.01 of HGG" in text and "HGG   > 0.99" in text
+    assert "Slices       I 240 to I 221 mm; largest tumour area " in text
+    assert "Warning      The mask is small.\n" in text and "Evidence     Of 40 patients\n" in text
+
+
+def test_the_terminal_says_how_often_only_where_the_report_does(result, tmp_path, monkeypatch, capsys):  # noqa: F811
+    doubted = held_back(result, DOUBT)
+    detail = SimpleNamespace(result=doubted)
+    grader = SimpleNamespace(bundle=SimpleNamespace(metadata=METADATA), gradeInDetail=lambda *_: detail)
+    monkeypatch.setattr(GradeResult, "afterReading", lambda self, seconds: self)
+    monkeypatch.setattr("GliomaGradingLib.case.Case.read", lambda *_, **__: None)
+    monkeypatch.setattr("GliomaGradingLib.grading.Grader.load", lambda *_: grader)
+    assert main(["grade", str(tmp_path)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Evidence")]
+    assert told == ["Evidence     How often test patients had HGG does not apply: the inputs are doubtful."]
 
 
 def test_how_sequences_were_registered_is_told(result: GradeResult) -> None:  # noqa: F811

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .grading import Grader
     from .result import GradeResult
 
-__version__ = "0.7.1"
+__version__ = "0.7.2"
 
 _HOMES = {
     "Case": "case",

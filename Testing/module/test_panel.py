@@ -649,6 +649,35 @@ def test_scene_close_while_pytorch_is_installed(host, module, scene, grade, whil
     assert module.ui.messageLabel.text == "" and len(scene.results()) == 1
 
 
+@pytest.mark.parametrize("starter", ["gradeButton", "mapCheckBox", "reportButton"])
+def test_a_module_that_is_reloaded_while_pytorch_is_installed_starts_nothing(
+    host, module, scene, grade, while_installing, caplog, tmp_path, starter
+):
+    import slicer
+
+    class Deleted:
+        """Widgets of a panel that is gone: in Slicer they are no more, and touching one is an error."""
+
+        def __getattr__(self, name):
+            raise ValueError(f"trying to access {name} of a destroyed widget")
+
+    def reload():
+        slicer.util.reloadScriptedModule("GliomaGrading")
+        old.controller._ui = old.controller.viewer._ui = old.controller.report._ui = Deleted()
+
+    scene.case()
+    grade()
+    old = module.widget
+    while_installing(reload)
+    with host.testing_mode(False):
+        host.dialogs.answer(str(tmp_path))
+        getattr(module.ui, starter).click()
+    assert (
+        old.controller.run is None and old.controller.viewer.run is None and old.controller.report.run is None
+    )
+    assert caplog.text == "" and host.dialogs.shown.count("error") == 0 and list(tmp_path.iterdir()) == []
+
+
 def test_another_case_than_was_asked_for_is_not_graded(host, module, scene, while_installing):
     def load_another():
         host.close_scene()

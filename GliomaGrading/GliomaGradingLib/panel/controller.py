@@ -65,6 +65,7 @@ class Controller:
         self._isFilling = False
         self._isLoading = False
         self._isInstalling = False
+        self._isStopped = False
         self._isSceneNew = False
         self._isJumpDue = False
         self._client: WorkerClient | None = None
@@ -119,6 +120,7 @@ class Controller:
         self._isEntered, self._client = False, None
         self._pace()
         self._settling.stop()
+        self._isStopped = True
 
     def setParameters(self, parameters: Any) -> None:
         self.parameters = parameters
@@ -181,8 +183,11 @@ class Controller:
     def refresh(self) -> None:
         """Brings buttons, status line and result in line with the inputs.
 
-        Without parameters another module is open: the result stays in the views, as other modules' do.
+        Without parameters another module is open: the result stays in the views, as other modules' do. A panel
+        that was reloaded while PyTorch was installed has none of them any more.
         """
+        if self._isStopped:
+            return
         self._follow_mask()
         inputs = self.inputs
         self._note_choice(inputs)

@@ -45,7 +45,7 @@ class Viewer:
         self._sides, self._overlay = views.SideBySide(), views.MapOverlay()
         self._corners = CornerText()
         self._message = ""
-        self._isBusy = self._isFilling = self._isOutdated = False
+        self._isBusy = self._isFilling = self._isOutdated = self._isStopped = False
         self._watch = views.CompositeWatch(self._look_again)
         self._plots: list[Any] = []
         self._manager = slicer.app.layoutManager()
@@ -116,7 +116,9 @@ class Viewer:
         self._show_state()
 
     def stop(self) -> None:
+        """For good: the panel's widgets may be gone from now on."""
         self.leave()
+        self._isStopped = True
         for view in self._plots:
             view.disconnect(_POINT_SIGNAL, self._on_points)
         self._plots = []
@@ -274,6 +276,8 @@ class Viewer:
             self.run.cancel()
 
     def _refuse(self, message: str) -> None:
+        if self._isStopped:
+            return
         self._message = message
         self._tick_map(False)
 
@@ -290,6 +294,8 @@ class Viewer:
             self._want_map()
         else:
             self.cancelMap()
+        if self._isStopped:
+            return
         self._settle_map()
         self._changed()
 

@@ -387,13 +387,18 @@ def _against_one_origin(sequences: Sequence[Header], mask: Header | None) -> Ite
             many = {"patient": "patient ids", "study": "studies"}[what]
             yield Notice(code, f"the sequences come from {len(values)} different {many}")
             return
-        if values and mask and mask.text(keyword) not in ("", *values):
+        if mask and _differs(mask.text(keyword), values):
             yield Notice(code, f"the mask is of another {what} than the sequences, by its header")
             return
     frames = {header.text("FrameOfReferenceUID") for header in sequences}
-    if frames and mask and mask.text("FrameOfReferenceUID") not in ("", *frames):
+    if mask and _differs(mask.text("FrameOfReferenceUID"), frames):
         text = "the mask was drawn on images with a frame of reference that none of the sequences has"
         yield Notice("dicom-mask-frame", text)
+
+
+def _differs(value: str, known: set[str]) -> bool:
+    """What a header leaves empty is like nothing and unlike nothing."""
+    return bool(value and known - {""}) and value not in known
 
 
 def _find_mask(

@@ -18,6 +18,7 @@ from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.imaging import read_layers, read_volume
 from GliomaGradingLib.sequence_names import CONTRAST, has_agent, is_mask_name, read_sequence
+from GliomaGradingLib.words import SEQUENCES
 from small_head import ORIGIN, SPACING, arrays, volume
 
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install 'glioma-grading[dicom]')")
@@ -475,6 +476,15 @@ def test_a_segmentation_of_another_patient_study_or_place_is_warned_about(study,
     case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
     found = [(n.code, n.message) for n in case.warnings if n.code.startswith(("dicom-different", "dicom-mask"))]
     assert found == ([(code, text)] if code else [])
+
+
+def test_images_without_a_patients_id_are_of_no_other_patient_than_their_mask(tmp_path):
+    files = {name.lower(): maker.scan(tmp_path / name, name, PatientID="") for name in SEQUENCES}
+    mask = maker.segmentation(tmp_path / "seg.dcm", files["flair"])
+    changed = pydicom.dcmread(mask)
+    changed.PatientID = "somebody"
+    changed.save_as(mask)
+    assert "dicom-different-patients" not in codes(Case.fromFiles(**files, mask=mask))
 
 
 @pytest.mark.parametrize(

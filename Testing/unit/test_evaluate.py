@@ -111,6 +111,19 @@ def test_bootstrap_draws_patients_not_rows():
     assert (mean["value"], mean["low"], mean["high"]) == (0.5, 0.0, 1.0)
 
 
+def test_shares_of_all_or_none_have_wilsons_interval_of_their_own_patients():
+    """By bootstrap it would have no width, whether of two patients or of two hundred."""
+    grades = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    groups = np.array(["a", "b", "b", "c", "d", "e", "f", "f"])  # two HGG patients, four LGG
+    called = grades == 1
+    called[3] = True
+    found = with_intervals(lambda rows: classification_figures(grades[rows], called[rows]), groups, draws=50)
+    assert found["sensitivity"] == wilson(2, 2)
+    assert found["specificity"]["value"] == 0.8 and 0 < found["specificity"]["low"] < 0.8
+    none = with_intervals(lambda rows: classification_figures(grades[rows], grades[rows] == 0), groups, draws=9)
+    assert none["accuracy"] == wilson(0, 6)
+
+
 def test_patients_are_the_means_of_their_slices_in_each_repeat():
     slices = predictions(patients=6, repeats=2, slices=4)
     patients = slices.of_patients()

@@ -16,6 +16,8 @@ Figures = dict[str, float]
 Interval = dict[str, float]
 NAN = float("nan")
 CALIBRATION_BINS = 8
+SHARES = ("accuracy", "sensitivity", "specificity")
+"""Figures that are a share of patients."""
 
 
 def auc(grades: np.ndarray, scores: np.ndarray) -> float:
@@ -135,6 +137,10 @@ def with_intervals(
     draw's figure is the mean over the repeats of the figure of one repeat's rows, as is the value itself.
     The same seed draws the same patients, whatever the figures.
 
+    Every draw of patients who were all right has all of them right: where a share is 0 or 1, its interval is
+    Wilson's of the patients that it is of, and not of no width. Draws for which a figure is not defined (of one
+    grade alone) do not count for it.
+
     Args:
         figures: the figures of an index array of rows.
         groups: the patient of every row. repeats: the repeat of every row; one repeat if left out.
@@ -145,7 +151,13 @@ def with_intervals(
     for parts in bootstrap_rows(groups, numbers, draws, seed):
         for name, figure in _mean_figures(figures, parts).items():
             drawn[name].append(figure)
-    return {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}
+    intervals = {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}
+    if extreme := [name for name in SHARES if value.get(name) in (0.0, 1.0)]:
+        alone = [figures(np.flatnonzero(groups == group)) for group in np.unique(groups)]
+        for name in extreme:
+            count = sum(bool(np.isfinite(found[name])) for found in alone)
+            intervals[name] = wilson(value[name] * count, count)
+    return intervals
 
 
 def bootstrap_rows(

@@ -112,7 +112,8 @@ def sources_of(case: Case) -> Sources:
         if len({str(header.get(keyword, "")) for header in headers}) > 1:
             raise CaseError(f"the sequences are not of one {what}", "", "give sequences of one study")
     segmentation, segments = _segmentation(case)
-    if segmentation is not None and segmentation.get("PatientID") not in (None, "", headers[0].PatientID):
+    patients = {str(item.get("PatientID", "") or "") for item in (segmentation, headers[0]) if item is not None}
+    if len(patients - {""}) > 1:
         raise CaseError("sequences and mask are not of one patient", "", "give a mask that was drawn on them")
     if not headers[0].StudyInstanceUID:
         raise CaseError("the series have no study to belong to", case.images["T1"].source, "export them again")

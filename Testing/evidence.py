@@ -37,11 +37,11 @@ def ranking_rows() -> str:
 
 
 def ranking_sentence() -> str:
-    """What is left of the vote's AUC with and without a calibration of each fold."""
+    """What is left of the soft vote's AUC with and without a calibration of each fold."""
     figures = figures_of("patient")
     soft, own = figures["figures"]["soft"]["auc"], figures["ranking"]["soft"]
     return (
-        f"The AUC of the vote is {soft['value']:.3f} where each fold is calibrated on the others, "
+        f"The AUC of the soft vote is {soft['value']:.3f} where each fold is calibrated on the others, "
         f"{own['auc']['value']:.3f} from the networks' own probabilities, to which nothing is fitted, and "
         f"{own['auc_within_folds']['value']:.3f} within the folds.\n"
     )
@@ -67,11 +67,11 @@ def calibration_table() -> str:
 
 
 def delong_sentence() -> str:
-    """The vote against the best single sequence."""
+    """The soft vote against the best single sequence."""
     found = figures_of("patient")["vote_against_best_sequence"]
     soft, together = found["soft"], found["together"]
     return (
-        f"By DeLong's test the vote's AUC (mean probability) of {soft['first']:.3f} differs from the best "
+        f"By DeLong's test the soft vote's AUC (mean probability) of {soft['first']:.3f} differs from the best "
         f"single sequence's ({found['sequence']}, {soft['second']:.3f}) by "
         f"{soft['first'] - soft['second']:+.3f} (z {soft['z']:.2f}, p {soft['p']:.3f}); "
         f"that of the three calibrated together ({together['first']:.3f}) by "

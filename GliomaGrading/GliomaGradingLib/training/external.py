@@ -83,8 +83,8 @@ def external_figures(records: list[dict[str, Any]], model: dict[str, str], comma
 def external_table(figures: dict[str, Any]) -> str:
     """As Markdown: a row a collection."""
     lines = [
-        "| collection | HGG, LGG | sensitivity | specificity | AUC of the vote | mean probability; share HGG | "
-        "no decision | accuracy of decisions |",
+        "| collection | HGG, LGG | sensitivity | specificity | AUC of the soft vote | "
+        "mean probability; share HGG | no decision | accuracy of decisions |",
         "|---" * 8 + "|",
     ]
     for name, values in figures["figures"].items():
@@ -203,7 +203,7 @@ def _probability_intervals(records: list[dict[str, Any]], grade: np.ndarray) -> 
 
 
 def _pairs(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Pairs of an HGG and an LGG of one collection and of two, with the AUC of the vote over them."""
+    """Pairs of an HGG and an LGG of one collection and of two, with the AUC of the soft vote over them."""
     grade = np.array([int(record["grade"] == HGG) for record in records])
     vote = np.array([[record[name] for name in PROBABILITY_COLUMNS[:3]] for record in records]).mean(axis=1)
     return auc_of_pairs(grade, vote, np.array([record["collection"] for record in records]))

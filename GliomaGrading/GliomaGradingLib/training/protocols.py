@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = (*SEQUENCES, "vote")
+LABELS = {"vote": "vote (ours: AUC of the soft vote, accuracy of the majority)"}
 NOT_RUN = "not run"
 
 
@@ -85,15 +86,15 @@ def sentence(cells: dict[str, Any]) -> str:
     if image_shuffled is None:
         return "The control with shuffled grades has not been run.\n"
     text = (
-        "With the patients' grades shuffled, so that there is nothing to learn about grades, the vote still "
-        f"has an AUC of {_auc(image_shuffled)} under the paper's split by image"
+        "With the patients' grades shuffled, so that there is nothing to learn about grades, the soft vote "
+        f"still has an AUC of {_auc(image_shuffled)} under the paper's split by image"
     )
     if patient_shuffled is not None:
         text += f" and of {_auc(patient_shuffled)} when split by patient"
     text += ": a split by image measures how well a network recognises patients that it has seen"
     if image is not None and patient is not None:
         fall = f"from {_auc(image)} to {_auc(patient)}"
-        text += f", and with the true grades the vote falls {fall} on patients that it has not seen"
+        text += f", and with the true grades the soft vote falls {fall} on patients that it has not seen"
     return text + ".\n"
 
 
@@ -105,7 +106,8 @@ def protocol_table(figures: dict[str, Any]) -> str:
     for row in ROWS:
         paper = figures["paper"][row]
         ours = [_cell_text(cells[entry.folder], row) for entry in CELLS]
-        lines.append(f"| {row} | {paper['auc']:.4f}; {paper['accuracy']:.4f} | " + " | ".join(ours) + " |")
+        first = f"{LABELS.get(row, row)} | {paper['auc']:.4f}; {paper['accuracy']:.4f}"
+        lines.append(f"| {first} | " + " | ".join(ours) + " |")
     counts = [_count_text(cells[entry.folder]) for entry in CELLS]
     lines.append("| tested | " + " | ".join(["", *counts]) + " |")
     return "\n".join(lines) + "\n"

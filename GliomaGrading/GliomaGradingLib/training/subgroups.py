@@ -119,7 +119,7 @@ def subgroup_figures(
 def subgroup_table(figures: dict[str, Any]) -> str:
     """As Markdown: a row a subgroup."""
     lines = [
-        "| patients | HGG, LGG | AUC of the vote | sensitivity | specificity | mean probability |",
+        "| patients | HGG, LGG | AUC of the soft vote | sensitivity | specificity | mean probability |",
         "|---" * 6 + "|",
     ]
     for kind, label in (("centre", "centre {}"), ("institution", "{}"), ("volume", "{} of the tumours")):

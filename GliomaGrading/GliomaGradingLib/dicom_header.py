@@ -18,11 +18,12 @@ import SimpleITK as sitk
 
 from .dicom_lengths import check_lengths
 from .errors import CaseError
+from .extras import INSTALL_DICOM
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-INSTALL = "install what reads it: pip install 'glioma-grading[dicom]'"
+INSTALL = f"install what reads it: {INSTALL_DICOM}"
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 

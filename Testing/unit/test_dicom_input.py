@@ -21,7 +21,7 @@ from GliomaGradingLib.sequence_names import CONTRAST, has_agent, is_mask_name, r
 from GliomaGradingLib.words import SEQUENCES
 from small_head import ORIGIN, SPACING, arrays, volume
 
-pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install 'glioma-grading[dicom]')")
+pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install pydicom highdicom)")
 import dicom_maker as maker  # noqa: E402
 
 RTSTRUCT, REPORT = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.88.11"
@@ -266,7 +266,7 @@ def test_one_slice_is_no_volume(study):
 def test_without_pydicom_the_way_out_is_said(tmp_path, monkeypatch):
     path = maker.enhanced(tmp_path / "a.dcm")
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(CaseError, match=r"needs pydicom, in .*pip install 'glioma-grading\[dicom\]'"):
+    with pytest.raises(CaseError, match=r"needs pydicom, in .*pip install pydicom highdicom"):
         read_volume(path)
 
 
@@ -301,7 +301,7 @@ def test_segments_are_layers_and_other_structures_are_left_out(study, tmp_path):
 
 
 def test_labels_that_are_chosen_count_whatever_they_are_called(study, tmp_path):
-    pytest.importorskip("highdicom", reason="needs highdicom (pip install 'glioma-grading[dicom]')")
+    pytest.importorskip("highdicom", reason="needs highdicom (pip install pydicom highdicom)")
     mask = arrays()["mask"]
     path = maker.segmentation(tmp_path / "seg.dcm", study / "FLAIR", {"tumour": mask, "ventricles": mask})
     assert [np.unique(layer.array).tolist() for layer in read_layers(path, True)] == [[0, 1], [0, 2]]
@@ -314,7 +314,7 @@ def test_labels_that_are_chosen_count_whatever_they_are_called(study, tmp_path):
 @pytest.mark.parametrize("thickness", [2.0, None, 2.7])
 def test_frames_that_lie_apart_are_no_thick_slices(study, tmp_path, kept, thickness):
     """A segmentation has frames for the slices with tumour only, and may not say how far slices are apart."""
-    pytest.importorskip("highdicom", reason="needs highdicom (pip install 'glioma-grading[dicom]')")
+    pytest.importorskip("highdicom", reason="needs highdicom (pip install pydicom highdicom)")
     rows = np.flatnonzero(arrays()["mask"].any((1, 2)))[list(kept)]
     mask = np.zeros_like(arrays()["mask"])
     mask[rows] = arrays()["mask"][rows]

@@ -33,8 +33,8 @@ from GliomaGradingLib.words import DISCLAIMER, SEQUENCES
 from PIL import Image, ImageDraw
 from small_head import arrays, volumes
 
-pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install 'glioma-grading[dicom]')")
-pytest.importorskip("highdicom", reason="needs highdicom (pip install 'glioma-grading[dicom]')")
+pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install pydicom highdicom)")
+pytest.importorskip("highdicom", reason="needs highdicom (pip install pydicom highdicom)")
 import dicom_maker as maker  # noqa: E402
 
 SHA = "ab" * 32
@@ -427,7 +427,7 @@ def test_without_highdicom_it_is_said(done, tmp_path, monkeypatch):
     for name in ("highdicom", "highdicom.sr"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     written = write_dicom(done, tmp_path)
-    assert written.contents == {} and "pip install 'glioma-grading[dicom]'" in written.problem
+    assert written.contents == {} and "pip install pydicom highdicom" in written.problem
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from GliomaGradingLib import bundle
+from GliomaGradingLib import bundle, extras
 from GliomaGradingLib.bundle import find_bundles
 from GliomaGradingLib.cli import doctor, main, packages
 
@@ -41,10 +41,8 @@ def test_what_is_missing_is_named_with_its_command(monkeypatch, capsys):
     said = capsys.readouterr().out
     assert status == 1
     assert "torch is missing" in said and "pip install torch" in said
-    training = (
-        "scikit-learn is not installed (for training and evaluation): pip install 'glioma-grading[train]'"
-    )
-    assert training in said
+    training = "is not installed (for training and evaluation): pip install scikit-learn matplotlib tqdm"
+    assert f"scikit-learn {training}" in said and said.count("scikit-learn is not") == 1
 
 
 def test_what_dicom_and_cohorts_need_is_looked_at_and_not_asked_for(monkeypatch, capsys):
@@ -59,17 +57,18 @@ def test_what_dicom_and_cohorts_need_is_looked_at_and_not_asked_for(monkeypatch,
     monkeypatch.setattr(metadata, "version", without)
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    lacking = {line.split()[1]: line.rsplit("'", 2)[1] for line in lines if line.startswith("[--]")}
-    extra = dict.fromkeys(absent, "glioma-grading[cohort]")
-    assert lacking == extra | dict.fromkeys(("pydicom", "highdicom"), "glioma-grading[dicom]")
+    lacking = {line.split()[1]: line.rsplit(": ", 1)[1] for line in lines if line.startswith("[--]")}
+    extra = dict.fromkeys(absent, extras.INSTALL_COHORT)
+    assert lacking == extra | dict.fromkeys(("pydicom", "highdicom"), "pip install pydicom highdicom")
 
 
 def test_the_extras_are_those_of_the_package():
     """What a message tells to install brings what is missing."""
     tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra, (_, wanted) in packages.EXTRAS.items():
-        assert {*wanted} <= {_name(one) for one in project["optional-dependencies"][extra]}, extra
+    for extra, (_, command) in packages.EXTRAS.items():
+        wanted = {_name(one) for one in project["optional-dependencies"][extra]}
+        assert {*extras.packages_of(command)} == wanted, extra
     assert {*packages.NEEDED} == {_name(one) for one in project["dependencies"]}
 
 
@@ -95,9 +94,9 @@ raise SystemExit(main({arguments!r}))
         ("numpy", ["doctor"], 1, ""),
         ("numpy", ["grade", "x"], 1, "error: numpy is not installed: pip install numpy"),
         ("sklearn", ["evaluate", str(EVIDENCE), "--output", "out"], 1,
-         "error: scikit-learn is not installed: pip install 'glioma-grading[train]'"),
+         "error: scikit-learn is not installed: pip install scikit-learn matplotlib tqdm"),
         ("matplotlib", ["evaluate", str(EVIDENCE), "--output", "out"], 1,
-         "error: matplotlib is not installed: pip install 'glioma-grading[train]'"),
+         "error: matplotlib is not installed: pip install scikit-learn matplotlib tqdm"),
     ],
 )  # fmt: skip
 def test_a_missing_package_is_named_with_its_command(package, arguments, status, text, tmp_path):
@@ -153,3 +152,10 @@ def test_options_are_written_in_full(capsys):
     assert capsys.readouterr().err.strip() == (
         "error: unrecognized arguments: --bund=x: see 'glioma-grading models --help'"
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), [("Batch.md", extras.INSTALL_COHORT), ("Dicom.md", extras.INSTALL_DICOM)]
+)
+def test_pages_name_the_same_packages(page, command):
+    assert f"`{command}`" in (REPOSITORY / "Resources" / page).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from ..errors import BundleError
-from .packages import EXTRAS, NEEDED, command_for
+from .packages import NEEDED, command_for, optional
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         bundles = list(_bundles())
     except ImportError as error:
         findings.append(Finding(False, f"the library cannot be imported ({error})", "install what is missing"))
-    extras = [found for purpose, packages in EXTRAS.values() for found in _packages(packages, purpose)]
+    extras = [found for package, purpose in optional().items() for found in _packages((package,), purpose)]
     for finding in [*findings, *bundles, *extras, *(_devices() if options.device else [])]:
         print(finding)
     if not all(finding.good for finding in findings):

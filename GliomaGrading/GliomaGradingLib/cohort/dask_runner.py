@@ -25,11 +25,11 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import GliomaGradingError, UsageError
+from ..extras import INSTALL_COHORT
 from .dask_worker import grade_on_worker, load_on_worker
 from .local import ENGINE
 from .work import BatchStopped, Outcome, Settings, Task
 
-REMEDY = "pip install 'glioma-grading[cohort]'"
 _PLUGIN = "glioma-grading-"
 """Before the client's id in the name of a batch's plugin, so that others see whether the batch is alive."""
 _ADDRESS = re.compile(r"([a-z]+://)?[^\s/]+:\d{1,5}/?")
@@ -298,7 +298,7 @@ def _distributed() -> ModuleType:
         import distributed
     except ImportError as error:
         raise UsageError(
-            f"Dask is not installed ({error})", remedy=f"{REMEDY}, or leave --workers out"
+            f"Dask is not installed ({error})", remedy=f"{INSTALL_COHORT}, or leave --workers out"
         ) from error
     return distributed
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..export.outputs import PAGE as REPORT
 from ..export.outputs import RESULT
 from ..export.tables import GRADED, plain
+from ..extras import INSTALL_COHORT
 from ..files import write_atomically
 from ..words import HGG, LGG
 from .case_table import case_table
@@ -76,7 +77,7 @@ def _evaluated(known: Known) -> tuple[dict[str, Any] | None, list[str]]:
     try:
         return evaluate(known), remarks
     except ImportError as error:
-        remedy = "pip install 'glioma-grading[cohort]', then run again with --resume"
+        remedy = f"{INSTALL_COHORT}, then run again with --resume"
         return None, [f"There is no evaluation ({error}): {remedy}."]
     except (ValueError, ArithmeticError) as error:  # too few cases for a figure
         return None, [f"There is no evaluation ({error})."]

@@ -1,0 +1,15 @@
+"""What installs the packages that only some tasks need, by their names: those of pyproject.toml's extras.
+
+The project itself is on no index, so that its extras are of use in a checkout only.
+"""
+
+from __future__ import annotations
+
+INSTALL_TRAIN = "pip install scikit-learn matplotlib tqdm"
+INSTALL_COHORT = "pip install dask distributed openpyxl scikit-learn tqdm"
+INSTALL_DICOM = "pip install pydicom highdicom"
+
+
+def packages_of(command: str) -> tuple[str, ...]:
+    """The packages that such a command installs."""
+    return tuple(command.split()[2:])

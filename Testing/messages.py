@@ -27,7 +27,11 @@ TEXT = "text"
 TEXT_NAMES = {"problem", "doubt", "on_request"}
 TEXT_ARGUMENTS = {"Found": 3, "Skipped": 1, "ArgumentTypeError": 0, "_say": 0, "confirmOkCancelDisplay": 0}
 """Calls that take such a text, and in which place."""
-TEXT_FUNCTION = re.compile(r"reasons?$|problem$|missing$|lacking$|find_mask$|unfit$|unreadable$|nothing_in$")
+PRINTED = "error: "
+"""How a printed text begins that is such a one."""
+TEXT_FUNCTION = re.compile(
+    r"(reasons?|problem|missing|lacking|find_mask|unfit|unreadable|nothing_in|unexpected)$"
+)
 
 _MOST = 6
 """Forms of one message that are followed; a message with more choices inside is shown with a gap."""
@@ -120,8 +124,20 @@ def _told(node: ast.AST, names: Names) -> Iterator[str]:
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         place = TEXT_ARGUMENTS.get(name, len(node.args))
         value = node.args[place] if place < len(node.args) else None
+        if name == "print" and node.args:
+            yield from _printed(node.args[0], names)
     if value is not None:
-        yield from (text for text in texts(value, names) if re.search(r"[^\W\d]{2,}", text) and " " in text)
+        yield from (text for text in texts(value, names) if _is_said(text))
+
+
+def _printed(value: ast.expr, names: Names) -> Iterator[str]:
+    """What is printed as an error without being one of a class, such as an interruption."""
+    told = (text.removeprefix(PRINTED) for text in texts(value, names) if text.startswith(PRINTED))
+    yield from (text for text in told if _is_said(text))
+
+
+def _is_said(text: str) -> bool:
+    return re.search(r"[^\W\d]{2,}", text) is not None and " " in text
 
 
 def _assigned(nodes: Iterable[ast.AST]) -> Names:

@@ -56,6 +56,8 @@ def test_messages_that_are_known_are_found(messages):
         ("text", "Choose …."),  # translated, in the panel
         ("text", "… not found (… is with contrast and is not taken for T1)"),
         ("text", "labels of the tumour are 1 or more; 0 is background"),
+        ("text", "an argument has a null character: give a path without one"),  # printed, and nothing else
+        ("text", "…: run again with --debug and report what it prints"),
         ("ProtocolError", "a line is not a JSON object"),
         (NOTICE, "near-boundary"),
         (NOTICE, "…-…-swapped"),

@@ -107,7 +107,8 @@ def _problem(files: dict[str, Path], place: str) -> tuple[str, str]:
     lacking = [role for role in ROLES if role not in files]
     if lacking:
         return f"{' and '.join(lacking)} not named in {place}", "fill it in"
-    absent, refused = [], ""
+    absent: list[str] = []
+    refused: tuple[str, str] | None = None
     for role, path in files.items():
         try:
             path.stat()
@@ -115,10 +116,13 @@ def _problem(files: dict[str, Path], place: str) -> tuple[str, str]:
             absent.append(f"{role} ({path})")
         except (OSError, ValueError) as error:  # no permission, too long a name, a loop of links
             why = error.strerror if isinstance(error, OSError) else error
-            refused = refused or f"{role} ({str(path)[:LONGEST_PATH]}) of {place} cannot be looked at ({why})"
+            refused = refused or (f"{role} ({str(path)[:LONGEST_PATH]})", str(why))
     if absent:
         return f"{' and '.join(absent)} of {place} not found", "correct the path"
-    return (refused, "correct the path, or its permissions") if refused else ("", "")
+    if refused:
+        what, reason = refused
+        return f"{what} of {place} cannot be looked at ({reason})", "correct the path, or its permissions"
+    return "", ""
 
 
 def _labels(text: str) -> tuple[int, ...] | None:

@@ -13,19 +13,27 @@ PAGE = REPOSITORY / "Resources" / "Api.md"
 
 PUBLIC = (
     ("GliomaGradingLib/case.py", ("Case",)),
-    ("GliomaGradingLib/grading.py", ("Grader",)),
+    ("GliomaGradingLib/volume.py", ("Volume",)),
+    ("GliomaGradingLib/grading.py", ("Grader", "Graded")),
     ("GliomaGradingLib/result.py", ("GradeResult", "Vote", "SliceInfo", "Notice")),
     ("GliomaGradingLib/errors.py", ("GliomaGradingError", "CaseError", "BundleError", "UsageError")),
+    ("GliomaGradingLib/slices.py", ("SliceStack",)),
+    ("GliomaGradingLib/grid.py", ("Lattice",)),
+    ("GliomaGradingLib/voting.py", ("Verdict",)),
+    ("GliomaGradingLib/explanation.py", ("Explanation",)),
     ("GliomaGradingLib/worker/client.py", ("WorkerClient", "Request", "Job")),
-    ("GliomaGradingLib/worker/arrays.py", ("ArrayFile",)),
+    ("GliomaGradingLib/worker/arrays.py", ("ArrayFile", "AnswerFile")),
+    ("GliomaGradingLib/worker/protocol.py", ("WorkerError", "SlicesGone", "GradingCancelled")),
     ("GliomaGrading.py", ("GliomaGradingLogic",)),
 )
 HEAD = """# Python API
 
 Made from the docstrings by `python -m Testing.api_page`; a test keeps it current.
 
-`Case`, `Grader`, `GradeResult` and the errors come from `GliomaGradingLib`. Arrays are in the order K, J, I;
-positions are LPS in mm.
+`Case`, `Volume`, `Grader`, `GradeResult` and the errors `GliomaGradingError`, `CaseError`, `BundleError` and
+`UsageError` come from `GliomaGradingLib`, everything else from the module that stands below its name. Arrays
+are in the order K, J, I; positions are LPS in mm. `Progress` is a function of a stage's name and the fraction
+done, `PathText` a path or its text.
 """
 
 
@@ -42,9 +50,19 @@ def page() -> str:
 
 def _class(node: ast.ClassDef, module: str) -> Iterator[str]:
     yield f"## {node.name}\n\n`{module}`\n\n{_text(node)}\n"
+    if fields := [ast.unparse(field).replace("'", '"') for field in _fields(node)]:  # as ruff writes it
+        yield "Fields:\n\n```python\n" + "\n".join(fields) + "\n```\n"
     for function in _methods(node):
         head = f"### {node.name}.{function.name}\n\n```python\n{_signature(function)}\n```"
         yield f"{head}\n\n{_text(function)}\n"
+
+
+def _fields(node: ast.ClassDef) -> Iterator[ast.AnnAssign]:
+    """What a dataclass holds."""
+    if any(ast.unparse(decorator).startswith("dataclass") for decorator in node.decorator_list):
+        for item in node.body:
+            if isinstance(item, ast.AnnAssign) and not ast.unparse(item.target).startswith("_"):
+                yield item
 
 
 def _methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .case import Case
-    from .errors import BundleError, CaseError, GliomaGradingError
+    from .errors import BundleError, CaseError, GliomaGradingError, UsageError
     from .grading import Grader
     from .result import GradeResult
+    from .volume import Volume
 
 __version__ = "0.7.2"
 
@@ -20,11 +21,22 @@ _HOMES = {
     "Case": "case",
     "Grader": "grading",
     "GradeResult": "result",
+    "Volume": "volume",
     "GliomaGradingError": "errors",
     "CaseError": "errors",
     "BundleError": "errors",
+    "UsageError": "errors",
 }
-__all__ = ["BundleError", "Case", "CaseError", "GliomaGradingError", "GradeResult", "Grader"]
+__all__ = [
+    "BundleError",
+    "Case",
+    "CaseError",
+    "GliomaGradingError",
+    "GradeResult",
+    "Grader",
+    "UsageError",
+    "Volume",
+]
 
 
 def __getattr__(name: str) -> Any:

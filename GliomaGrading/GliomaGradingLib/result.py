@@ -26,7 +26,8 @@ class Vote:
     """One sequence's vote.
 
     ``probability_hgg`` is the calibrated probability of HGG from the mean logit of the slices;
-    ``slice_probabilities`` are the calibrated probabilities of the slices, from foot to head.
+    ``slice_probabilities`` are the calibrated probabilities of the slices, from foot to head, of which
+    ``slices_hgg`` are on HGG's side.
     """
 
     sequence: str
@@ -95,10 +96,18 @@ class SliceInfo:
 class GradeResult:
     """The grade of one case, with everything needed to show, store and question it.
 
-    ``grade`` is the vote (LGG or HGG), by the rule ``vote`` (majority or soft). ``decision`` is what the
-    product stands for: the same, or ``indeterminate`` where the evidence is too thin, with the reason among
-    ``warnings``. ``seen_ml`` is how much of the ``tumour_ml`` lies within what the networks were shown: 20
-    slices of a region; None in results from before it was told.
+    Args:
+        case: what the case is called.
+        grade: the vote, LGG or HGG, by the rule ``vote`` (majority or soft).
+        decision: what the product stands for: the same, or ``indeterminate`` where the evidence is too thin,
+            with the reason among ``warnings``.
+        probability_hgg: calibrated, of the three sequences together.
+        votes: of T1, T2 and FLAIR. slices: which slices were graded.
+        tumour_ml: volume of the whole mask. seen_ml: how much of it lies within what the networks were shown,
+            20 slices of a region; None in results from before it was told.
+        model: name, version, backbone, sha256 of the bundle. software: versions by name.
+        seconds: by stage (read, prepare, infer, total).
+        registration: whether sequences were moved onto another, and how far.
     """
 
     case: str
@@ -183,6 +192,7 @@ class GradeResult:
         )
 
     def toJson(self) -> str:
+        """The text of result.json: ``toDict`` as JSON."""
         return json.dumps(self.toDict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

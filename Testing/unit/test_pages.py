@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
+import GliomaGradingLib
 import pytest
 
 from Testing import api_page
@@ -59,6 +61,20 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 def test_the_page_of_the_interface_is_current() -> None:
     assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page(), "run: python -m Testing.api_page"
+
+
+def test_what_the_package_gives_is_on_the_page_of_the_interface() -> None:
+    page = api_page.PAGE.read_text(encoding="utf-8")
+    for name in GliomaGradingLib.__all__:
+        assert getattr(GliomaGradingLib, name).__name__ == name
+        assert f"\n## {name}\n" in page and f"`{name}`" in page.split("\n## ")[0], name
+    assert {*GliomaGradingLib.__all__} == {*GliomaGradingLib._HOMES}
+
+
+def test_the_page_of_the_interface_lists_what_a_result_holds() -> None:
+    part = api_page.page().split("\n## GradeResult\n")[1].split("\n## ")[0]
+    assert all(f"\n{field.name}: " in part for field in dataclasses.fields(GliomaGradingLib.GradeResult))
+    assert "### GradeResult.toJson" in part
 
 
 @pytest.mark.parametrize("path", sorted((RESOURCES / "Decisions").glob("[0-9]*.md")), ids=lambda p: p.stem)

@@ -306,7 +306,7 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     A mask of values between 0 and 1 (resampled, or a probability) is cut at 0.5, with a notice.
 
     Raises:
-        CaseError: it holds no labels, none of the chosen ones, or the chosen set is empty.
+        CaseError: it holds no labels, none of the chosen ones or nothing above 0.5, or the chosen set is empty.
         UsageError: a chosen label is no whole number.
     """
     chosen = labels_of(labels)
@@ -318,6 +318,9 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     selected = [a != 0 if wanted is None else np.isin(a, wanted) for a in integers]
     array = np.logical_or.reduce(selected).astype(np.uint8)
     first = layers[0]
+    if not array.any() and any(notice.code == "mask-thresholded" for notice in notices):
+        text = "the mask has values between 0 and 1, and none above 0.5"
+        raise CaseError(text, first.source, "give a label map in which the tumour is 1")
     return replace(first, array=array, warnings=()), tuple(notices)
 
 

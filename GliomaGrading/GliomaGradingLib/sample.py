@@ -69,8 +69,7 @@ def write_sample_case(folder: str | Path, preset: str = "hgg") -> Path:
     try:
         with all_or_nothing(folder) as write:  # which makes the folder before the work, that takes seconds
             for name, volume in sample_volumes(preset).items():
-                suffix = "seg" if name == "mask" else name.lower()
-                write(f"{sample_identifier(preset)}_{suffix}.nii.gz", _nifti(volume))
+                write(_file_name(preset, name), _nifti(volume))
             write(MARKER, _marker_text(preset))
     except OSError as error:
         raise UsageError(
@@ -85,6 +84,15 @@ def _lesion(preset: str) -> Lesion:
     if preset not in PRESETS:
         raise UsageError(f"no sample is called {preset!r}", remedy=f"choose one of {', '.join(PRESETS)}")
     return PRESETS[preset]
+
+
+def file_names(preset: str) -> tuple[str, ...]:
+    """Everything that ``write_sample_case`` writes."""
+    return (*(_file_name(preset, name) for name in (*SEQUENCES, "mask")), MARKER)
+
+
+def _file_name(preset: str, name: str) -> str:
+    return f"{sample_identifier(preset)}_{'seg' if name == 'mask' else name.lower()}.nii.gz"
 
 
 def sample_identifier(preset: str) -> str:

@@ -234,6 +234,8 @@ def test_masks_that_are_not_whole_numbers() -> None:
     soft = arrays()["mask"] * np.float32(0.7)
     case = made(mask=soft)
     assert codes(case) == ["mask-thresholded"] and np.array_equal(case.mask.array, arrays()["mask"])
+    with pytest.raises(CaseError, match="and none above 0"):  # and not: the mask is empty
+        made(mask=arrays()["mask"] * np.float32(0.5))
     with pytest.raises(CaseError, match="values between its labels"):
         made(mask=labelled() * 0.7)
     with pytest.raises(CaseError, match="negative labels"):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.sample import MARKER, NOISE, is_synthetic, sample_volumes, write_sample_case
+from GliomaGradingLib.sample import MARKER, NOISE, file_names, is_synthetic, sample_volumes, write_sample_case
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 
@@ -213,3 +214,20 @@ def test_a_file_in_the_way_is_an_error_of_use(
     with pytest.raises(UsageError, match=r"cannot be written .*taken: choose a folder"):
         write_sample_case(tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_folder_of_another_case_is_left_alone(tmp_path, capsys):
+    """With two cases in it, neither could be graded."""
+    mine = tmp_path / "p1_t1.nii.gz"
+    mine.write_bytes(b"")
+    assert main(["sample", str(tmp_path)]) == 2
+    assert f"holds other files (p1_t1.nii.gz), in {tmp_path}: give an empty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_the_sample_is_made_again_but_not_beside_the_other_one(tmp_path, capsys, monkeypatch, hgg):
+    monkeypatch.setattr("GliomaGradingLib.sample.sample_volumes", lambda preset: hgg)
+    assert main(["sample", str(tmp_path)]) == main(["sample", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*file_names("hgg")}
+    assert main(["sample", str(tmp_path), "--preset", "lgg"]) == 2
+    assert "holds other files" in capsys.readouterr().err

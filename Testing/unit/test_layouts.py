@@ -199,12 +199,33 @@ def test_an_image_is_not_what_it_was_registered_to(tmp_path: Path) -> None:
     assert find_cohort(tmp_path / "p9").cases[0].missing == ("mask",)
 
 
+def test_words_of_a_name_may_have_spaces_between(tmp_path: Path) -> None:
+    tree(tmp_path, "p1/p1 T1.nii.gz", "p1/p1 T1 post.nii.gz", "p1/p1 {T2,FLAIR,tumor mask}.nii.gz")
+    (entry,) = find_cohort(tmp_path).cases
+    assert {role: path.name for role, path in entry.files.items()} == {
+        "T1": "p1 T1.nii.gz",
+        "T2": "p1 T2.nii.gz",
+        "FLAIR": "p1 FLAIR.nii.gz",
+        "mask": "p1 tumor mask.nii.gz",
+    }
+    tree(tmp_path / "two", "p2/p2 T1 post.nii.gz", "p2/p2 {T2,FLAIR,brain mask}.nii.gz")
+    assert find_cohort(tmp_path / "two").cases[0].missing == ("T1", "mask")
+
+
+def test_every_usual_name_of_a_mask_is_told(tmp_path: Path) -> None:
+    tree(tmp_path, "p1/{t1,t2,flair}.nii.gz")
+    with pytest.raises(CaseError) as told:
+        find_case_files(tmp_path / "p1")
+    names = "seg, mask, segmentation, label, labels, labelmap, roi, tumor, tumour, ..."
+    assert f"looked for mask: {names} (alone, or after _, - or a space) as .nii" in str(told.value)
+
+
 def test_a_listing_says_what_was_looked_for_and_what_is_there(tmp_path: Path) -> None:
     for number in range(8):
         tree(tmp_path, f"p{number}/{{T2,FLAIR,seg,xyz}}.nii.gz")
     told = describe(find_cohort(tmp_path)).splitlines()
     lines = [line for line in told if line.startswith("            ")]
-    assert len(lines) == 5 and lines[0].strip().startswith("looked for T1: t1, *_t1")
+    assert len(lines) == 5 and lines[0].strip().startswith("looked for T1: t1, t1w, t1n")
     assert "; there is xyz.nii.gz; or name the files one by one" in lines[0]
 
 

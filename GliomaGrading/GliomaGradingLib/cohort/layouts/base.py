@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,8 @@ CONTRAST_T1 = re.compile(
 
 _SHOWN = 6
 """Files that a message names."""
+_SHOWN_ENDINGS = 9
+"""Endings of a role that it names."""
 _NO_TUMOUR = {"brain", "parenchyma", "skull", "bet", "head", "wm", "gm", "white", "grey", "gray", "csf"}
 
 
@@ -259,12 +261,10 @@ def _some(names: list[str]) -> str:
     return ", ".join(sorted(names)[:_SHOWN]) + more
 
 
-def _names(endings: Iterable[str]) -> str:
-    return ", ".join(_starred(endings))
-
-
-def _starred(endings: Iterable[str]) -> Iterator[str]:
-    for number, ending in enumerate(endings):
-        if number == 4:
-            return
-        yield f"*{ending}" if ending[0] in "_-" else ending
+def _names(endings: Sequence[str]) -> str:
+    """Endings for people; what may stand alone and after either separator is one name."""
+    words = [one for one in endings if {one, f"_{one}", f"-{one}"} <= {*endings}]
+    told = {form for word in words for form in anyhow(word).split()}
+    names = [*words, *(f"*{one}" if one[0] in "_-" else one for one in endings if one not in told)]
+    more = ", ..." if len(names) > _SHOWN_ENDINGS else ""
+    return ", ".join(names[:_SHOWN_ENDINGS]) + more + (" (alone, or after _, - or a space)" if words else "")

@@ -14,7 +14,8 @@ class Plain(Layout):
     """One folder a case, the files called after their sequence, alone or after the case's name.
 
     Where none is called so, one with words behind that say nothing of the sequence is taken (``T1_brain``,
-    ``t1_pre``). Of folders these tell nothing: a DICOM study is sorted by its headers.
+    ``t1_pre``), or with spaces between the words (``p1 t1``). Of folders these tell nothing: a DICOM study is
+    sorted by its headers.
 
     Source: the names that users of the layouts beside this one write, without a data set behind them.
     """
@@ -41,4 +42,5 @@ class Plain(Layout):
         for candidate in candidates:
             is_contrast = role == "T1" and has_contrast(without_case(candidate.stem, case))
             if volume_suffix(candidate.path) and not is_contrast:
-                yield Candidate.called(candidate.path, without_idle_words(candidate.stem, role == "mask"))
+                name = candidate.stem.replace(" ", "_")
+                yield Candidate.called(candidate.path, without_idle_words(name, role == "mask"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 _NO_MEMORY = re.compile(
     r"out of memory|not enough memory|(can.t|cannot|failed to|unable to) allocate|bad_alloc|bad allocation"
@@ -60,6 +61,14 @@ class BundleError(GliomaGradingError):
 def printable(text: str, instead: str = "?") -> str:
     """One line, without control characters and broken names, which a terminal would obey or refuse."""
     return "".join(c if c.isprintable() else instead for c in text)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, for a message: of the operating system's errors the words and the file, no number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    name = f": {Path(error.filename).name}" if isinstance(error.filename, (str, Path)) else ""
+    return error.strerror[:1].lower() + error.strerror[1:] + name
 
 
 def tells_of_no_memory(text: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from GliomaGradingLib.cli import main
-from GliomaGradingLib.errors import UsageError
+from GliomaGradingLib.errors import UsageError, reason
 from GliomaGradingLib.training.delong import delong_test
 from GliomaGradingLib.training.evaluate import (
     all_figures,
@@ -482,3 +482,22 @@ def test_folds_have_figures_of_their_own():
     expected = auc(units.grade[mine], unit_probabilities(Study(repeats=2), units)[mine, 1])
     assert rows[10]["T2"]["auc"] == pytest.approx(expected)
     assert sum(row["units"] for row in rows[1:6]) == 50
+
+
+def test_what_is_not_there_is_told_in_words(tmp_path, capsys):
+    """Without the number that the operating system gives to it."""
+    absent = str(tmp_path / "absent")
+    commands = (
+        ["evaluate", absent, "--output", str(tmp_path / "out")],
+        ["evaluate", "--external", "--data", absent, "--output", str(tmp_path / "out")],
+        ["prepare", "--crops", absent, "--table", absent, "--output", str(tmp_path / "set.npz")],
+    )
+    for command in commands:
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert "(no such file or directory: " in told and "Errno" not in told
+
+
+def test_reasons():
+    assert reason(OSError("damaged")) == "damaged" and reason(ValueError("no number")) == "no number"
+    assert reason(PermissionError(13, "Permission denied", "/a/b.npz")) == "permission denied: b.npz"

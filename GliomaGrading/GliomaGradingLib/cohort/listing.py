@@ -110,7 +110,9 @@ def _is_manifest(source: Path, layout: str) -> bool:
 def _of_manifest(source: Path) -> Cohort:
     cases, odd_grades = read_manifest(source)
     notices = (f"{no_grade(odd_grades, source.name)}: understood are LGG, HGG, 2, 3, 4",) if odd_grades else ()
-    return Cohort(source, MANIFEST, f"a table of {len(cases)} cases", cases, notices=notices)
+    return Cohort(
+        source, MANIFEST, f"a table of {len(cases)} case{'s' * (len(cases) != 1)}", cases, notices=notices
+    )
 
 
 def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort, list[str]]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import UsageError
+from ..errors import UsageError, reason
 from ..files import all_or_nothing
 from ..image_form import ImageForm
 from ..words import SEQUENCES, SLICE_COUNT
@@ -276,7 +276,9 @@ def add_idea(output: Path, name: str, against: str | None, study: Path, kept: bo
         table = ScoreTable.read(output / CSV)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"there is no ablation table ({error})", output, "run 'glioma-grading evaluate --ablation' first"
+            f"there is no ablation table ({reason(error)})",
+            output,
+            "run 'glioma-grading evaluate --ablation' first",
         ) from error
     if against not in table.columns or against == name:
         known = ", ".join(key for key in table.columns if key != name)

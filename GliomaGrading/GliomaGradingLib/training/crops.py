@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Case
-from ..errors import CaseError
+from ..errors import CaseError, reason
 from ..registration import register
 from ..slices import AXIAL_MM, InputForm, crop, prepare, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
@@ -38,7 +38,7 @@ def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
             rows = list(csv.DictReader(stream))
     except (OSError, ValueError, KeyError) as error:
         raise CaseError(
-            f"the crops cannot be read ({error})", arrays, "see 'make data' in the README"
+            f"the crops cannot be read ({reason(error)})", arrays, "see 'make data' in the README"
         ) from error
     if [row["patient"] for row in rows] != list(patients) or tuple(sequences) != SEQUENCES:
         raise CaseError("crops and table do not tell of the same patients", table, "take both from one source")

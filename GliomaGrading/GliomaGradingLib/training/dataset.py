@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CaseError
+from ..errors import CaseError, reason
 from ..slices import InputForm
 from ..words import SLICE_COUNT
 
@@ -88,7 +88,7 @@ class TrainingSet:
                 content = {name: arrays[name] for name in arrays.files}
             meta = json.loads(str(content.pop("meta")))
         except (OSError, ValueError, KeyError) as error:
-            raise CaseError(f"the training set cannot be read ({error})", path, _REMEDY) from error
+            raise CaseError(f"the training set cannot be read ({reason(error)})", path, _REMEDY) from error
         if meta.get("schema") != DATASET_SCHEMA:
             raise CaseError(f"the training set is not of schema {DATASET_SCHEMA}", path, _REMEDY)
         content.setdefault("public_names", np.full(len(content["patients"]), ""))  # files of before 0.6

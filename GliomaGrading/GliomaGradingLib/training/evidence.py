@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import UsageError, reason
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, Predictions, Study, read_study, study_from_dict
 
@@ -50,7 +50,7 @@ def read_evidence(folder: Path) -> Evidence:
         curves = (folder / CURVES).read_text(encoding="utf-8")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"the evidence cannot be read ({error})", folder, "evaluate the study's own folder again"
+            f"the evidence cannot be read ({reason(error)})", folder, "evaluate the study's own folder again"
         ) from error
     return Evidence(study, read_probabilities(folder / PROBABILITIES)[0], splits, curves)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import UsageError
+from ..errors import UsageError, reason
 from ..image_form import ImageForm
 
 
@@ -117,7 +117,7 @@ def read_recipe(path: Path) -> Recipe:
         return recipe_from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"the recipe cannot be read ({error})", path, "give a JSON file of settings"
+            f"the recipe cannot be read ({reason(error)})", path, "give a JSON file of settings"
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import UsageError, reason
 from ..files import write_atomically
 from ..network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
@@ -233,7 +233,7 @@ def read_study(folder: Path) -> tuple[Study, Predictions]:
             rows = list(csv.DictReader(stream))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"there is no finished study ({error})", folder, "run 'glioma-grading train' first"
+            f"there is no finished study ({reason(error)})", folder, "run 'glioma-grading train' first"
         ) from error
     study = study_from_dict(settings)
     columns = {name: [row[name] for row in rows] for name in rows[0]}

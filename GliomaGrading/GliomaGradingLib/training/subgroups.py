@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import UsageError, reason
 from ..files import all_or_nothing
 from ..slices import InputForm
 from .evaluate import cell, unit_probabilities
@@ -85,7 +85,9 @@ def read_groups(path: Path, patients: set[str]) -> Groups:
         volumes = {name: round(_volume_ml(row), 2) for name, row in chosen.items()}
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise UsageError(
-            f"the table of patients cannot be used ({error})", path, "give patient, tcga_id and lesion_voxels"
+            f"the table of patients cannot be used ({reason(error)})",
+            path,
+            "give patient, tcga_id and lesion_voxels",
         ) from error
     return Groups(centres, volumes)
 

@@ -124,6 +124,27 @@ split. It says on stderr whom it leaves out and why, and ends with status 1 wher
 used. In the panel, the button beside Model takes the bundle's folder; `logic.process(..., bundle=...)` and
 `--bundle` take it too.
 
+| option | what it does |
+|---|---|
+| `prepare --collection NAME` | what the data are called in the training set and the bundle; the layout's \
+name by default |
+| `prepare --form whole-slice`, `--pixels N` | whole slices of 240 mm with N x N points in place of the \
+tumour's region |
+| `prepare --crops NPZ`, `--table CSV` | ready-made crops of tumours with a table of their patients, in place \
+of INPUT |
+| `train --protocol image` | the paper's split by image; the default is by patient |
+| `train --folds N`, `--repeats N` | folds by patient, and how often all is done again with other folds and \
+seeds |
+| `train --patients all` | learns from all, `shippable` from those whose data may teach models that are given \
+away (all of a cohort; of crops the table says it); by default all by image, the shippable by patient |
+| `train --shuffle-grades` | a control: grades are shuffled among the patients, so that there is nothing to \
+learn of them |
+| `train --whole-patients` | a control of the protocol by image: the same shares, no patient cut |
+| `train --final BUNDLE_DIR`, `--seeds N` | N models a sequence, whose weights are averaged |
+| `evaluate --protocol`, `--folds` | what the study has to be; another one is refused |
+
+What `evaluate` compares a study with, and the options for it: [Evaluation](Evaluation/README.md).
+
 Several GPUs, or several machines, train one model together when torchrun starts `train`:
 
 ```

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from GliomaGradingLib.cli import batch, grade, options, train
+from GliomaGradingLib.cli import COMMANDS, batch, grade, options, train
 from GliomaGradingLib.words import DEVICES, REGISTER_MODES
 
-MODULE_FILE = Path(__file__).resolve().parents[2] / "GliomaGrading" / "GliomaGrading.py"
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULE_FILE = REPOSITORY / "GliomaGrading" / "GliomaGrading.py"
+ONLY_MESSAGES = re.compile(r"Robustness|Troubleshooting")
+"""Pages that show options in messages only."""
 
 
 def actions(command) -> dict[str, argparse.Action]:
@@ -25,6 +30,17 @@ def test_a_cohort_is_graded_with_the_options_of_a_case():
         for what in ("type", "choices", "default", "help"):
             assert getattr(one[name], what) == getattr(many[name], what), (name, what)
     assert actions(train)["device"].choices == one["device"].choices == DEVICES
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained_on_a_page(name):
+    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("Resources/*.md"), *REPOSITORY.glob("Resources/*/*.md")]
+    text = "".join(page.read_text("utf-8") for page in pages if not ONLY_MESSAGES.search(page.name))
+    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+    made = actions(import_module(f"GliomaGradingLib.cli.{name}")).values()
+    assert {one for action in made for one in action.option_strings if one.startswith("--")} <= shown | {
+        "--help"
+    }
 
 
 def test_the_panel_has_the_same_choices():

@@ -135,8 +135,12 @@ def test_ridge_solves_the_same_system_in_both_forms():
 
 
 def with_enhancement(data: TrainingSet) -> TrainingSet:
-    """Of patient n the planes from 10 on have n of their tumour's twelve rows enhancing, the others none."""
+    """Of patient n the planes from 10 on have n of their tumour's twelve rows enhancing, the others none.
+
+    Everybody has oedema (2) beside, so that who has nothing enhancing has a mask that could tell it.
+    """
     labels = data.labels.copy()
+    labels[:, 4:6] *= 2
     for patient in range(len(data)):
         labels[patient, 10:28, 10 : 10 + patient, 10:22] = 4
     return replace(data, labels=labels)
@@ -168,6 +172,22 @@ def test_without_the_label_or_its_share_the_grade_alone_is_taught(data, recipe):
     known = with_enhancement(data)
     taught = SliceTargets.of(known, train, recipe).at(known, train.patient, np.full(len(train), 20.0))
     assert np.array_equal(taught, 2.0 * known.grades[train.patient] - 1)
+
+
+def test_a_mask_of_one_label_teaches_the_grade_alone_beside_masks_of_several(data):
+    """Another site's masks of 0 and 1 do not say that nothing enhances."""
+    known, train = with_enhancement(data), Part.of_patients(np.arange(8), 20)
+    mixed = replace(known, labels=known.labels.copy())
+    mixed.labels[4:] = (known.labels[4:] > 0).astype(np.uint8)
+    recipe = replace(QUICK, enhancement=0.25)
+    targets = SliceTargets.of(mixed, train, recipe)
+    binary, several = (np.repeat(rows, 32) for rows in (np.arange(4, 12), np.arange(4)))
+    planes = np.tile(np.arange(32.0), 8)
+    assert np.array_equal(targets.at(mixed, binary, planes), 2.0 * mixed.grades[binary] - 1)
+    alone = SliceTargets.of(known, Part.of_patients(np.arange(4), 20), recipe)
+    taught = targets.at(mixed, several, planes[:128])
+    assert np.array_equal(taught, alone.at(known, several, planes[:128]))
+    assert not np.array_equal(taught, 2.0 * mixed.grades[several] - 1)
 
 
 def test_the_papers_recipe_teaches_the_grade_alone():

@@ -40,8 +40,8 @@ class Recipe:
 
     Args:
         sampling: ``patients`` draws grades evenly, then patients, then a plane at random from the slices'
-            range; ``images`` goes through every training slice once an epoch in an order that is the same for
-            the three sequences (the paper's).
+            range; ``images`` goes through the training slices once an epoch, but for those of a last batch that
+            would not be full, in an order that is the same for the three sequences (the paper's).
         images_per_epoch: for ``patients``; ``images`` has as many as there are slices.
         probe: begin with the output module that ridge regression finds on the pretrained network's pooled
             features (linear probing before fine-tuning, arXiv 2202.10054); ``ridge`` is its penalty per
@@ -49,12 +49,15 @@ class Recipe:
             times the training slices are looked at, the first time unchanged, then augmented.
         enhancement: share of a slice's target that is how much of its tumour has the label
             ``enhancing_label`` (4 in BraTS up to 2021, 3 from 2023 on); the rest is the grade
-            (``training.targets``). Masks without that label teach the grade alone.
+            (``training.targets``). A mask of a single value teaches the grade alone, and so do all where
+            nobody's has that label.
         learning_rate: peak of a one-cycle schedule for the backbone; ``head_factor`` times it for the
             output module.
         validation: share of the training patients (or images) kept for curves and early stopping.
         patience: epochs without a better validation loss before training stops; 0 never stops early.
         average_from: share of training after which weights are averaged to its end; 1 averages nothing.
+        seed: of the network's beginning and of what is drawn in training; who is in which part of a study is
+            drawn with a seed of its own (``training.study``).
         precision: ``auto`` uses bfloat16 where the processor multiplies it natively; ``float32``; ``bfloat16``.
     """
 
@@ -177,4 +180,4 @@ PAPER_RECIPE = Recipe(
         redraw=0.05,
     ),
 )
-"""For the paper's protocol: every training slice once an epoch, slight augmentation."""
+"""For the paper's protocol: the training slices once an epoch (those of full batches), slight augmentation."""

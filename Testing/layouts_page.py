@@ -120,9 +120,9 @@ glioma-grading grade CASE_DIR --bundle BUNDLE_DIR
 ```
 
 `prepare` takes one scan a patient (the first with a grade), because two would come to lie on both sides of a
-split. It says on stderr whom it leaves out and why, and ends with status 1 where a graded case could not be
-used. In the panel, the button beside Model takes the bundle's folder; `logic.process(..., bundle=...)` and
-`--bundle` take it too.
+split; of cases with the same images, whatever they are called, it takes the first. It says on stderr whom it
+leaves out and why, and ends with status 1 where a graded case could not be used. In the panel, the button
+beside Model takes the bundle's folder; `logic.process(..., bundle=...)` and `--bundle` take it too.
 
 | option | what it does |
 |---|---|

@@ -92,6 +92,28 @@ def test_who_is_left_out_is_told(cohort: Path, capsys: pytest.CaptureFixture[str
     assert set(TrainingSet.read(tmp_path / "t.npz").collections) == {"ours"}
 
 
+def test_the_same_images_under_another_name_are_left_out(
+    cohort: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As two patients, they would come to lie on both sides of a split."""
+    name, files = "BraTS-GLI-00000-000", ("t1n", "t2w", "t2f", "seg")
+    rows = ["case,t1,t2,flair,mask,grade"]
+    for case, folder, grade in (("a", cohort, 4), ("b", cohort, 4), ("c", tmp_path, 2)):
+        rows.append(",".join([case, *(f"{folder}/{name}/{name}-{n}.nii.gz" for n in files), str(grade)]))
+    other = "BraTS-GLI-00001-000"
+    rows.append(",".join(["d", *(f"{cohort}/{other}/{other}-{n}.nii.gz" for n in files), "2"]))
+    (tmp_path / name).mkdir()
+    for file in (cohort / name).iterdir():
+        (tmp_path / name / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    assert main(["prepare", str(tmp_path / "cases.csv"), "--output", str(tmp_path / "t.npz")]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "b is left out: a has the same images",
+        "c is left out: a has the same images, there with grade HGG",
+    ]
+    assert TrainingSet.read(tmp_path / "t.npz").patients.tolist() == ["a", "d"]
+
+
 def test_what_is_wrong_with_grades_is_told(
     cohort: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

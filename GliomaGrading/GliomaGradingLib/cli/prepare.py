@@ -133,7 +133,20 @@ def _one_scan_a_patient(cohort: Cohort) -> list[CaseEntry]:
             _tell(f"{entry.case} is left out: {chosen[entry.patient].case} is of the same patient")
         else:
             chosen[entry.patient] = entry
-    return list(chosen.values())
+    return _without_copies(list(chosen.values()))
+
+
+def _without_copies(entries: list[CaseEntry]) -> list[CaseEntry]:
+    """The first of those that have the same images: whatever they are called, they are one patient."""
+    from ..cohort.duplicates import same_images
+
+    copies = set()
+    for first, *others in same_images(entries):
+        for entry in others:
+            graded = f", there with grade {first.grade}" if entry.grade != first.grade else ""
+            _tell(f"{entry.case} is left out: {first.case} has the same images{graded}")
+            copies.add(entry.case)
+    return [entry for entry in entries if entry.case not in copies]
 
 
 def _check_both_grades(cohort: Cohort, entries: list[CaseEntry]) -> None:

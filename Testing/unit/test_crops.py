@@ -32,18 +32,15 @@ def case() -> Case:
     )
 
 
-def write_crops(folder, patients=("a", "b"), grades=("HGG", "LGG")):
+def write_crops(folder, patients=("a", "b"), grades=("HGG", "LGG"), names=("a", "b"), **others):
+    """Crops of ``names``, with other arrays in place of or beside theirs, and a table of ``patients``."""
     images = np.random.default_rng(0).normal(size=(2, 3, 32, 32, 32)).astype(np.float16)
     labels = np.zeros((2, 32, 32, 32), np.uint8)
     labels[0, 2:8, 10:20, 10:20] = 4
     labels[1, 10:22, 10:20, 10:20] = 2
-    np.savez(
-        folder / "crops.npz",
-        images=images,
-        segmentations=labels,
-        patients=np.array(["a", "b"]),
-        sequences=np.array(SEQUENCES),
-    )
+    arrays = {"images": images, "segmentations": labels, "patients": np.array(names)}
+    arrays["sequences"] = np.array(SEQUENCES)
+    np.savez(folder / "crops.npz", **{**arrays, **others})
     with (folder / "crops.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["patient", "grade", "collection", "shippable"])
@@ -66,6 +63,81 @@ def test_a_table_of_other_patients_or_grades_is_refused(tmp_path):
         training_set_from_crops(*write_crops(tmp_path, patients=("b", "a")))
     with pytest.raises(CaseError, match="'IV' is neither"):
         training_set_from_crops(*write_crops(tmp_path, grades=("HGG", "IV")))
+
+
+def test_grades_that_contradict_those_of_the_crops_are_refused(tmp_path):
+    told = "patient b is HGG in the table and LGG in the crops, in "
+    for stored in (np.array(["HGG", "LGG"]), np.array([1, 0])):
+        arrays, table = write_crops(tmp_path)
+        with np.load(arrays) as content:
+            np.savez(arrays, **content, grades=stored)
+        assert training_set_from_crops(arrays, table).grades.tolist() == [1, 0]
+        table.write_text(table.read_text().replace("b,LGG", "b,HGG"))
+        with pytest.raises(CaseError, match=told):
+            training_set_from_crops(arrays, table)
+
+
+def test_a_table_that_excel_has_saved_is_read(tmp_path):
+    arrays, table = write_crops(tmp_path)
+    for text in ("patient;grade;collection;shippable\na;HGG;X;TRUE\nb;LGG;X;FALSE\n", *SHIPPABLE):
+        table.write_text(text, encoding="utf-8-sig")
+        data = training_set_from_crops(arrays, table)
+        assert data.patients.tolist() == ["a", "b"] and data.shippable.tolist() == [True, False], text
+
+
+SHIPPABLE = [
+    f"patient,grade,collection,shippable\na,HGG,X,{yes}\nb,LGG,X,{no}\n"
+    for yes, no in (("true", "false"), ("1", "0"), ("Yes", "No"), ("y", ""))
+]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "collection,",
+            "",
+            "the table of crops has no column 'collection', in {}: the columns are",
+        ),
+        ("False", "perhaps", "shippable is 'perhaps' for patient b, in {}: give true or false"),
+    ],
+)
+def test_a_table_that_lacks_something_is_told(tmp_path, old, new, message):
+    arrays, table = write_crops(tmp_path)
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(arrays, table)
+    assert str(refused.value).startswith(message.format(table))
+
+
+IMAGES, MASKS = np.zeros((2, 3, 32, 32, 32), np.float32), np.ones((2, 32, 32, 32), np.uint8)
+HOLES, LARGE, EMPTY = IMAGES.copy(), IMAGES.copy(), MASKS.copy()
+HOLES[1, 2, 5], LARGE[0], EMPTY[1] = np.nan, 1e6, 0
+WRONG = [
+    ({"patients": ("a", "a"), "names": ("a", "a")}, "patient a is there twice"),
+    ({"images": HOLES}, "the images of patient b have values that are no numbers"),
+    ({"images": LARGE}, "the images of patient a have values that are no numbers"),
+    ({"segmentations": EMPTY}, "the mask of patient b is empty"),
+    ({"images": IMAGES[:, :, :16]}, "images are float16 (2, 3, 16, 32, 32) in place of"),
+    ({"segmentations": MASKS[:1]}, "labels are uint8 (1, 32, 32, 32) in place of"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_crops_of_patients_who_cannot_be_learned_from_are_refused_by_name(tmp_path, changes, message):
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(*write_crops(tmp_path, **changes))
+    assert refused.value.problem.startswith(message) and refused.value.remedy
+
+
+@pytest.mark.parametrize("damage", ["empty", "foreign", "truncated"])
+def test_crops_that_are_damaged_are_told(tmp_path, damage):
+    arrays, table = write_crops(tmp_path)
+    contents = {"empty": b"", "foreign": b"no archive", "truncated": arrays.read_bytes()[:-3000]}
+    arrays.write_bytes(contents[damage])
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(arrays, table)
+    assert refused.value.problem == "the crops cannot be read (it is damaged, or no .npz file)"
 
 
 def test_a_case_becomes_its_crop(case):

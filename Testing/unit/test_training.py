@@ -414,6 +414,59 @@ def test_a_training_set_comes_back_as_it_was_written(data, tmp_path):
         TrainingSet.read(tmp_path / "none.npz")
 
 
+@pytest.mark.parametrize("damage", ["empty", "foreign", "truncated", "flipped", "no form", "no labels", "list"])
+def test_a_damaged_training_set_is_told(data, damage, tmp_path):
+    path = tmp_path / "set.npz"
+    data.subset(np.arange(2)).write(path)
+    whole = path.read_bytes()
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    if damage == "no form":
+        np.savez(path, **{**arrays, "meta": np.array(str(arrays["meta"]).replace('"form"', '"shape"'))})
+    elif damage == "no labels":
+        np.savez(path, **{name: array for name, array in arrays.items() if name != "labels"})
+    elif damage == "list":
+        np.savez(path, **{**arrays, "meta": np.array("[1]")})
+    else:
+        middle = len(whole) // 3
+        flipped = whole[:middle] + bytes(255 - b for b in whole[middle : middle + 40]) + whole[middle + 40 :]
+        contents = {"empty": b"", "foreign": b"text", "truncated": whole[:-2000], "flipped": flipped}
+        path.write_bytes(contents[damage])
+    with pytest.raises(CaseError, match="the training set cannot be read") as refused:
+        TrainingSet.read(path)
+    assert "make it with 'glioma-grading prepare'" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "value", "message"),
+    [
+        ("patients", 3, "patient-01", "patient patient-01 is there twice"),
+        ("images", (3, 0, 5, 5, 5), np.nan, "the images of patient patient-03 have values that are no numbers"),
+        ("first", 3, np.inf, "the images of patient patient-03 have values that are no numbers"),
+        ("labels", 3, 0, "the mask of patient patient-03 is empty"),
+        ("grades", 3, 2, "grades are not all 0"),
+    ],
+)
+def test_a_training_set_is_refused_by_the_name_of_who_cannot_be_learned_from(
+    data, name, rows, value, message, tmp_path
+):
+    array = getattr(data, name).copy()
+    array[rows] = value
+    replace(data, **{name: array}).write(tmp_path / "set.npz")
+    with pytest.raises(CaseError) as refused:
+        TrainingSet.read(tmp_path / "set.npz")
+    assert refused.value.problem.startswith(message) and refused.value.remedy
+
+
+@pytest.mark.parametrize("name", ["images", "labels", "first", "grades", "collections", "shippable"])
+def test_a_training_set_of_another_shape_or_kind_is_refused(data, name, tmp_path):
+    array = getattr(data, name)
+    for wrong in (array[1:], array[:, None], np.zeros(array.shape, complex)):
+        replace(data, **{name: wrong}).write(tmp_path / "set.npz")
+        with pytest.raises(CaseError, match=f"{name} are .* in place of"):
+            TrainingSet.read(tmp_path / "set.npz")
+
+
 def test_recipes_know_their_keys():
     recipe = recipe_from_dict({"epochs": 3, "image": {"pixels": 96}, "augmentation": {"zoom": 0.0}})
     assert (recipe.epochs, recipe.image.pixels, recipe.augmentation.zoom) == (3, 96, 0.0)

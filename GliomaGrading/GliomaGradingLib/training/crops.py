@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..case import Case
+from ..cohort.tables import read_table
 from ..errors import CaseError, reason
 from ..registration import register
 from ..slices import AXIAL_MM, InputForm, crop, prepare, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
-from .dataset import TrainingSet
+from .dataset import UNREADABLE, TrainingSet, checked, read_arrays
 
 PUBLIC_NAMES = ("patient", "brats2019_id", "tcga_id")
 """Columns of a table of crops with what BraTS 2020, BraTS 2018 and 2019, and TCGA call a patient."""
+_COLUMNS = ("patient", "grade", "collection", "shippable")
+_YES, _NO = ("true", "1", "yes", "y"), ("false", "0", "no", "n", "")
+_GRADE_WORDS = {"0": LGG, "1": HGG}
+"""Grades of the arrays may be numbers, as a training set has them."""
 
 
 def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
     """A training set from a file of crops and its table of patients.
 
     Args:
-        arrays: .npz of ``images`` (N, 3, 32, 32, 32), ``segmentations``, ``patients``, ``grades``.
-        table: CSV with a row a patient in the same order: patient, grade, collection, shippable, and perhaps
-            other public names of the patient (``PUBLIC_NAMES``).
+        arrays: .npz of ``images`` (N, 3, 32, 32, 32), ``segmentations``, ``patients``, ``sequences`` and, if
+            it has them, ``grades`` (LGG or 0, HGG or 1).
+        table: CSV or Excel with a row a patient in the same order: patient, grade, collection, shippable (true
+            or false), and perhaps other public names of the patient (``PUBLIC_NAMES``).
 
     Raises:
-        CaseError: a file is missing, or the two do not tell of the same patients.
+        CaseError: the crops cannot be read, the two do not tell of the same patients or of other grades, or a
+            patient cannot be learned from (``dataset.checked``).
+        UsageError: the table cannot be read.
     """
+    names = ("images", "segmentations", "patients", "sequences", "grades")
     try:
-        with np.load(arrays, allow_pickle=False) as content:
-            images, labels = content["images"], content["segmentations"]
-            patients, sequences = content["patients"], content["sequences"]
-        with table.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, ValueError, KeyError) as error:
+        content = read_arrays(arrays, names, optional="grades")
+        with np.errstate(over="ignore"):  # what is too large for float16 is told with its patient's name
+            images = content["images"].astype(np.float16)
+        labels = content["segmentations"].astype(np.uint8)
+        patients = list(map(str, content["patients"]))
+        sequences = tuple(map(str, content["sequences"]))
+        stored = [_GRADE_WORDS.get(str(grade), str(grade)) for grade in content.get("grades", ())]
+    except UNREADABLE as error:
         raise CaseError(
             f"the crops cannot be read ({reason(error)})", arrays, "see 'make data' in the README"
         ) from error
-    if [row["patient"] for row in rows] != list(patients) or tuple(sequences) != SEQUENCES:
+    rows = _rows(table)
+    if [row["patient"] for row in rows] != patients or sequences != SEQUENCES:
         raise CaseError("crops and table do not tell of the same patients", table, "take both from one source")
+    grades = [row["grade"] for row in rows]
+    _check_same_grades(patients, grades, stored, table)
     form = InputForm()
-    return TrainingSet(
-        images=images.astype(np.float16),
-        labels=labels.astype(np.uint8),
-        first=np.array([_first_plane(i, m, form) for i, m in zip(images, labels, strict=True)]),
-        grades=_as_numbers([row["grade"] for row in rows]),
-        patients=patients,
-        collections=np.array([row["collection"] for row in rows]),
-        shippable=np.array([row["shippable"] == "True" for row in rows]),
-        public_names=np.array([" ".join(row[name] for name in PUBLIC_NAMES if row.get(name)) for row in rows]),
+    data = TrainingSet(
+        images=images,
+        labels=labels,
+        first=np.zeros(len(rows)),
+        grades=_as_numbers(grades),
+        patients=np.array(patients, dtype=str),
+        collections=np.array([row["collection"] for row in rows], dtype=str),
+        shippable=np.array([_is_yes(row, table) for row in rows], dtype=bool),
+        public_names=np.array([_public_names(row) for row in rows], dtype=str),
         plane_mm=form.plane_mm,
         form=form,
     )
+    checked(data, arrays)
+    first = [_first_plane(i, m, form) for i, m in zip(content["images"], labels, strict=True)]
+    return replace(data, first=np.array(first, dtype=float))
 
 
 def training_set_from_cases(
@@ -90,7 +107,7 @@ def training_set_from_cases(
         first.append(start)
     if not names:
         raise CaseError("there are no cases to learn from", remedy="give a cohort with grades")
-    return TrainingSet(
+    data = TrainingSet(
         images=np.stack(images),
         labels=np.stack(labels),
         first=np.array(first, dtype=float),
@@ -102,6 +119,7 @@ def training_set_from_cases(
         plane_mm=form.plane_mm if form.kind == "tumour-region" else AXIAL_MM,
         form=form,
     )
+    return checked(data, "")
 
 
 def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, float]:
@@ -116,6 +134,40 @@ def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, flo
 def _first_plane(images: np.ndarray, labels: np.ndarray, form: InputForm) -> float:
     """Where the 20 slices of a crop begin, in planes."""
     return stack_from_crop(images, labels, form).info.indices[0] * AXIAL_MM / form.plane_mm
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    found = read_table(table)
+    if lacking := [name for name in _COLUMNS if name not in found.columns]:
+        raise CaseError(
+            f"the table of crops has no column {lacking[0]!r}", table, f"the columns are {', '.join(_COLUMNS)}"
+        )
+    return [cells for _number, cells in found.rows]
+
+
+def _is_yes(row: dict[str, str], table: Path) -> bool:
+    word = row["shippable"].casefold()
+    if word not in (*_YES, *_NO):
+        told = f"shippable is {row['shippable']!r} for patient {row['patient']}"
+        raise CaseError(told, table, "give true or false")
+    return word in _YES
+
+
+def _public_names(row: dict[str, str]) -> str:
+    return " ".join(row[name] for name in PUBLIC_NAMES if row.get(name))
+
+
+def _check_same_grades(
+    patients: Sequence[str], told: Sequence[str], stored: Sequence[str], table: Path
+) -> None:
+    """Where the crops have grades of their own, those of the table have to be the same."""
+    for name, here, there in zip(patients, told, stored, strict=False):
+        if {here, there} == {LGG, HGG}:
+            raise CaseError(
+                f"patient {name} is {here} in the table and {there} in the crops",
+                table,
+                "find out which is right, and correct the other",
+            )
 
 
 def _as_numbers(grades: list[str]) -> np.ndarray:

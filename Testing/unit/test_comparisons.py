@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
+from GliomaGradingLib.slices import InputForm
 from GliomaGradingLib.training import ablation, baselines, external, protocols
 from GliomaGradingLib.training.ablation import (
     Idea,
@@ -320,6 +321,21 @@ def test_external_patients_are_those_of_other_collections(tmp_path, monkeypatch)
     assert "Of the 16 pairs" in table and "8 are of two collections (AUC 1.000)" in table
 
 
+def test_patients_of_ones_own_are_external_unless_they_are_named_like_who_taught_the_bundle(
+    tmp_path, monkeypatch
+):
+    """``prepare`` sets shippable for everybody."""
+    judge = Judge(["own"])
+    judge.bundle.metadata["training"]["public_names"] = ["patient-05", "open-11"]
+    monkeypatch.setattr("GliomaGradingLib.grading.Grader.load", lambda bundle: judge)
+    data = replace(external_set(), shippable=np.ones(12, bool))
+    external.run_external(data, None, tmp_path, "command")
+    records = external.read_records(tmp_path / "probabilities.csv")
+    assert [r["patient"] for r in records] == [f"patient-{i:02d}" for i in (4, 6, 7, 8, 9, 10)]
+    with pytest.raises(UsageError, match="whole slices, and tumour regions are graded here"):
+        external.run_external(replace(data, form=InputForm.wholeSlice(32)), None, tmp_path, "command")
+
+
 def test_pairs_of_one_collection_are_told_from_those_of_two():
     def record(collection: str, grade: str, probability: float) -> dict:
         columns = dict.fromkeys(external.PROBABILITY_COLUMNS, probability)
@@ -340,7 +356,10 @@ def test_pairs_of_one_collection_are_told_from_those_of_two():
 
 
 def test_a_bundle_that_learned_from_everybody_has_no_external_patients(monkeypatch, tmp_path):
-    for collections, message in ((["own", "one", "other"], "another collection"), (None, "does not say")):
+    for collections, message in (
+        (["own", "one", "other"], "of a collection of the bundle's"),
+        (None, "does not say"),
+    ):
         judge = Judge(collections)
         monkeypatch.setattr("GliomaGradingLib.grading.Grader.load", lambda bundle, judge=judge: judge)
         with pytest.raises(UsageError, match=message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import UsageError
 from ..files import all_or_nothing
 from ..slices import stack_from_crop
+from ..taught import named_in, public_names
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .dataset import TrainingSet
 from .evaluate import cell
@@ -22,6 +23,7 @@ from .metrics import NAN, Interval, auc, auc_of_pairs, calibration_error, wilson
 
 COLUMNS = ("patient", "collection", "grade", *PROBABILITY_COLUMNS, "vote", "decision", "reasons")
 ALL = "all"
+WHOLE = "whole-slice"
 FEWEST = 5
 """Patients of either grade that an AUC is worth: with one, no draw of patients says how far it may be off."""
 NEVER = (
@@ -42,16 +44,16 @@ def run_external(
     """Grade the patients of collections that the bundle does not name; writes figures and probabilities.
 
     Args:
-        data: patients of any collections; those that may be learned from and those of collections that the
-            bundle learned from are left out.
+        data: tumour regions of patients of any collections; those of collections that the bundle learned from
+            are left out, and those who are named like patients that taught it.
 
     Raises:
-        UsageError: nobody is left, or the bundle does not say what it learned from.
+        UsageError: nobody is left, the bundle does not say what it learned from, or slices are whole.
     """
     from ..grading import Grader
 
     grader = Grader.load(bundle)
-    rows = _external_rows(data, grader.bundle.metadata.get("training", {}).get("collections"))
+    rows = _external_rows(data, grader.bundle.metadata)
     records = []
     for row in rows:
         records.append(_graded(grader, data, int(row)))
@@ -132,14 +134,26 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return [{k: float(v) if k in PROBABILITY_COLUMNS else v for k, v in row.items()} for row in rows]
 
 
-def _external_rows(data: TrainingSet, learned: list[str] | None) -> np.ndarray:
+def _external_rows(data: TrainingSet, metadata: Mapping[str, Any]) -> np.ndarray:
+    """Rows of whoever is new to a bundle; whether a patient may teach what is shipped does not matter."""
+    learned = metadata.get("training", {}).get("collections")
     if not learned:
         raise UsageError(
             "the bundle does not say which collections it learned from", remedy="use another bundle"
         )
-    rows = np.flatnonzero(~data.shippable & ~np.isin(data.collections, learned))
+    if WHOLE in (data.form.kind, metadata.get("input", {}).get("region", {}).get("kind")):
+        raise UsageError(
+            "patients or bundle have whole slices, and tumour regions are graded here",
+            remedy="grade their cases with 'glioma-grading batch'",
+        )
+    names = [f"{name} {public}" for name, public in zip(data.patients, data.public_names, strict=True)]
+    taught = named_in(public_names(metadata), names)
+    rows = np.flatnonzero(~np.isin(data.collections, learned) & ~np.isin(names, taught))
     if not len(rows):
-        raise UsageError("no patient is of another collection", remedy="give a training set of all collections")
+        raise UsageError(
+            "every patient is of a collection of the bundle's, or named like one who taught it",
+            remedy="give patients of another collection, whose name 'prepare --collection' takes",
+        )
     return rows
 
 

@@ -485,9 +485,37 @@ def test_recipes_know_their_keys():
         ({"epochs": True}, "the recipe's epochs is True: give a whole number"),
         ({"epochs": -1}, "the recipe's epochs is -1: give 0 or more"),
         ({"probe": 1}, "the recipe's probe is 1: give true or false"),
-        ({"ridge": float("nan")}, "the recipe's ridge is nan: give 0 or more"),
+        ({"ridge": float("nan")}, "the recipe's ridge is nan: give more than 0"),
         ({"batch": 1}, "the recipe's batch is 1: give 2 or more"),
-        ({"image": {"pixels": 7}}, "the recipe's pixels is 7: give 32 or more"),
+        ({"image": {"pixels": 7}}, "the recipe's pixels is 7: give 32 to 1024"),
+        ({"image": {"pixels": 100_000}}, "the recipe's pixels is 100000: give 32 to 1024"),
+        ({"sampling": "image"}, "the recipe's sampling is 'image': choose one of patients, images"),
+        ({"precision": "fp16"}, "the recipe's precision is 'fp16': choose one of auto, float32, bfloat16"),
+        (
+            {"backbone": "resnet"},
+            "the recipe's backbone is 'resnet': choose one of googlenet-2014, googlenet-torchvision",
+        ),
+        (
+            {"image": {"channels": "rgb"}},
+            "the recipe's channels is 'rgb': choose one of neighbours, same",
+        ),
+        ({"dropout": 1.0}, "the recipe's dropout is 1.0: give 0 or more, and less than 1"),
+        ({"validation": 1}, "the recipe's validation is 1: give 0 or more, and less than 1"),
+        ({"label_smoothing": 0.5}, "the recipe's label_smoothing is 0.5: give 0 or more, and less than 0.5"),
+        ({"enhancement": 5}, "the recipe's enhancement is 5: give 0 to 1"),
+        ({"enhancing_label": 0}, "the recipe's enhancing_label is 0: give 1 to 255"),
+        ({"warm_up": 2.0}, "the recipe's warm_up is 2.0: give 0 to 1"),
+        ({"average_from": 1.1}, "the recipe's average_from is 1.1: give 0 to 1"),
+        ({"augmentation": {"redraw": 0.9}}, "the recipe's redraw is 0.9: give 0 to 0.25"),
+        ({"ridge": 0}, "the recipe's ridge is 0: give more than 0"),
+        ({"clip_norm": 0.0}, "the recipe's clip_norm is 0.0: give more than 0"),
+        ({"image": {"gain": 0}}, "the recipe's gain is 0: give more than 0"),
+        ({"image": {"low": float("nan")}}, "the recipe's low is nan: give a number"),
+        ({"image": {"low": 7, "high": -4}}, "the recipe's low is 7.0: give less than its high, which is -4.0"),
+        ({"image": {"high": -4}}, "the recipe's low is -4.0: give less than its high, which is -4.0"),
+        ({"image": {"shifted": 64}}, "the recipe's shifted is 64: give less than its pixels, which is 64"),
+        ({"seed": 10**18}, f"the recipe's seed is {10**18}: give 0 to 4294967295"),
+        ({"weight_decay": 10**400}, f"the recipe's weight_decay is {10**400}: give 0 or more"),
         ({"augmentation": {"zoom": -0.1}}, "the recipe's zoom is -0.1: give 0 or more"),
         (
             {"epochs": 0, "probe": False},
@@ -504,6 +532,10 @@ def test_a_wrong_setting_is_told_from_a_right_one(settings, message):
 def test_settings_of_either_sign_and_whole_numbers_for_others_are_taken():
     recipe = recipe_from_dict({"ridge": 3, "epochs": 0, "image": {"low": -5, "high": 5}})
     assert (recipe.ridge, recipe.epochs, recipe.image.low) == (3, 0, -5)
+    assert [type(v) for v in (recipe.ridge, recipe.epochs, recipe.image.low)] == [float, int, float]
+    assert recipe_from_dict({"seed": 2**32 - 1, "warm_up": 0, "average_from": 1}).seed == 2**32 - 1
+    for known in (Recipe(), PAPER_RECIPE, QUICK):
+        assert recipe_from_dict(known.to_dict()) == known
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..errors import UsageError, reason
-from ..image_form import ImageForm
+from ..image_form import CHANNEL_RULES, ImageForm
+from ..network import BACKBONES
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     """The recipe of a (partial) JSON object; what it leaves out keeps its default.
 
     Raises:
-        UsageError: a key is not known, or its value is of another kind or too small.
+        UsageError: a key or a word is not known, or a value is of another kind, too small or too large.
     """
     settings = _checked(Recipe, values)
     parts: dict[str, Any] = {}
     if "image" in settings:
-        parts["image"] = ImageForm(**_checked(ImageForm, settings["image"]))
+        parts["image"] = _image_form(settings["image"])
     if "augmentation" in settings:
         parts["augmentation"] = Augmentation(**_checked(Augmentation, settings["augmentation"]))
     recipe = Recipe(**{**settings, **parts})
@@ -124,9 +126,63 @@ def read_recipe(path: Path) -> Recipe:
         ) from error
 
 
-LEAST = {"pixels": 32, "batch": 2, "images_per_epoch": 1, "probe_passes": 1}
-"""The smallest value of a setting; of any other number it is 0."""
-_SIGNED = ("low", "high")
+@dataclass(frozen=True)
+class Bounds:
+    """What a number has to lie between; ``open_least`` and ``open_most``: the end itself is none of them."""
+
+    least: float = 0
+    most: float = math.inf
+    open_least: bool = False
+    open_most: bool = False
+
+    def hold(self, number: float) -> bool:
+        above = number > self.least if self.open_least else number >= self.least
+        below = number < self.most if self.open_most else number <= self.most
+        return abs(number) <= sys.float_info.max and above and below  # a whole number may be beyond any float
+
+    def __str__(self) -> str:
+        if self.most == math.inf:
+            if self.least == -math.inf:
+                return "a number"
+            return f"more than {self.least}" if self.open_least else f"{self.least} or more"
+        least = f"more than {self.least}" if self.open_least else str(self.least)
+        return f"{least} or more, and less than {self.most}" if self.open_most else f"{least} to {self.most}"
+
+
+ABOVE_0, SHARE, SHARE_BELOW_1 = Bounds(open_least=True), Bounds(most=1), Bounds(most=1, open_most=True)
+BOUNDS = {
+    "pixels": Bounds(32, 1024),
+    "batch": Bounds(2),
+    "images_per_epoch": Bounds(1),
+    "probe_passes": Bounds(1),
+    "enhancing_label": Bounds(1, 255),
+    "seed": Bounds(most=2**32 - 1),
+    **dict.fromkeys(("enhancement", "warm_up", "average_from"), SHARE),
+    **dict.fromkeys(("dropout", "validation"), SHARE_BELOW_1),
+    "label_smoothing": Bounds(most=0.5, open_most=True),
+    "redraw": Bounds(most=0.25),  # four kinds of redrawn masks have this share each
+    **dict.fromkeys(("gain", "ridge", "clip_norm"), ABOVE_0),
+    **dict.fromkeys(("low", "high"), Bounds(least=-math.inf)),
+}
+"""Of any other number it is 0 or more."""
+WORDS = {
+    "backbone": BACKBONES,
+    "sampling": ("patients", "images"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "channels": CHANNEL_RULES,
+}
+"""The words that a setting knows."""
+
+
+def _image_form(values: Any) -> ImageForm:
+    settings = {**asdict(ImageForm()), **_checked(ImageForm, values)}
+    for name, limit in (("low", "high"), ("shifted", "pixels")):
+        if settings[name] >= settings[limit]:
+            raise UsageError(
+                f"the recipe's {name} is {settings[name]!r}",
+                remedy=f"give less than its {limit}, which is {settings[limit]!r}",
+            )
+    return ImageForm(**settings)
 
 
 def _checked(kind: Any, values: Any) -> dict[str, Any]:
@@ -139,20 +195,22 @@ def _checked(kind: Any, values: Any) -> dict[str, Any]:
         raise UsageError(
             f"a {kind.__name__} has no {unknown[0]!r}", remedy=f"known are {', '.join(sorted(defaults))}"
         )
-    for name, value in values.items():
-        _check_setting(name, value, type(defaults[name]))
-    return dict(values)
+    return {name: _checked_setting(name, value, type(defaults[name])) for name, value in values.items()}
 
 
-def _check_setting(name: str, value: Any, kind: Any) -> None:
+def _checked_setting(name: str, value: Any, kind: Any) -> Any:
+    """The value, a float where a whole number is given for one."""
     taken = (int, float) if kind is float else (kind,)
     if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(f"the recipe's {name} is {value!r}", remedy=f"give {_KINDS[kind]}")
-    if kind not in (int, float) or name in _SIGNED:
-        return
-    least, number = LEAST.get(name, 0), float(cast(Any, value))
-    if not (math.isfinite(number) and number >= least):
-        raise UsageError(f"the recipe's {name} is {value!r}", remedy=f"give {least} or more")
+    if value not in WORDS.get(name, (value,)):
+        raise UsageError(f"the recipe's {name} is {value!r}", remedy=f"choose one of {', '.join(WORDS[name])}")
+    if kind not in (int, float):
+        return value
+    bounds = BOUNDS.get(name, Bounds())
+    if not bounds.hold(value):
+        raise UsageError(f"the recipe's {name} is {value!r}", remedy=f"give {bounds}")
+    return kind(value)
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a JSON object"}

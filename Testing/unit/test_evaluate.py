@@ -15,6 +15,7 @@ from GliomaGradingLib.training.evaluate import (
     all_figures,
     by_fold,
     calibrate,
+    decision_intervals,
     evaluate_study,
     ranking,
     ranking_table,
@@ -316,6 +317,26 @@ def test_splits_name_a_patient_once(tmp_path):
     assert evidence.curves.splitlines()[3] == "0,1,T1,1,1e-4,0.7,0.6,nan,nan"
 
 
+def test_a_patients_name_may_have_a_slash(tmp_path):
+    folder = study_folder(tmp_path, predictions(patients=10))
+    whole = [f"site/p1/{i}" for i in range(20)]
+    split = {"repeat": 0, "fold": 0, "train": [*whole, "site/p2/7", "site/p2/3"], "validation": [], "test": []}
+    (folder / "splits.json").write_text(json.dumps([split]))
+    assert read_evidence(folder).splits[0]["train"] == ["site/p1", "site/p2/3,7"]
+
+
+def test_figures_are_not_written_into_a_studys_folder(tmp_path, capsys):
+    folder = study_folder(tmp_path, predictions(patients=10))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for options in ([], ["--subgroups", "--table", "x.csv"]):
+        assert main(["evaluate", str(folder), *options, "--output", str(folder)]) == 2
+        told = f"error: the output folder holds a study, in {folder}: name another folder for the figures\n"
+        assert capsys.readouterr().err == told
+    with pytest.raises(UsageError, match="holds a study"):
+        evaluate_study(folder, folder, "command")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_a_folder_with_neither_study_nor_evidence_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="no finished study"):
         read_evidence(tmp_path)
@@ -471,6 +492,19 @@ def test_decision_figures_by_hand():
     # the second is near the boundary and wrong, the fourth has a vote at odds with its probability and wrong
     assert figures["coverage"] == 0.5 and figures["accuracy_all"] == 0.5
     assert figures["accuracy_decided"] == 1.0 and figures["accuracy_withheld"] == 0.0
+
+
+def test_a_repeat_that_withholds_nothing_does_not_take_the_figure_from_the_others():
+    units = predictions(patients=30, repeats=3)
+    probabilities = np.where(units.grade[:, None] == 1, 0.9, 0.1) * np.ones(4)
+    probabilities[0, 3] = 0.5  # one of the first repeat, and its vote is right
+    probabilities[31] = (0.1, 0.1, 0.1, 0.5)  # one of the second, and its vote is wrong
+    assert units.grade[31] == 1
+    found = decision_intervals(units, probabilities, DecisionRule(), draws=40)
+    assert found["withheld"] == pytest.approx(2 / 3)
+    assert found["figures"]["accuracy_withheld"]["value"] == 0.5
+    assert found["figures"]["accuracy_decided"]["value"] == 1.0
+    assert found["figures"]["coverage"]["value"] == pytest.approx(1 - 2 / 90)
 
 
 def test_folds_have_figures_of_their_own():

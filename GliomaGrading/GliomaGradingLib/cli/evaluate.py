@@ -71,6 +71,9 @@ def run(options: argparse.Namespace) -> int:
     import matplotlib  # noqa: F401  # what is missing is told before the work, which ends in plots
     import sklearn  # noqa: F401
 
+    from ..training.evidence import check_output
+
+    check_output(options.output)
     mode = next((name for name in MODES if getattr(options, name)), "")
     print(_TASKS[mode](options), end="")
     return 0

@@ -22,11 +22,13 @@ from .evidence import (
     PROBABILITIES,
     SPLITS,
     Evidence,
+    check_output,
     json_text,
     probabilities_csv,
     read_evidence,
 )
 from .metrics import (
+    NAN,
     Figures,
     Interval,
     auc,
@@ -65,10 +67,11 @@ def evaluate_study(folder: Path, output: Path, command: str) -> dict[str, Any]:
         folder: a study that has finished, or a folder that this function wrote before.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or a study lies in ``output``.
     """
     from .plots import plots_of
 
+    check_output(output)
     evidence = read_evidence(folder)
     probabilities = unit_probabilities(evidence.study, evidence.units)  # not rounded: ties cost AUC
     figures = study_figures(evidence, probabilities, command)
@@ -192,10 +195,25 @@ def intervals_of(
 def decision_intervals(
     units: Predictions, probabilities: np.ndarray, rule: DecisionRule, draws: int = 1000
 ) -> dict[str, Any]:
-    """What withholding decisions buys, and how many rows it concerns, a mean over the repeats."""
-    figures = intervals_of(units, lambda g, p: decision_figures(g, p, rule), probabilities, draws)
-    repeats = len(np.unique(units.repeat))
-    return {"withheld": float(withheld(probabilities, rule).sum() / repeats), "figures": figures}
+    """What withholding decisions buys, and how many rows it concerns, a mean over the repeats.
+
+    A figure that a repeat does not have (of those without a decision, where everybody has one) is the mean over
+    the repeats that have it.
+    """
+    repeats = np.unique(units.repeat)
+
+    def figures_of(rows: np.ndarray) -> Figures:
+        parts = [rows[units.repeat[rows] == repeat] for repeat in repeats]
+        tables = [decision_figures(units.grade[part], probabilities[part], rule) for part in parts]
+        return {name: _mean_of_known([table[name] for table in tables]) for name in tables[0]}
+
+    figures = with_intervals(figures_of, units.patient, draws)
+    return {"withheld": float(withheld(probabilities, rule).sum() / len(repeats)), "figures": figures}
+
+
+def _mean_of_known(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else NAN
 
 
 def vote_against_best(units: Predictions, probabilities: np.ndarray) -> dict[str, Any] | None:

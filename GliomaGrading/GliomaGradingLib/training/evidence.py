@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UsageError, reason
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
-from .study import PREDICTIONS, Predictions, Study, read_study, study_from_dict
+from .study import PREDICTIONS, STUDY, Predictions, Study, read_study, study_from_dict
 
 FIGURES, PROBABILITIES, SPLITS, CURVES = "figures.json", "probabilities.csv", "splits.json", "curves.csv"
 LOGIT_COLUMNS = tuple(f"{name.lower()}_logit" for name in SEQUENCES)
@@ -53,6 +53,16 @@ def read_evidence(folder: Path) -> Evidence:
             f"the evidence cannot be read ({reason(error)})", folder, "evaluate the study's own folder again"
         ) from error
     return Evidence(study, read_probabilities(folder / PROBABILITIES)[0], splits, curves)
+
+
+def check_output(output: Path) -> None:
+    """Figures are not written into a study's folder: ``splits.json`` there is the study's own.
+
+    Raises:
+        UsageError: a study lies in the folder.
+    """
+    if (output / STUDY).is_file():
+        raise UsageError("the output folder holds a study", output, "name another folder for the figures")
 
 
 def units_of(folder: Path) -> tuple[Study, Predictions]:
@@ -130,7 +140,7 @@ def _compact(split: dict[str, Any]) -> dict[str, Any]:
 def _by_patient(rows: list[str]) -> list[str]:
     slices: dict[str, list[int]] = defaultdict(list)
     for row in rows:
-        patient, _, number = row.partition("/")
+        patient, _, number = row.rpartition("/")  # a name may have one, too
         slices[patient].append(int(number))
     return [
         patient if len(numbers) == SLICE_COUNT else f"{patient}/{','.join(map(str, sorted(numbers)))}"

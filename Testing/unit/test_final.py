@@ -41,7 +41,7 @@ def finished(data: TrainingSet, folder: Path, right: float = 1.0, **settings: An
 @pytest.mark.parametrize(
     ("settings", "of", "message"),
     [
-        ({"protocol": "image"}, None, "is split by image, so that it tests nothing new"),
+        ({"protocol": "image"}, None, "is split by image: it tests nothing new"),
         ({"shuffled_grades": True}, None, "has shuffled grades"),
         ({"recipe": replace(QUICK, ridge=9.0)}, None, "was made with another recipe"),
         ({}, small_training_set(seed=1), "is of other data"),

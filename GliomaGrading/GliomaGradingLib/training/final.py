@@ -154,15 +154,15 @@ def _check_evidence(data: TrainingSet, recipe: Recipe, folder: Path) -> None:
     units = predictions.of_patients()
     tested = {(str(name), int(grade)) for name, grade in zip(units.patient, units.grade, strict=True)}
     wanted = {(str(name), int(grade)) for name, grade in zip(data.patients, data.grades, strict=True)}
-    for problem in (
-        "" if study.protocol == "patient" else "is split by image, so that it tests nothing new",
-        "has shuffled grades" if study.shuffled_grades else "",
-        "" if study.recipe == recipe else "was made with another recipe",
-        "" if tested == wanted and data_of(folder) in ("", fingerprint(data)) else "is of other data",
-    ):
-        if problem:
-            remedy = "train the patient protocol with this recipe on these patients, or leave out --study"
-            raise UsageError(f"the study {problem}", folder, remedy)
+    remedy = "train the patient protocol with this recipe on these patients, or leave out --study"
+    if study.protocol != "patient":
+        raise UsageError("the study is split by image: it tests nothing new", folder, remedy)
+    if study.shuffled_grades:
+        raise UsageError("the study has shuffled grades", folder, remedy)
+    if study.recipe != recipe:
+        raise UsageError("the study was made with another recipe", folder, remedy)
+    if tested != wanted or data_of(folder) not in ("", fingerprint(data)):
+        raise UsageError("the study is of other data", folder, remedy)
     found = auc(units.grade, own_probabilities(units).mean(axis=1))
     if not found > 0.5:
         raise UsageError(

@@ -244,13 +244,11 @@ class Fit:
         state = self.team.first(self._stored)
         if state is None:
             return
-        for what, is_same in (
-            ("with another recipe", state["recipe"] == self.recipe.to_dict()),
-            ("of other data", state.get("data") == fingerprint(self.data)),
-        ):
-            if not is_same:
-                remedy = "choose another output folder, or remove it to start anew"
-                raise UsageError(f"the checkpoint was made {what}", self.checkpoint, remedy)
+        remedy = "choose another output folder, or remove it to start anew"
+        if state["recipe"] != self.recipe.to_dict():
+            raise UsageError("the checkpoint was made with another recipe", self.checkpoint, remedy)
+        if state.get("data") != fingerprint(self.data):
+            raise UsageError("the checkpoint was made of other data", self.checkpoint, remedy)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

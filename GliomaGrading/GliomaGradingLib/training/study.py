@@ -331,13 +331,11 @@ def _check_folder(folder: Path, study: Study, data: TrainingSet) -> None:
     if not path.is_file():
         return
     settings = _settings(path)
-    for what, is_same in (
-        ("another study", study_from_dict(settings) == study),
-        ("a study of other data", settings.get(DATA) == fingerprint(data)),
-    ):
-        if not is_same:
-            remedy = "choose another --output, or remove it to start anew"
-            raise UsageError(f"the folder holds {what}", folder, remedy)
+    remedy = "choose another --output, or remove it to start anew"
+    if study_from_dict(settings) != study:
+        raise UsageError("the folder holds another study", folder, remedy)
+    if settings.get(DATA) != fingerprint(data):
+        raise UsageError("the folder holds a study of other data", folder, remedy)
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -327,6 +327,14 @@ def test_a_checkpoint_of_another_recipe_is_refused(data, tmp_path):
         Fit(small_training_set(seed=1), 0, split, replace(QUICK, epochs=1), tmp_path / "c.pt").run()
 
 
+@pytest.mark.parametrize(("images", "share"), [(40, 0.2), (16, 0.5), (8, 1.0)])
+def test_the_rate_may_rise_for_one_step(data, images, share):
+    split = patient_split(data.grades, 20, 0, 3, 0.0, seed=1)
+    fit = Fit(data, 0, split, replace(QUICK, images_per_epoch=images, epochs=1, warm_up=share))
+    fit.run()
+    assert len(fit.curves) == 1
+
+
 def test_early_stopping_keeps_to_its_patience(data):
     nobody = Part(np.empty(0, dtype=int), np.empty(0, dtype=int))
     fit = Fit(

@@ -90,7 +90,7 @@ class Fit:
             self.optimizer,
             [group["lr"] for group in self.optimizer.param_groups],
             total_steps=max(1, self._total_steps),
-            pct_start=recipe.warm_up,
+            pct_start=_warm_up(recipe.warm_up, max(1, self._total_steps)),
         )
         self.curves: list[EpochFigures] = []
 
@@ -254,6 +254,11 @@ class Fit:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.curves = [EpochFigures(**row) for row in state["curves"]]
+
+
+def _warm_up(share: float, steps: int) -> float:
+    """The share of the steps in which the rate rises; of exactly one step PyTorch would divide by zero."""
+    return share - 1e-9 if share * steps == 1 else share
 
 
 def new_model(recipe: Recipe, pretrained: Path | None) -> TransferModel:

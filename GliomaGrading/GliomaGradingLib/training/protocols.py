@@ -145,7 +145,7 @@ def _draw_figure(axis: Any, place: float, figure: dict[str, Any] | None, row: st
         error = [[figure["value"] - figure["low"]], [figure["high"] - figure["value"]]]
     colour = COLOURS["soft" if row == "vote" else row]
     marker = {"T1": "o", "T2": "s", "FLAIR": "^", "vote": "D"}[row]
-    label = row if is_label else None
+    label = {"vote": "soft vote"}.get(row, row) if is_label else None
     axis.errorbar(
         place, figure["value"], yerr=error, fmt=marker, color=colour, ms=7, capsize=2.5, lw=1.4, label=label
     )

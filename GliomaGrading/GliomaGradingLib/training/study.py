@@ -345,7 +345,7 @@ def _settings(path: Path) -> dict[str, Any]:
             raise ValueError("it holds no settings")
     except (OSError, ValueError) as error:
         remedy = "choose another --output, or remove the folder to start anew"
-        raise UsageError(f"the study that lies here cannot be read ({error})", path, remedy) from error
+        raise UsageError(f"the study that lies here cannot be read ({reason(error)})", path, remedy) from error
     return settings
 
 

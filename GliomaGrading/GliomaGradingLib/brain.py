@@ -29,6 +29,11 @@ COARSE_MM, ROUGH_MM = 2.0, 4.0
 
 LARGEST_BRAIN_LITRES = 2.1
 
+HALO_SHARE = 0.05
+"""Of the brightest values: fainter ones around a brain are what resampling left there."""
+STEADY_SHARE = 0.002
+"""Of the brightest values: a background that varies less is one; a scanner's noise is several times as much."""
+
 STATISTICS_MM = 1.5
 """Where the brain is an estimate, every nth voxel is enough for mean and deviation: the nearest to this."""
 
@@ -89,6 +94,7 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
         rough = _Rough.of(images, backgrounds, fov)
         if begun and rough.is_stripped():
             return Brain(begun.result(), _centre(rough.lattice.volume(rough.any_signal)))
+    images, rough = _with_dark_air(images, rough, fov)
     mask, doubt = _estimate(images, tumour, rough)
     scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
     return Brain(scales, _centre(mask), mask, _notices(doubt))
@@ -107,6 +113,55 @@ def background_value(array: np.ndarray) -> float | None:
     points = np.count_nonzero(here)
     constant = pairs >= 0.9 * (points - np.count_nonzero(here[..., -1])) and points >= 0.02 * here.size
     return float(value) if constant else None
+
+
+def without_halo(volume: Volume) -> Volume:
+    """A stripped image whose background is one value again, where resampling has left ripples in it.
+
+    Interpolation by splines overshoots at the edge of the brain: faint values around it, which are no brain and
+    would be most of what is averaged over. Where there are none the volume is the same object.
+    """
+    few = tuple(slice(None, None, max(1, n // 32)) for n in volume.array.shape)
+    if _halo(volume.array[few]) is None:
+        return volume
+    halo = _halo(volume.array)
+    if halo is None:
+        return volume
+    background, limit = halo
+    is_faint = np.abs(volume.array - background) <= limit
+    return replace(volume, array=np.where(is_faint, volume.array.dtype.type(background), volume.array))
+
+
+def _halo(array: np.ndarray) -> tuple[float, float] | None:
+    """The background, and how far from it a halo's values lie at most; None where there is no halo.
+
+    Ripples go both ways, and not far. Of z-scores many lie far below the background; of images as scanners
+    give them none lie below it, and of stripped ones next to none are as faint.
+    """
+    background = background_value(array)
+    if background is None:
+        background = _faint_background(array)
+    if background is None or background != background:
+        return None
+    levels = array[array != background].astype(np.float64) - background
+    if not levels.size:
+        return None
+    limit = HALO_SHARE * float(np.percentile(np.abs(levels), 99))
+    faint = np.count_nonzero(np.abs(levels) <= limit)
+    goes_below = np.count_nonzero(levels < 0) > 0.001 * levels.size
+    is_shallow = np.count_nonzero(levels < -limit) <= 0.02 * (levels.size - faint)
+    is_halo = goes_below and is_shallow and faint > 0.05 * (levels.size - faint)
+    return (background, limit) if is_halo else None
+
+
+def _faint_background(array: np.ndarray) -> float | None:
+    """What the values at the ends of a volume are nearly the same as; None where they are not."""
+    if array.dtype.kind != "f":
+        return None
+    faces = np.concatenate([array.take(end, axis).ravel() for axis in range(3) for end in (0, -1)])
+    middle = float(np.median(faces))
+    top = float(np.percentile(np.abs(array - middle), 99))
+    return middle if float(np.percentile(np.abs(faces - middle), 99)) <= STEADY_SHARE * top else None
 
 
 def foreground(array: np.ndarray, background: float | None) -> np.ndarray:
@@ -165,7 +220,7 @@ class _Rough:
         above = _above(array, foreground(array, self.backgrounds[n]), base)
         return self.lattice.sample_volume(replace(self.thin[n], array=above))
 
-    def _is_below_too(self, n: int) -> bool:
+    def is_below_too(self, n: int) -> bool:
         """Whether a sequence has values on both sides of its background."""
         base = _darkest(self.thin[n].array, self.backgrounds[n])
         if not self.signal[n].any() or self.thin[n].array.min() >= base:
@@ -182,15 +237,15 @@ class _Rough:
         Fat under the skin makes the outer millimetres of a head brighter on T1 than what is deeper (1.4 times
         and more); those of a brain hold fluid and are darker (0.9 times at most in the patients seen). And no
         brain is as large as a head. Input that was z-scored before has values on both sides of its
-        background, which only stripped images have.
+        background, and its outer millimetres may be as bright or dark as they like.
         """
         if None in self.backgrounds:
             return False
-        if any(map(self._is_below_too, range(len(self.thin)))):
-            return True
         head = _filled(close(self.any_signal, 10, ROUGH_MM))
         if np.count_nonzero(head) * ROUGH_MM**3 / 1e6 > LARGEST_BRAIN_LITRES:
             return False
+        if any(map(self.is_below_too, range(len(self.thin)))):
+            return True
         depth = _depth(head)
         rim, inner = self.t1[head & (depth <= 8)], self.t1[head & (depth >= 16) & (depth < 30)]
         return not (inner.size and rim.mean() > 1.15 * inner.mean())
@@ -214,6 +269,24 @@ class _Rough:
         return np.sqrt(
             (points[2][:, None, None] - z) ** 2 + (points[1][:, None] - y) ** 2 + (points[0] - x) ** 2
         )
+
+
+def _with_dark_air(
+    images: Mapping[str, Volume], rough: _Rough, fov: FieldOfView
+) -> tuple[Mapping[str, Volume], _Rough]:
+    """Heads that were z-scored over their own voxels, with the air as dark as the darkest of these again."""
+    has_air = [background is not None for background in rough.backgrounds]
+    lifted = [name for n, name in enumerate(SEQUENCES) if has_air[n] and rough.is_below_too(n)]
+    if not lifted:
+        return images, rough
+    backgrounds, changed = dict(zip(SEQUENCES, rough.backgrounds, strict=True)), dict(images)
+    for name in lifted:
+        array = images[name].array
+        signal = foreground(array, backgrounds[name])
+        darkest = array[signal].min()
+        changed[name] = replace(images[name], array=np.where(signal, array, darkest))
+        backgrounds[name] = float(darkest)
+    return changed, _Rough.of(changed, backgrounds, fov)
 
 
 def _signal_at(lattice: Lattice, thin: Volume, background: float | None) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from GliomaGradingLib.brain import (
     Scale,
     _Rough,
@@ -16,8 +17,10 @@ from GliomaGradingLib.brain import (
     find_brain,
     foreground,
     within,
+    without_halo,
 )
 from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.slices import InputForm, scene_of
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 from skull import SkullOptions, add_skull
@@ -176,3 +179,58 @@ def test_distance_and_closing() -> None:
 
 def test_scale_is_a_value() -> None:
     assert Scale(1.0, 2.0) == Scale(1.0, 2.0, None)
+
+
+# ---------------------------------------------------------------- as other programs leave images
+
+
+def by(case: FakeCase, interpolator: int, pixel_type: type = np.float32) -> FakeCase:
+    """The images at 0.9 mm; the mask as it is."""
+
+    def change(volume: Volume) -> Volume:
+        size = [round(n / 0.9) for n in volume.size]
+        image = replace(volume, array=volume.array.astype(np.float32)).toImage()
+        settings = sitk.Transform(), interpolator, volume.origin, (0.9,) * 3, volume.direction.ravel(), 0.0
+        array = sitk.GetArrayFromImage(sitk.Resample(image, size, *settings))
+        array = np.rint(array) if np.issubdtype(pixel_type, np.integer) else array
+        return replace(volume, array=array.astype(pixel_type), spacing=(0.9,) * 3)
+
+    return replace(case, images={name: change(volume) for name, volume in case.images.items()})
+
+
+@pytest.mark.parametrize("pixel_type", [np.float32, np.int16])
+def test_ripples_around_a_stripped_brain_are_no_brain(case: FakeCase, pixel_type: type) -> None:
+    linear, spline = by(case, sitk.sitkLinear), by(case, sitk.sitkBSpline, pixel_type)
+    rippled = spline.images["T1"].array
+    assert np.count_nonzero(rippled) > 1.05 * np.count_nonzero(linear.images["T1"].array)
+    wanted, given = found(linear), scene_of(spline, InputForm()).brain
+    assert wanted.stripped and given.stripped and given.warnings == ()
+    for name in SEQUENCES:
+        assert given.scales[name].mean == pytest.approx(wanted.scales[name].mean, rel=0.03)
+        assert given.scales[name].deviation == pytest.approx(wanted.scales[name].deviation, rel=0.2)
+
+
+def test_an_image_without_ripples_stays_the_same_object(case: FakeCase, head: FakeCase) -> None:
+    for volume in (*case.images.values(), *head.images.values(), *z_scored(case).images.values()):
+        assert without_halo(volume) is volume
+
+
+def z_scored(case: FakeCase) -> FakeCase:
+    """Over what is not 0, which stays 0."""
+
+    def change(volume: Volume) -> Volume:
+        inside = volume.array != 0
+        values = volume.array[inside].astype(np.float32)
+        array = np.where(inside, (volume.array - values.mean()) / values.std(), 0).astype(np.float32)
+        return replace(volume, array=array)
+
+    return replace(case, images={name: change(volume) for name, volume in case.images.items()})
+
+
+def test_a_head_that_was_z_scored_with_its_skull_is_not_taken_for_stripped(case: FakeCase) -> None:
+    head = add_skull(case, SkullOptions(masked_air=True))
+    plain, scored = found(head), found(z_scored(head))
+    assert not plain.stripped and not scored.stripped
+    assert [notice.code for notice in scored.warnings] == ["brain-estimated"]
+    assert dice(plain.mask.array > 0, scored.mask.array > 0) > 0.97
+    assert found(z_scored(case)).stripped

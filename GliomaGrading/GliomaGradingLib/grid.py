@@ -160,6 +160,19 @@ def cut_to_content(mask: Volume) -> Volume:
     return cut(mask, [side.start for side in box[::-1]], [side.stop for side in box[::-1]])
 
 
+def with_margin(mask: Volume) -> Volume:
+    """The mask with an empty voxel at each end of each axis where its last voxels are not empty."""
+    array = mask.array
+    if array.size == 0:
+        return mask
+    pads = [(int(array.take(0, axis).any()), int(array.take(-1, axis).any())) for axis in range(array.ndim)]
+    if not any(map(any, pads)):
+        return mask
+    before = np.array([first for first, _last in pads[::-1]], dtype=float)  # I, J, K
+    x, y, z = np.asarray(mask.origin) - mask.affine[:3, :3] @ before
+    return replace(mask, array=np.pad(array, pads), origin=(float(x), float(y), float(z)))
+
+
 def content_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
     """The bounding box (KJI) of what is not 0, and ``margin`` more as far as there is more; may be empty."""
     array = mask.view(bool) if mask.dtype == np.uint8 else mask  # any() is several times faster on bool,

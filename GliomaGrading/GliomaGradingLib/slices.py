@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from .brain import Brain, find_brain
+from .brain import Brain, find_brain, without_halo
 from .coarse import largest_component
 from .errors import CaseError
 from .grid import (
@@ -41,6 +41,7 @@ from .grid import (
     linear_weights,
     nearest,
     shares_grid,
+    with_margin,
 )
 from .result import Notice, SliceInfo
 from .volume import Volume
@@ -143,7 +144,8 @@ class Scene:
 
     @cached_property
     def _content(self) -> Volume:
-        return cut_to_content(self.mask)
+        """The mask where there is some and an empty voxel around it: files may hold no more than the tumour."""
+        return with_margin(cut_to_content(self.mask))
 
     @cached_property
     def tumour(self) -> tuple[np.ndarray, np.ndarray]:
@@ -180,15 +182,31 @@ class Scene:
     def start(self) -> np.ndarray:
         """First point (x, y, z) of the tumour region on the crop lattice; whole for that anchor."""
         half = self.form.pixels // 2
-        if self.form.anchor == "lesion":
-            low, high = self._lesion_ends()
-            start = (low + high) / 2 - half + 0.25  # where the crops' rule starts on average
-        else:
-            low, high = self._lesion()
-            start = (low + high + 1) // 2 - half
+        low, high = self._lesion
+        on_average = (low + high) / 2 - half + 0.25  # where the crops' rule starts
+        start = on_average if self.form.anchor == "lesion" else (low + high + 1) // 2 - half
         return _shift_inward(start, self.form.pixels, np.asarray(self.lattice.size))
 
+    @cached_property
+    def lesion_areas(self) -> np.ndarray:
+        """``areas`` in the planes that the largest lesion reaches, around which the region lies; else 0.
+
+        Of several lesions the flat ones may share a plane with more area in it than any of the largest.
+        """
+        low, high = self._lesion
+        half = self.form.plane_mm / 2
+        first = self.axial.index(2, self.lattice.position(2, low[2]) - half)
+        last = self.axial.index(2, self.lattice.position(2, high[2]) + half)
+        planes = np.arange(len(self.areas))
+        areas = np.where((planes >= first - 1e-6) & (planes <= last + 1e-6), self.areas, 0)
+        return areas if areas.any() else self.areas
+
+    @cached_property
     def _lesion(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bounding box (first, last; x, y, z) of the largest lesion in lattice indices."""
+        return self._lesion_ends() if self.form.anchor == "lesion" else self._lesion_points()
+
+    def _lesion_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Bounding box (first, last; x, y, z) of the largest lesion on the crop lattice."""
         tumour, low = self.tumour
         first, last = self._lattice_span(low, low + np.asarray(tumour.shape[::-1]) - 1)
@@ -355,7 +373,7 @@ def renormalise(planes: np.ndarray, mask: np.ndarray, intensity: str) -> np.ndar
 
 def scene_of(case: Case, form: InputForm) -> Scene:
     """A case on its lattices, with its brain found; sequences are taken to be registered."""
-    images = {name: canonical(case.images[name]) for name in SEQUENCES}
+    images = {name: without_halo(canonical(case.images[name])) for name in SEQUENCES}
     mask = canonical(case.mask)
     reference = reference_of(images, mask)
     return Scene(images, mask, reference, form, find_brain(images, mask, reference))
@@ -376,7 +394,8 @@ def reference_of(images: Mapping[str, Volume], mask: Volume) -> Volume:
 
 
 def _stack(scene: Scene, warnings: tuple[Notice, ...]) -> SliceStack:
-    info = choose_slices(scene.areas, scene.axial.start[2])
+    largest = largest_plane(scene.lesion_areas) if len(scene.areas) >= SLICE_COUNT else None
+    info = choose_slices(scene.areas, scene.axial.start[2], largest)
     indices = _with_margin(info, scene.form.margin, scene.axial.size[2])
     planes, mask, region = scene.planes_of(indices)
     for name, sequence in zip(SEQUENCES, planes, strict=True):
@@ -410,8 +429,13 @@ def _with_margin(info: SliceInfo, margin: int, count: int) -> np.ndarray:
 
 
 def _with_planes(region: Lattice, axial: Lattice, indices: np.ndarray) -> Lattice:
-    """The in-plane points of a region at planes 1 mm apart from the first of ``indices`` on."""
-    bottom = float(axial.position(2, indices[0]))
+    """The in-plane points of a region at planes 1 mm apart, of which the ones in the middle are ``indices``.
+
+    At the ends of a volume indices repeat: the planes beyond it go on all the same, so that each slice lies
+    where it was taken.
+    """
+    middle = len(indices) // 2
+    bottom = float(axial.position(2, indices[middle])) - middle * AXIAL_MM
     return Lattice(
         (region.start[0], region.start[1], bottom),
         (region.step[0], region.step[1], AXIAL_MM),

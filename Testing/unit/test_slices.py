@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from GliomaGradingLib.case import Case
 from GliomaGradingLib.coarse import largest_component
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.grid import FieldOfView, canonical, cut_to_content, linear_weights
+from GliomaGradingLib.grid import FieldOfView, canonical, content_box, cut_to_content, linear_weights
 from GliomaGradingLib.result import Notice
 from GliomaGradingLib.slices import (
     InputForm,
@@ -28,6 +29,7 @@ from GliomaGradingLib.slices import (
 )
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
+from small_head import volumes
 
 
 @dataclass(frozen=True, eq=False)
@@ -502,3 +504,42 @@ class TestRealPatients:
             images = {name: resampled(v, spacing) for name, v in case.images.items()}
             other = stack_of(replace(case, images=images, mask=resampled(case.mask, spacing, nearest=True)))
             assert min(correlations(*same_place(stack, other))) > least
+
+
+# ---------------------------------------------------------------- as files have it
+
+
+def test_planes_lie_where_they_were_taken_also_at_the_ends_of_the_images():
+    for bottom, top in ((0, 80), (40, 80), (43, 56), (0, 50)):  # the tumour is from 37 to 53, of 2 mm each
+        cut = {
+            name: replace(v, array=v.array[bottom:top], origin=(*v.origin[:2], v.origin[2] + 2 * bottom))
+            for name, v in volumes().items()
+        }
+        stack = prepare(Case.fromArrays(**{name.lower(): v for name, v in cut.items()}))
+        first, last = (stack.region.position(2, stack.first + n) for n in (0, 19))
+        assert (first, last) == pytest.approx((stack.info.positions_mm[0], stack.info.positions_mm[-1]))
+
+
+def test_slices_show_the_largest_lesion_and_not_a_plane_of_several_flat_ones():
+    given = volumes()
+    several = given["mask"].array.copy()
+    several[10:13, 30:70, 20:40] = several[10:13, 30:70, 50:70] = 1  # more in one plane than of the tumour
+    largest = np.flatnonzero(given["mask"].array.any(axis=(1, 2)))
+    files = {name.lower(): v for name, v in given.items()}
+    alone = prepare(Case.fromArrays(**files)).info
+    info = prepare(Case.fromArrays(**{**files, "mask": replace(given["mask"], array=several)})).info
+    assert (several.sum(axis=(1, 2))[11]) > given["mask"].array.sum(axis=(1, 2)).max()
+    assert info == alone and largest[0] < (info.positions_mm[10] + 70) / 2 < largest[-1]
+
+
+def test_a_mask_without_room_around_its_tumour_is_as_large_as_one_with():
+    given = volumes()
+    shrunk = given["mask"].array[:78:3, :99:3, ::3]
+    coarse = replace(given["mask"], array=np.ascontiguousarray(shrunk), spacing=(6.0, 6.0, 6.0))
+    box = content_box(coarse.array)
+    start = np.array([side.start for side in box[::-1]]) * 6.0
+    tight = replace(coarse, array=coarse.array[box], origin=tuple(np.array(coarse.origin) + start))
+    files = {name.lower(): v for name, v in given.items()}
+    whole, cut = (prepare(Case.fromArrays(**{**files, "mask": mask})) for mask in (coarse, tight))
+    assert cut.info == whole.info and cut.tumour_ml == whole.tumour_ml
+    assert np.array_equal(cut.mask, whole.mask) and np.array_equal(cut.planes, whole.planes)

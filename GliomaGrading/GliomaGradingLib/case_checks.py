@@ -37,6 +37,8 @@ LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 LEAST_VALUE = 1e-30
 """Below, what grey values are divided by has no place in float32; no scanner gives such values."""
 
+_MOST_LABELS = 20
+_SCALES = (100, 255)
 _COARSE_MM = 4.0
 _SWAP_MARGIN = 0.3  # standard deviations of tissue; on BraTS patients the two ways round are 2 to 6 apart
 _FEW_VALUES = 8  # an image with no more different values is a label map
@@ -194,7 +196,10 @@ def _check_inside(
 
 
 def _share_inside(volume: Volume, region: np.ndarray, points: np.ndarray) -> float:
-    """Share of the points in the head, the coarse voxels' edge counted as inside."""
+    """Share of the points in the head, the coarse voxels' edge counted as inside.
+
+    Points that the volume does not reach, of which ``_check_coverage`` tells, count as its last voxels.
+    """
     grown = coarse.dilated(region, 1)
     return float(coarse.nearest(volume, grown, points).mean())
 
@@ -205,7 +210,7 @@ def _check_lesions(mask: Volume) -> list[Notice]:
     if len(large) < 2:
         return []
     volumes = ", ".join(f"{v:.1f}" for v in large)
-    text = f"the mask has {len(large)} large separate lesions ({volumes} ml); all count for the tumour area"
+    text = f"the mask has {len(large)} large separate lesions ({volumes} ml); the slices are of the largest"
     return [Notice("several-lesions", text)]
 
 
@@ -303,7 +308,7 @@ def labels_of(given: Labels) -> tuple[int, ...] | None:
 def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volume, tuple[Notice, ...]]:
     """The binary mask (uint8 0/1) of a mask's layers: every label but 0, or the chosen ones.
 
-    A mask of values between 0 and 1 (resampled, or a probability) is cut at 0.5, with a notice.
+    A mask of fractions (resampled, or a probability), of 1 or of 255 or 100, is cut at one half, with a notice.
 
     Raises:
         CaseError: it holds no labels, none of the chosen ones or nothing above 0.5, or the chosen set is empty.
@@ -339,6 +344,9 @@ def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndar
             raise CaseError(
                 "the mask has negative labels", layer.source, "give a label map with 0 outside the tumour"
             )
+        if not is_chosen and (top := _top_of_fraction(array)):
+            notices.append(Notice("mask-thresholded", f"the mask has values between 0 and {top}; {_CUT}"))
+            return (2 * array.astype(np.int64) > top).astype(np.uint8)
         return array
     rounded = np.rint(array)
     if np.abs(array - rounded).max() <= 1e-3 and rounded.min() >= 0:
@@ -347,9 +355,26 @@ def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndar
         raise CaseError(
             "the mask has values between its labels", layer.source, "give integer labels, not resampled"
         )
-    text = "the mask has values between 0 and 1; voxels above 0.5 were taken for tumour"
-    notices.append(Notice("mask-thresholded", text))
+    notices.append(Notice("mask-thresholded", f"the mask has values between 0 and 1; {_CUT}"))
     return (array > 0.5).astype(np.uint8)
+
+
+_CUT = "voxels above half of that were taken for tumour"
+
+
+def _top_of_fraction(array: np.ndarray) -> int:
+    """The value that stands for 1 in a fraction stored as whole numbers (0 to 255, 0 to 100); 0 for labels.
+
+    A fraction has many values, of which the highest is the inside of the tumour. Of numbered lesions there are
+    few, or each number up to the last is one of them.
+    """
+    top = int(array.max()) if array.size else 0
+    if array.dtype == bool or top <= _MOST_LABELS:
+        return 0
+    values, counts = np.unique(array[content_box(array)], return_counts=True)
+    counts = counts[values > 0]
+    is_scale = top in _SCALES or len(counts) < top
+    return top if len(counts) > _MOST_LABELS and is_scale and counts[-1] >= 0.1 * counts.sum() else 0
 
 
 def _chosen(

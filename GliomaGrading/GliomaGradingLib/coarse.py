@@ -216,6 +216,9 @@ def within(volume: Volume, points: np.ndarray) -> np.ndarray:
 
 
 def nearest(volume: Volume, array: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Values of a bool array on the volume's grid at points; False outside."""
+    """Values of a bool array on the volume's grid at points; what lies beyond has the value of its edge.
+
+    A shrunk volume ends up to a block before the one it was made of.
+    """
     i, j, k = np.clip(np.rint(voxel_index(volume, points)), 0, np.asarray(volume.size) - 1).astype(np.intp).T
-    return array[k, j, i] & within(volume, points)
+    return array[k, j, i]

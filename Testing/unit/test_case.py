@@ -242,6 +242,48 @@ def test_masks_that_are_not_whole_numbers() -> None:
         made(mask=arrays()["mask"].astype(np.int8) - 1)
 
 
+@pytest.mark.parametrize("top", [100, 255, 1000])
+def test_a_fraction_in_whole_numbers_is_cut_at_one_half(top: int) -> None:
+    tumour = arrays()["mask"].astype(float)
+    soft = (tumour + np.roll(tumour, 1, 0) + np.roll(tumour, 1, 1) + np.roll(tumour, -1, 0)) / 4
+    soft = np.round(
+        top * (0.6 * soft + 0.4 * np.roll(soft, 1, 2)) + 3 * (soft > 0) * (np.arange(90) % 7) * (soft < 1)
+    )
+    soft = np.minimum(soft, top).astype(np.uint16)
+    assert len(np.unique(soft)) > 21
+    case = made(mask=soft)
+    assert np.array_equal(case.mask.array, (2 * soft.astype(int) > top).astype(np.uint8))
+    (notice,) = [n for n in case.warnings if n.code == "mask-thresholded"]
+    assert (
+        notice.message
+        == f"the mask has values between 0 and {top}; voxels above half of that were taken for tumour"
+    )
+
+
+def test_labels_are_no_fractions() -> None:
+    tumour = arrays()["mask"].astype(np.int16)
+    numbered = tumour * (1 + np.arange(90) % 30).astype(np.int16)  # thirty parts
+    for labels in (100 * tumour, 255 * tumour, tumour * (1 + np.arange(90) % 4).astype(np.int16), numbered):
+        case = made(mask=labels)
+        assert np.array_equal(case.mask.array, tumour) and "mask-thresholded" not in codes(case)
+    chosen = Case.fromArrays(
+        **{name.lower(): arrays()[name] for name in ("T1", "T2", "FLAIR")},
+        mask=np.where(tumour, 200 + np.arange(90) % 50, 0),
+        spacing=SPACING,
+        origin=ORIGIN,
+        maskLabels=range(1, 250),
+    )
+    assert np.array_equal(chosen.mask.array, tumour)
+
+
+@pytest.mark.parametrize("planes", range(11, 16))
+def test_a_slab_as_thick_as_it_may_be_has_its_tumour_inside(planes: int) -> None:
+    """Whatever is left over where its rows are taken together for a quick look."""
+    for first in (40, 45):
+        cut = {name: array[first : first + planes] for name, array in arrays().items()}
+        assert "mask-partly-outside" not in codes(made(**{FOUR[name]: array for name, array in cut.items()}))
+
+
 def test_masks_that_cannot_be_a_tumour() -> None:
     with pytest.raises(CaseError, match="the tumour mask is empty, in the mask array"):
         made(mask=arrays()["mask"] * 0)

@@ -51,6 +51,8 @@ def test_visits_of_one_patient_are_one(tmp_path: Path, files: str) -> None:
     visits = ("P0/2020-01-01", "P0/2021-01-01", "P1/2020-01-01")
     found = patients(tmp_path, *visits, files=files)
     assert found == {"P0_2020-01-01": "P0", "P0_2021-01-01": "P0", "P1_2020-01-01": "P1"}
+    for path in (tmp_path / "cohort").rglob("*.n*"):
+        path.write_bytes(str(path).encode())  # no two scans have the same images
     (tmp_path / "g.csv").write_text("case,grade\nP0,HGG\np1,2\n")
     cohort = find_cohort(tmp_path / "cohort", grades=tmp_path / "g.csv")
     assert list(grades(cohort).values()) == ["HGG", "HGG", "LGG"]

@@ -564,8 +564,8 @@ def test_patients_of_one_grade_or_too_few_are_told(data, protocol, tmp_path):
     whole = Study(protocol=protocol, folds=2, whole_patients=protocol == "image", recipe=QUICK)
     few = data.subset(np.arange(2 if protocol == "patient" else 4))
     for some, message in (
-        (data.subset(data.grades == 1), "no patient has a LGG: of one grade alone nothing is learned"),
-        (data.subset(data.grades == 0), "no patient has a HGG"),
+        (data.subset(data.grades == 1), "no patient has LGG: of one grade alone nothing is learned"),
+        (data.subset(data.grades == 0), "no patient has HGG"),
         (data.subset(data.grades == 2), "has no patient that may be learned from"),
         (few, "2 folds need as many" if protocol == "patient" else "4 patients are too few to train on some"),
     ):

@@ -40,7 +40,7 @@ def check_grades(data: TrainingSet) -> None:
     counts = {LGG: int((data.grades == 0).sum()), HGG: int((data.grades == 1).sum())}
     for grade, count in counts.items():
         if not count:
-            raise UsageError(f"no patient has a {grade}: of one grade alone nothing is learned", remedy=_BOTH)
+            raise UsageError(f"no patient has {grade}: of one grade alone nothing is learned", remedy=_BOTH)
 
 
 _BOTH = "give patients of both grades"

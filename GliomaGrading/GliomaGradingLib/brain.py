@@ -31,6 +31,8 @@ LARGEST_BRAIN_LITRES = 2.1
 
 HALO_SHARE = 0.05
 """Of the brightest values: fainter ones around a brain are what resampling left there."""
+DEEPEST_RIPPLE = 4
+"""Times that: a spline overshoots by a tenth of the step at the edge, z-scores go much further down."""
 STEADY_SHARE = 0.002
 """Of the brightest values: a background that varies less is one; a scanner's noise is several times as much."""
 
@@ -128,7 +130,7 @@ def without_halo(volume: Volume) -> Volume:
     if halo is None:
         return volume
     background, limit = halo
-    is_faint = np.abs(volume.array - background) <= limit
+    is_faint = volume.array <= background + limit  # and all of what is below it
     return replace(volume, array=np.where(is_faint, volume.array.dtype.type(background), volume.array))
 
 
@@ -149,7 +151,7 @@ def _halo(array: np.ndarray) -> tuple[float, float] | None:
     limit = HALO_SHARE * float(np.percentile(np.abs(levels), 99))
     faint = np.count_nonzero(np.abs(levels) <= limit)
     goes_below = np.count_nonzero(levels < 0) > 0.001 * levels.size
-    is_shallow = np.count_nonzero(levels < -limit) <= 0.02 * (levels.size - faint)
+    is_shallow = np.count_nonzero(levels < -DEEPEST_RIPPLE * limit) <= 0.02 * (levels.size - faint)
     is_halo = goes_below and is_shallow and faint > 0.05 * (levels.size - faint)
     return (background, limit) if is_halo else None
 

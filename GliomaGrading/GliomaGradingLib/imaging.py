@@ -84,13 +84,14 @@ _registering = threading.Lock()
 
 
 def make_readers_known() -> None:
-    """Has ITK register its readers in one thread: a process once aborted in ITK while four read files."""
+    """Has ITK register its readers in one thread, and keep silent: processes aborted while four read files."""
     with _registering:
         _registered_readers()
 
 
 @cache
 def _registered_readers() -> tuple[str, ...]:
+    sitk.ProcessObject.GlobalWarningDisplayOff()  # of all threads: not to be set while others read
     return tuple(sitk.ImageFileReader().GetRegisteredImageIOs())
 
 
@@ -198,7 +199,7 @@ def _shown(volume: Volume) -> str:
 
 
 def _read_layers(path: Path) -> tuple[Volume, ...]:
-    sitk.ProcessObject.GlobalWarningDisplayOff()
+    make_readers_known()
     _check_readable(path)
     if path.is_dir():
         return _read_folder(path)

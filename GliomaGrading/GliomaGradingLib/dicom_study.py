@@ -378,13 +378,12 @@ def _mask_header(mask: Path) -> Header | None:
 
 def _against_one_origin(sequences: Sequence[Header], mask: Header | None) -> Iterator[Notice]:
     """Where the sequences, or the sequences and their mask, are not of one patient, study and place."""
-    for keyword, what, code in (
-        ("PatientID", "patient", "dicom-different-patients"),
-        ("StudyInstanceUID", "study", "dicom-different-studies"),
+    for keyword, what, many, code in (
+        ("PatientID", "patient", "patient ids", "dicom-different-patients"),
+        ("StudyInstanceUID", "study", "studies", "dicom-different-studies"),
     ):
         values = {header.text(keyword) for header in sequences}
         if len(values) > 1:
-            many = {"patient": "patient ids", "study": "studies"}[what]
             yield Notice(code, f"the sequences come from {len(values)} different {many}")
             return
         if mask and _differs(mask.text(keyword), values):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..coarse import transformed
 from ..dicom_header import INSTALL, SEGMENTATION, full_header, keep_quiet_about_headers, sop_class
 from ..dicom_segmentation import read_segmentation
 from ..errors import CaseError
@@ -123,10 +124,9 @@ def sources_of(case: Case) -> Sources:
 def _source(name: str, volume: Volume) -> Source:
     headers = [reduced(Path(path)) for path in volume.files]
     to_place = np.eye(4) if volume.motion is None else volume.motion
-    pairs = [
-        (header, tuple(float(to_place[2] @ [*middle, 1.0]) for middle in _middles(header)))
-        for header in headers
-    ]
+    middles = [np.array(_middles(header)).reshape(-1, 3) for header in headers]
+    heights = [tuple(transformed(to_place, points)[:, 2].tolist()) for points in middles]
+    pairs = list(zip(headers, heights, strict=True))
     pairs.sort(key=lambda pair: pair[1])
     return Source(name, tuple(_slim(h) for h, _s in pairs), tuple(s for _h, s in pairs))
 

@@ -149,15 +149,32 @@ class Bundle:
         model = TransferModel(self.backbone)
         try:
             model.load_state_dict(unpack_state(packed))
-        except (RuntimeError, KeyError, TypeError) as error:
+            _check_numbers(model)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise unfit(error, path) from error
         return model.eval()
+
+
+def _check_numbers(model: TransferModel) -> None:
+    """Raises ValueError where the network could give no number: a grade would be made of it."""
+    if not all(bool(values.isfinite().all()) for values in model.state_dict().values()):
+        raise ValueError("a weight is too large")
+    if not bool((model.output.deviation > 0).all()):
+        raise ValueError("a feature's deviation is not above 0")
 
 
 def find_bundles(folder: Path = MODELS_FOLDER) -> Iterator[Path]:
     """Folders of the bundles that ship with the module, by name."""
     if folder.is_dir():
         yield from sorted(path.parent for path in folder.glob(f"*/{METADATA}"))
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether this is the folder of a bundle; a text that no path can be is none."""
+    try:
+        return (folder / METADATA).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def open_bundle(name: str | Path | None = None) -> Bundle:
@@ -206,7 +223,7 @@ def _bundle_folder(name: str | Path | None) -> Path:
     if str(name) in shipped:
         return shipped[str(name)]
     folder = Path(name)
-    if not (folder / METADATA).is_file():
+    if not _is_bundle(folder):
         known = ", ".join(shipped) or "none"
         raise BundleError(
             "there is no model bundle", folder, f"name a shipped bundle ({known}) or a folder with {METADATA}"
@@ -281,12 +298,18 @@ def pack_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack_state(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of ``pack_state``, to within half a step of each channel's scale."""
+    """The inverse of ``pack_state``, to within half a step of each channel's scale.
+
+    Raises:
+        KeyError, ValueError: a tensor has no scale, or one that is not of its channels.
+    """
     state = {}
     for name, tensor in packed.items():
         if name.endswith(".q8"):
             base = name.removesuffix(".q8")
             scale = packed[f"{base}.scale"]
+            if scale.shape != tensor.shape[:1]:  # their product could have any size
+                raise ValueError(f"the scale of {base} is not of its channels")
             state[base] = tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
         elif not name.endswith(".scale"):
             state[name] = tensor.float()

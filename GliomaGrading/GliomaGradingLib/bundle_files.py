@@ -52,8 +52,11 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("region", "pixel_mm"): (0.1, 20),
     ("region", "plane_mm"): (0.1, 20),
     ("region", "margin"): (0, 64),
-    ("image", "pixels"): (16, 1024),
+    ("image", "pixels"): (32, 1024),  # GoogLeNet halves its images five times
     ("image", "offset_mm"): (0, 20),
+    ("image", "low"): (-1000, 1000),
+    ("image", "high"): (-1000, 1000),
+    ("image", "gain"): (1e-3, 1e4),
 }
 
 
@@ -92,7 +95,7 @@ def read_json(path: Path) -> Any:
 def parse_json(data: bytes, path: Path) -> Any:
     """As ``read_json``, of what is to stand in ``path``."""
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refused, parse_float=_finite)
+        return json.loads(data.decode("utf-8"), parse_constant=_refused, parse_float=_finite, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:LONGEST_TEXT]
         raise BundleError(f"the bundle's metadata cannot be read ({reason})", path, INSTALL_AGAIN) from error
@@ -218,6 +221,11 @@ def _check_tensors(tensors: Any, size: int) -> None:
 
 def _refused(name: str) -> None:
     raise ValueError(f"{name} is not a number")
+
+
+def _whole(text: str) -> int:
+    _finite(text)  # whole numbers are reckoned with as floats, too
+    return int(text)
 
 
 def _finite(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import threading
 import time
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bundle import Bundle, open_bundle
+from .bundle_files import INSTALL_AGAIN
 from .doubts import DOUBTFUL
-from .errors import UsageError
+from .errors import BundleError, UsageError
 from .result import GradeResult, Notice
 from .taught import named_in, public_names
 from .voting import Verdict, check_rule, decide
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 LEAST_SEEN = 0.6
 """Share of the tumour's largest slice within the region, below which its reader is told."""
+
+SPECK = 4
+"""Lattice squares; what is smaller may lie between the lattice's points and not beyond its square."""
 
 Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of the whole that is done."""
@@ -141,7 +146,7 @@ class Grader:
             probability_hgg=verdict.probability_hgg,
             votes=verdict.votes,
             slices=stack.info,
-            tumour_ml=round(stack.tumour_ml, 4),
+            tumour_ml=_rounded_ml(stack.tumour_ml),
             warnings=tuple(dict.fromkeys(notices)),
             model=self.bundle.description(),
             software=software_versions(),
@@ -159,7 +164,8 @@ class Grader:
         seen_ml = min(float(areas.sum()) * stack.info.spacing_mm / 1000, stack.tumour_ml)
         largest = stack.info.indices.index(stack.info.largest_index)
         share = areas[largest] / max(stack.info.largest_area_mm2, 1e-9)
-        if share >= LEAST_SEEN:
+        is_speck = stack.info.largest_area_mm2 < SPECK * form.pixel_mm**2
+        if share >= LEAST_SEEN or is_speck:
             return seen_ml, ()
         text = (
             f"the networks see a square of {form.pixels * form.pixel_mm:.0f} mm, in which {100 * share:.0f} % "
@@ -188,6 +194,7 @@ class Grader:
             if progress:
                 progress(f"network {sequence}", done / len(SEQUENCES))
             logits[sequence], unexplained[sequence] = next(reading)
+            self._check_logits(sequence, logits[sequence])
         doubts = tuple(warning for warning in stack.warnings if warning.code in DOUBTFUL)
         strangeness = None
         if self._familiarity:
@@ -195,6 +202,12 @@ class Grader:
             strangeness = self._familiarity.strangeness(unexplained)
         verdict = decide(logits, self._calibration, vote, self._rule, doubts)
         return replace(verdict, strangeness=strangeness)
+
+    def _check_logits(self, sequence: str, logits: Sequence[float]) -> None:
+        """Raises BundleError where a network gave no numbers, of which a grade would be made."""
+        if not all(map(math.isfinite, logits)):
+            problem = f"the {sequence} model gives no number for these images: its weights are too large"
+            raise BundleError(problem, self.bundle.folder / self.bundle.weights[sequence].file, INSTALL_AGAIN)
 
     def explain(self, graded: Graded | SliceStack, progress: Progress | None = None) -> Explanation:
         """Where the networks found the evidence for what they say of a graded case, or of a slice stack."""
@@ -228,6 +241,11 @@ class Grader:
         inputs = {sequence: partial(input_of, sequence) for sequence in sequences}
         for _, found in self._readers.judged(inputs, SLICE_COUNT, judge):
             yield found
+
+
+def _rounded_ml(volume: float) -> float:
+    """To 0.1 mm3; what is smaller is still not nothing."""
+    return round(volume, 4) or float(f"{volume:.2g}")
 
 
 class _Clock:

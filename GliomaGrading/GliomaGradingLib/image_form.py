@@ -49,6 +49,8 @@ class ImageForm:
     def __post_init__(self) -> None:
         if self.channels not in CHANNEL_RULES:
             raise ValueError(f"there is no channel rule {self.channels!r}")
+        if not self.low < self.high:
+            raise ValueError(f"nothing lies between z-scores of {self.low:g} and {self.high:g}")
         if not 0 <= self.shifted < self.pixels:
             raise ValueError(f"images of {self.pixels} pixels cannot be shifted by {self.shifted}")
 

@@ -60,6 +60,10 @@ class DecisionRule:
     low: float = 0.4
     high: float = 0.6
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise ValueError(f"no band of probabilities lies between {self.low:g} and {self.high:g}")
+
 
 def sigmoid(logit: float) -> float:
     """1 / (1 + exp(-logit)), without overflow."""

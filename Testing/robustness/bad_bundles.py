@@ -158,6 +158,22 @@ def _not_finite(folder: Path) -> Path:
     return vouched(folder, saved({**state, name: state[name] * float("nan")}))
 
 
+def _quadratic(folder: Path) -> Path:
+    """Scales that are no channels': a few kB whose products are half a gigabyte each."""
+    import torch
+
+    pairs = {f"a{k}.q8": torch.zeros(1, 11_000, dtype=torch.int8) for k in range(4)}
+    scales = {f"a{k}.scale": torch.zeros(11_000) for k in range(4)}
+    return vouched(folder, saved({**_state(folder), **pairs, **scales}))
+
+
+def _changed(folder: Path, ending: str, change_of: Callable[[Any], Any]) -> Path:
+    """One tensor is another: the first whose name ends so."""
+    state = _state(folder)
+    name = next(name for name in state if name.endswith(ending))
+    return vouched(folder, saved({**state, name: change_of(state[name])}))
+
+
 def _value(folder: Path, *keys: str, value: Any) -> Path:
     def edit(metadata: dict[str, Any]) -> None:
         for key in keys[:-1]:
@@ -195,6 +211,15 @@ BUNDLES: dict[str, Callable[[Path], Path]] = {
     "a calibration of NaN": lambda b: _raw_number(b, "NaN"),
     "a calibration of 1e999": lambda b: _raw_number(b, "1e999"),
     "a calibration that is a text": lambda b: _value(b, "calibration", "together", "slope", value="1"),
+    "a calibration of 400 digits": lambda b: _raw_number(b, "1" + "0" * 400),
+    "a decision of 400 digits": lambda b: _value(b, "decision", "low", value=10**400),
+    "a decision upside down": lambda b: _value(b, "decision", value={"low": 0.9, "high": 0.6}),
+    "a decision beyond 1": lambda b: _value(b, "decision", "high", value=1.5),
+    "a familiarity of 400 digits": lambda b: _value(b, "familiarity", "unlike", value=10**400),
+    "an image that is clipped to nothing": lambda b: _value(b, "input", "image", "low", value=99),
+    "an image without a gain": lambda b: _value(b, "input", "image", "gain", value=0),
+    "an image with a gain of 1e300": lambda b: _value(b, "input", "image", "gain", value=1e300),
+    "an image of 20 pixels": lambda b: _value(b, "input", "image", "pixels", value=20),
     "a region of 10^9 pixels": lambda b: _value(b, "input", "region", "pixels", value=10**9),
     "a region of pixels of 1e-9 mm": lambda b: _value(b, "input", "region", "pixel_mm", value=1e-9),
     "a margin of 10^9 planes": lambda b: _value(b, "input", "region", "margin", value=10**9),
@@ -238,6 +263,12 @@ BUNDLES: dict[str, Callable[[Path], Path]] = {
     "weights lack a tensor": _without_a_tensor,
     "weights lack a scale": _without_a_scale,
     "weights hold NaN": _not_finite,
+    "weights overflow when they are unpacked": lambda b: _changed(b, ".scale", lambda s: s * 0 + 3e38),
+    "weights have scales of a gigabyte in a few bytes": _quadratic,
+    "weights divide by zero": lambda b: _changed(b, "output.deviation", lambda d: d * 0),
+    "weights are so large that the network gives no number": lambda b: _changed(
+        b, "output.linear.weight", lambda w: w * 0 + 3e38
+    ),
     "weights are a list": lambda b: vouched(b, saved([1, 2])),
     "weights are numbers": lambda b: vouched(b, saved({"a": 1})),
 }

@@ -89,6 +89,13 @@ def test_eight_bits_are_within_half_a_step_of_each_channel():
     torch.testing.assert_close(back["early"], state["early"], rtol=1e-3, atol=1e-6)
 
 
+def test_a_scale_that_is_not_of_its_channels_is_not_multiplied():
+    """Their product would have the square of the file's size."""
+    packed = {"w.q8": torch.zeros(1, 50, dtype=torch.int8), "w.scale": torch.ones(50)}
+    with pytest.raises(ValueError, match="the scale of w is not of its channels"):
+        unpack_state(packed)
+
+
 def test_loaded_models_compute_what_the_packed_ones_do(folder, models):
     loaded = open_bundle(folder).models()
     for sequence in SEQUENCES:

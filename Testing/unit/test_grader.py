@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.errors import BundleError
 from GliomaGradingLib.grading import Grader
 from GliomaGradingLib.result import GradeResult
+from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SHAPE, volume, volumes
 
 
@@ -52,6 +54,27 @@ def test_a_tumour_that_goes_far_beyond_the_region_is_told(grader: Grader) -> Non
     told = next(notice for notice in result.warnings if notice.code == "tumour-beyond-region")
     assert "a square of 60 mm, in which 51 % of the tumour's largest slice lies" in told.message
     assert result.seen_ml == pytest.approx(60.2**2 * 20 / 1000, rel=0.05)
+
+
+def test_a_speck_between_the_lattices_points_is_small_and_not_beyond_them(grader: Grader) -> None:
+    """Of one voxel of 0.2 mm: less than is written of a volume, and still not nothing."""
+    images = volumes()
+    tumour = images.pop("mask")
+    speck = np.zeros((9, 9, 9), np.uint8)
+    speck[4, 4, 4] = 1
+    x, y, z = np.array(ORIGIN) + 2 * 40 - 4 * 0.2
+    mask = Volume(speck, (0.2, 0.2, 0.2), (x, y, z), tumour.direction)
+    result = grader.grade(Case("speck", images, mask))
+    assert result.tumour_ml == pytest.approx(8e-6) and result.decision == "indeterminate"
+    assert "tumour-beyond-region" not in codes(result)
+
+
+def test_networks_that_give_no_numbers_give_no_grade(monkeypatch: pytest.MonkeyPatch, grader: Grader) -> None:
+    """A probability that is no number is neither above nor below one half."""
+    unread = iter([([0.0] * 20, 1.0), ([0.0] * 19 + [float("nan")], 1.0)])
+    monkeypatch.setattr(grader, "_read", lambda stack, sequences: unread)
+    with pytest.raises(BundleError, match="the T2 model gives no number for these images"):
+        grader.grade(case())
 
 
 def test_a_patient_that_taught_the_models_is_told(grader: Grader) -> None:

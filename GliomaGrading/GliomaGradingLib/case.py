@@ -13,7 +13,7 @@ import numpy as np
 from .case_checks import Labels, check_case, labels_of, whole_tumour
 from .case_files import ROLES, case_identifier, find_case_files
 from .dicom_study import resolve
-from .errors import CaseError
+from .errors import CaseError, UsageError
 from .imaging import finite, make_readers_known, read_layers, read_volume, rectified
 from .result import Notice
 from .volume import Volume, itk_array
@@ -210,6 +210,8 @@ def _checked(
     identifier: str,
     found: Sequence[Notice] = (),
 ) -> Case:
+    if not isinstance(identifier, str):
+        raise UsageError(f"the case's name is {identifier!r}", remedy="give a text")
     mask, mask_notices = whole_tumour(layers, labels)
     notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
     notices += [*mask_notices, *check_case(images, mask)]

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from GliomaGradingLib.errors import BundleError, CaseError
+from GliomaGradingLib.bundle import METADATA, find_bundles
+from GliomaGradingLib.errors import BundleError, CaseError, UsageError
 from GliomaGradingLib.worker import process as worker_process
 from GliomaGradingLib.worker.arrays import ArrayFile, ArrayVolume
 from GliomaGradingLib.worker.client import Job, Request, WorkerClient
@@ -216,6 +217,22 @@ def test_another_bundle_is_loaded_into_the_same_child(client: WorkerClient, fold
     loaded = client.wait(client.load("second", "cpu"), SECONDS)
     assert (loaded["bundle"], client.pid, client.info["bundle"]) == ("second", pid, "second")
     grade(client, folder)
+
+
+def test_a_folder_named_like_the_shipped_bundle_is_not_taken_for_it(
+    client: WorkerClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same name means the same models as in this process; other bundles are where they are from here."""
+    shipped = next(iter(find_bundles()))
+    (folder / shipped.name).mkdir()
+    shutil.copy(shipped / METADATA, folder / shipped.name)
+    shutil.copytree(folder / shipped.name, folder / "other")
+    monkeypatch.chdir(folder)
+    long = "x" * 5000
+    for name, sent in ((shipped.name, shipped.name), ("other", str(folder / "other")), (long, long)):
+        assert client.wait(client.load(name), SECONDS)["bundle"] == sent
+    shutil.rmtree(folder / "other")
+    shutil.rmtree(folder / shipped.name)
 
 
 def test_odd_fractions_and_numbers_of_numpy(client: WorkerClient, folder: Path) -> None:
@@ -671,6 +688,23 @@ def test_cancel_of_a_job_that_is_done_changes_nothing(client: WorkerClient, fold
     result = client.wait(job, SECONDS)
     client.cancel(job)
     assert job.state == "done" and job.result is result
+
+
+def test_a_job_of_another_client_is_not_cancelled(
+    client: WorkerClient, fresh: WorkerClient, folder: Path
+) -> None:
+    job, _calls = running(client, folder, seconds=0.3)
+    fresh.cancel(job)
+    assert client.wait(job, SECONDS) == {"slept": 0.3}
+
+
+@pytest.mark.parametrize("kind", ["load", "cancel", "shutdown", "bake"])
+def test_a_request_of_another_kind_is_refused_and_leaves_nothing(
+    client: WorkerClient, folder: Path, kind: str
+) -> None:
+    with pytest.raises(UsageError, match="choose one of grade, explain, report"):
+        client.submit(Request(ArrayFile(volumes(), folder), {}, kind))
+    assert is_empty(folder) and client.state == "ready"
 
 
 def test_a_result_that_crosses_with_the_cancel_is_not_shown(client: WorkerClient, folder: Path) -> None:

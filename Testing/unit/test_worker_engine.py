@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from GliomaGradingLib.errors import BundleError
+from GliomaGradingLib.errors import BundleError, CaseError, UsageError
+from GliomaGradingLib.result import RESULT_SCHEMA
 from GliomaGradingLib.worker.arrays import ArrayVolume
 from GliomaGradingLib.worker.engine import GradingEngine
 from GliomaGradingLib.worker.protocol import SlicesGone, WorkerError
@@ -100,6 +101,21 @@ def test_options_have_the_defaults_of_the_grader(grader: type[GraderDouble]) -> 
     engine.load(None, "cpu", progress)
     assert engine.grade(volumes(), {}, progress)["case"] == "case"
     assert (grader.calls[0]["vote"], grader.calls[0]["registerMode"]) == ("majority", "auto")
+
+
+def test_a_case_is_named_by_a_text(grader: type[GraderDouble]) -> None:
+    engine = GradingEngine()
+    engine.load(None, "cpu", progress)
+    with pytest.raises(UsageError, match="the case's name is 5: give a text"):
+        engine.grade(volumes(), {"caseId": 5}, progress)
+
+
+@pytest.mark.parametrize("given", [None, [], {}, {"schema": RESULT_SCHEMA, "case": "a"}])
+def test_a_report_of_a_damaged_result_is_refused(grader: type[GraderDouble], given: object) -> None:
+    engine = GradingEngine()
+    engine.load(None, "cpu", progress)
+    with pytest.raises(CaseError, match=r"its result is damaged .*: grade the case again"):
+        engine.report(volumes(), {"result": given}, progress)
 
 
 def test_a_request_without_a_sequence_is_refused(grader: type[GraderDouble]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -305,3 +306,32 @@ def test_what_is_in_use_is_not_swept_however_late_it_is(
         with AnswerFile(tmp_path):
             assert mine.folder.is_dir() and not forgotten.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_within_minutes(tmp_path: Path) -> None:
+    """And not after a day only: images of patients lie in it. What another process is at stays."""
+    code = (
+        "import sys; from GliomaGradingLib.worker.arrays import AnswerFile; "
+        "made = AnswerFile(sys.argv[1]); print(made.folder, flush=True); sys.stdin.read()"
+    )
+
+    def start() -> tuple[subprocess.Popen[bytes], Path]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=pipe, stdout=pipe)
+        assert process.stdout
+        made = Path(process.stdout.readline().decode().strip())
+        os.utime(made, (time.time() - 90, time.time() - 90))
+        return process, made
+
+    killed, left = start()
+    killed.kill()
+    killed.communicate()
+    living, kept = start()
+    fresh = tmp_path / f"{worker_arrays.PREFIX}exchange-made-just-now"
+    fresh.mkdir()
+    try:
+        with AnswerFile(tmp_path):
+            assert not left.exists() and kept.is_dir() and fresh.is_dir()
+    finally:
+        living.kill()
+        living.communicate()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
+import sys
 import tempfile
 import time
 import weakref
@@ -30,8 +31,11 @@ _ALIGNMENT = 64
 _STALE_SECONDS = 24 * 3600
 _DTYPES = frozenset(("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"))
 _MAX_DIMENSIONS = 4
-_in_use: set[Path] = set()
-"""Folders of this process's requests: a clock that jumps, or a computer that sleeps, makes them look old."""
+_JUST_MADE = 60.0
+"""Seconds in which a folder's maker may not have come to lock it yet."""
+_in_use: dict[Path, int | None] = {}
+"""Folders of this process's requests and their locks: a clock that jumps, or a computer that sleeps, makes them
+look old."""
 
 
 class VolumeLike(Protocol):
@@ -78,7 +82,7 @@ class AnswerFile:
         sweep_stale(parent)
         self.folder = _private_folder(parent, size)
         self.outputPath = self.folder / "output.raw"
-        _in_use.add(self.folder)
+        _in_use[self.folder] = _locked(self.folder)
         self._finalizer = weakref.finalize(self, _remove_folder, self.folder)
 
     def write(self) -> None:
@@ -246,16 +250,52 @@ def sweep_stale(base: Path, age: float = _STALE_SECONDS) -> None:
         if folder.absolute() in _in_use:
             continue
         try:
-            is_stale = folder.lstat().st_mtime < time.time() - age and not folder.is_symlink()
+            seconds = time.time() - folder.lstat().st_mtime
+            is_link = folder.is_symlink()
         except OSError:
             continue
-        if is_stale:
+        if not is_link and (seconds > age or (seconds > _JUST_MADE and _is_given_up(folder))):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    _in_use.discard(folder)
+    if (descriptor := _in_use.pop(folder, None)) is not None:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+
+    def _locked(folder: Path) -> int | None:
+        """Nothing: Windows has no lock for a folder, and a locked file in it would keep it there."""
+
+    def _is_given_up(folder: Path) -> bool:
+        """Nobody can tell."""
+        return False
+
+else:
+    import fcntl
+
+    def _locked(folder: Path) -> int | None:
+        """Locks a folder until this process ends, however it ends; None where the system cannot."""
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def _is_given_up(folder: Path) -> bool:
+        """Whether the process that made a folder has ended, so that its lock is free."""
+        descriptor = _locked(folder)
+        if descriptor is None:
+            return False
+        os.close(descriptor)
+        return True
 
 
 def _exchange_folders(base: Path) -> list[Path]:

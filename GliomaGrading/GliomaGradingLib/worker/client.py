@@ -30,12 +30,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import GliomaGradingError, tells_of_no_memory
+from ..bundle import find_bundles
+from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
 from .arrays import AnswerFile
 from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
 from .protocol import (
     ANSWERS,
     VERSION,
+    WORK,
     GradingCancelled,
     ProcessEnded,
     SlicesGone,
@@ -55,6 +57,9 @@ START_SECONDS = 90.0
 
 SLICES_WENT = (SlicesGone, ProcessEnded)
 """Errors of an ``explain`` without images, after which it is worth while to send them."""
+
+KINDS_OF_WORK = tuple(kind for kind in WORK if kind != "load")
+"""What a request may be; another bundle is asked for by ``WorkerClient.load``."""
 
 _MAX_STRIKES = 3
 _PAUSE = 0.005
@@ -216,6 +221,7 @@ class WorkerClient:
 
         Raises:
             WorkerError: the images cannot be written, or the options are no JSON.
+            UsageError: there is no such kind of work.
         """
         job = self._new_job(request.kind, request.timeout)
         job.callbacks = {
@@ -225,6 +231,7 @@ class WorkerClient:
             "cancelled": onCancelled,
         }
         try:
+            _check_kind(request.kind)
             request.arrays.write()
             job._fields = _work_fields(request, job.id)
             encode({"kind": job.kind, "id": job.id, **job._fields})
@@ -263,7 +270,7 @@ class WorkerClient:
             job.isCancelling = True
             job._killAt = time.monotonic() + KILL_AFTER
             self._child.send({"kind": "cancel", "id": job.id})
-        else:
+        elif job in self._queue:  # and not another client's
             self._queue.remove(job)
             self._finish(job, "cancelled")
 
@@ -563,10 +570,23 @@ class WorkerClient:
 
 
 def _absolute(bundle: str | Path | None) -> str | None:
-    """A folder's name must hold in the child's current folder too; any other text is a bundle's name."""
+    """A folder's name must hold in the child's current folder too; a shipped bundle's name comes first."""
     if bundle is None:
         return None
-    return str(Path(bundle).resolve()) if Path(bundle).exists() else str(bundle)
+    is_shipped = any(path.name == str(bundle) for path in find_bundles())
+    return str(bundle) if is_shipped or not _exists(Path(bundle)) else str(Path(bundle).resolve())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no path can be like this
+        return False
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS_OF_WORK:
+        raise UsageError(f"there is no request {kind!r}", remedy=f"choose one of {', '.join(KINDS_OF_WORK)}")
 
 
 def _work_fields(request: Request, identifier: int) -> dict[str, Any]:

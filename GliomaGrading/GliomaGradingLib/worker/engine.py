@@ -105,7 +105,7 @@ class GradingEngine:
         """
         from ..export.folder import result_files
 
-        given = GradeResult.fromDict(options["result"])
+        given = _given_result(options)
         self._check_model(given)
         graded = self._graded(volumes, options, lambda stage, part: progress(stage, 0.6 * part))
         found = graded.result
@@ -133,6 +133,13 @@ class GradingEngine:
             registerMode=options.get("register", "auto"),
             progress=progress,
         )
+
+
+def _given_result(options: Mapping[str, Any]) -> GradeResult:
+    try:
+        return GradeResult.fromDict(options["result"])
+    except (KeyError, AttributeError, ValueError) as error:
+        raise CaseError(f"its result is damaged ({error})", remedy="grade the case again") from error
 
 
 def _reserve_workspace() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .result import Notice
 
@@ -34,7 +35,7 @@ _ELSEWHERE = re.compile(
     r"|cerebell?|hemisphere|\blobes?\b|cortex|(white|gr[ae]y) ?matter|\b(na)?[wg]m\b|thalamus|thalami\b|putamen"
     r"|caudate|pallid|hippocamp|amygdal|callosum|basal ganglia|\bpons\b|medulla|choroid|\bdura\b|meninges"
     r"|vessel|\barter(y|ies)\b|carotid|\bveins?\b|\bvenous\b|sinus|nerve|chiasm|\btracts?\b"
-    r"|\beyes?\b|eyeball|orbit|\bglobes?\b|\blens(es)?\b|contralateral"
+    r"|\beyes?\b|eyeball|orbit|\bglobes?\b|\blens(es)?\b|contralateral|\bwmhs?\b"
     # the rest of the body, and nothing
     r"|liver|spleen|kidney|\blungs?\b|\bheart\b|pancreas|stomach|bladder|prostate|thyroid|muscle|\bfat\b|airway"
     r"|spine|spinal cord|vertebra|\bbg\b|\bair\b"
@@ -43,12 +44,13 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
+@lru_cache(4096)
 def is_other_structure(name: str) -> bool:
     """True for a segment that is no tumour: background, a ventricle, normal tissue, a resection cavity.
 
     A bare "tissue" says nothing: it is Slicer's name for a segment of which no more is known.
     """
-    words = _SEPARATORS.sub(" ", _HUMP.sub(" ", name)).strip().lower()
+    words = _words(name)
     exception = _BUT_FOR.search(words)
     if exception and _TUMOUR.search(words[: exception.start()]):
         words = words[: exception.start()]
@@ -58,6 +60,18 @@ def is_other_structure(name: str) -> bool:
     if _TUMOUR.search(left):
         return False
     return bool(denials or _ELSEWHERE.search(left))
+
+
+@lru_cache(4096)  # each layout asks for the same names
+def names_tumour(name: str) -> bool:
+    """True for what is called after the tumour or a part of it: a mere "mask" is not, nor is "no tumour"."""
+    words = _words(name)
+    return bool(_TUMOUR.search(_NEGATED.sub(" ", words))) and not _NEVER.search(words)
+
+
+def _words(name: str) -> str:
+    """A name's words in lower case with spaces between, also where capitals part them."""
+    return _SEPARATORS.sub(" ", _HUMP.sub(" ", name)).strip().lower()
 
 
 def left_out(labels: Iterable[int]) -> Notice:

@@ -25,8 +25,8 @@ _AGENTS = (
 )
 """Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
 _MEDIUM = rf"(contrast|kontrast|{_AGENTS})[a-z]*|enhanc[a-z]*|gad|gd|km|mdc|ce"
-_SURE = re.compile(rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+")
-"""Tells of contrast medium wherever it stands."""
+_SURE = re.compile(rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+|增[强強]")
+"""Tells of contrast medium wherever it stands; the last is Chinese for enhanced."""
 _SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _BESIDE = (
     r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
@@ -40,6 +40,7 @@ _T1_C = re.compile(r"(^|[^a-z0-9])t1(wi?)?[ _-]?c([^a-z]|$)")
 _NO_CONTRAST = re.compile(
     rf"(?<![a-z])(pre|non|no|without|w/?o|ohne|sans|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
     rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
+    r"|[非未无無]增[强強]"
 )
 _GAP = r"[-_ .]"
 _ONTO = (
@@ -65,8 +66,17 @@ _IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|(?<=t1)pre$|(?<=t
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfusion", "perf", "map", "t1map"}
 _DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc"}
+_MASK_WORDS = {"seg", "segm", "segmentation", "mask", "label", "labels", "labelmap", "roi", "brainmask"}
+_MASK_WORDS |= {"tumor", "tumour", "lesion"}
 _MASK = re.compile(r"seg(m|mentation)?([^a-z]|$)|mask|label|tumou?r|lesion|roi([^a-z]|$)")
 _OTHER_ORGAN = re.compile(r"brain|skull|ventric|parenchym|head|bet([^a-z]|$)|csf|tissue")
+_TUMOUR_WORD = r"(tumou?r|lesion|metastas[ie])s?"
+_NO_TUMOUR = re.compile(rf"(?<![a-z])(no|non|not|without|minus|excluding|except){_GAP}*{_TUMOUR_WORD}")
+_OF_TUMOUR = re.compile(
+    rf"(brain|skull|head|ventric[a-z]*){_GAP}*{_TUMOUR_WORD}"
+    rf"|(?<![a-z]){_TUMOUR_WORD}{_GAP}*(mask|segm?|segmentation|labels?|labelmap|roi)(?![a-z])"
+)
+"""The mask of a tumour, though an organ is named: ``brain_tumor``, ``tumor_mask``; not ``GBM_01_brain``."""
 
 _NO_AGENT = {"", "no", "none", "n", "0", "without", "ohne", "non", "nil", "no contrast", "not given", "pre"}
 _ACQUISITION = {"T1": "T1", "T2": "T2", "FLUID_ATTENUATED": "FLAIR"}
@@ -167,8 +177,19 @@ def is_mask_name(name: str) -> bool:
 
 
 def is_other_organ(name: str) -> bool:
-    """True for the mask of something else: brain, skull, ventricles."""
-    return bool(_OTHER_ORGAN.search(name.lower()))
+    """True for the mask of something else: brain, skull, ventricles; a tumour of the brain is none."""
+    told = _NO_TUMOUR.sub(" ", name.lower())
+    return bool(_OTHER_ORGAN.search(told)) and not _OF_TUMOUR.search(told)
+
+
+def tells_of_another(words: Iterable[str], sequence: str) -> bool:
+    """Whether a word tells that an image is a map or a mask, and only placed like the sequence: ``adc_reg_t2``.
+
+    Args:
+        words: of its name, in lower case, without those of its case and of the sequence.
+    """
+    may_be = {"gre"} if sequence == "T1" else set[str]()  # a gradient echo of T2 is T2*
+    return bool({*words} & ((_DERIVED | _MASK_WORDS) - may_be))
 
 
 def _sequence_of(text: str) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from ...imaging import volume_suffix
-from ...sequence_names import has_contrast, is_contrast_t1
+from ...segment_names import is_other_structure, names_tumour
+from ...sequence_names import has_contrast, is_contrast_t1, tells_of_another, without_idle_words
 from ...words import SEQUENCES
-from .folder import Candidate, Folder, stem
+from .folder import Candidate, Folder, holds_one_image, stem
 
 __all__ = ["ROLES", "Candidate", "Found", "GradeSource", "Layout", "best", "by_role", "stem"]
 
@@ -27,6 +30,11 @@ _SHOWN = 6
 _SHOWN_ENDINGS = 9
 """Endings of a role that it names."""
 _NO_TUMOUR = {"brain", "parenchyma", "skull", "bet", "head", "wm", "gm", "white", "grey", "gray", "csf"}
+_NO_TUMOUR |= {"hdbet", "synthstrip"}
+_MARKS = "-_ ."
+_GAP = re.compile(rf"[{_MARKS}]+")
+_SEQUENCE = re.compile(rf"(^|[{_MARKS}])(t1|t2|fl)[a-z0-9]*$")
+"""Stems that end in a sequence, with or without contrast."""
 
 
 @dataclass(frozen=True)
@@ -134,21 +142,25 @@ class Layout:
 
     def find(self, folder: Folder) -> list[Found]:
         """The cases that lie in the folder itself; an incomplete one says what is missing."""
-        candidates = [*folder.files, *folder.places]
         case = self.identifier(folder.name)
-        found = Found(case, folder.path, *self._matched(folder.path, case, candidates))
-        is_case = found.sequences or unclear(found) or _contrast(candidates, case, is_sure=True)
+        found = Found(case, folder.path, *self._matched(folder.path, case, folder.files, folder.places))
+        is_case = found.sequences or unclear(found) or _has_contrast_t1(folder, case)
         return [found] if is_case else []
 
     def _matched(
-        self, folder: Path, case: str, candidates: list[Candidate]
+        self, folder: Path, case: str, files: Sequence[Candidate], places: Sequence[Candidate] = ()
     ) -> tuple[dict[str, Path], str, str]:
-        paths, doubt = {}, ""
+        """The case's paths, its problem and the remedy; a folder is taken where no file is called so."""
+        paths, doubt, candidates = {}, "", [*files, *places]
         for role in ROLES:
-            chosen = best(candidates, role, self.endings[role], case)
-            if not chosen:
-                others = self._otherwise(role, folder, case, candidates)
-                chosen = best(others, role, self.endings[role], case)
+            endings = self.endings[role]
+            chosen = (
+                best(files, role, endings, case)
+                or best(_of_images(places, endings), role, endings, case)
+                or best(self._otherwise(role, folder, case, candidates), role, endings, case)
+            )
+            if role == "mask" and len(chosen) == 1 and not self.owns(case):
+                chosen = self._with_rivals(chosen[0], files, case)
             if len(chosen) == 1:
                 paths[role] = chosen[0]
             elif chosen:
@@ -157,6 +169,18 @@ class Layout:
         if doubt:
             return paths, doubt, "remove one, or name the files one by one"
         return (paths, *missing(paths, candidates, self.endings, case))
+
+    def _with_rivals(self, chosen: Path, files: Sequence[Candidate], case: str) -> list[Path]:
+        """A mask, with those beside it that other layouts would take as well or rather.
+
+        The names are one's own here, and say less than a data set's rules: ``p1_seg`` is the tumour's unless
+        there is a ``p1_mask`` or a ``p1_tumor_mask``.
+        """
+        own = self.endings["mask"]
+        if not _is_bare(longest_ending(stem(chosen), own)):
+            return [chosen]
+        usual = [one for one in files if (ending := longest_ending(one.stem, own)) == "" or ending in MASKS]
+        return list(dict.fromkeys([chosen, *best(usual, "mask", MASKS, case)]))
 
     def _otherwise(
         self, role: str, folder: Path, case: str, candidates: list[Candidate]
@@ -181,18 +205,64 @@ def anyhow(words: str) -> str:
     return " ".join(f"{word} _{word} -{word}" for word in words.split())
 
 
+MASKS = tuple(
+    anyhow(
+        "seg mask segmentation label labels labelmap roi tumor tumour tumor_segmentation "
+        "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg tumour_seg tumourseg segmentations"
+    ).split()
+)
+"""Endings of masks in folders of one's own."""
+
+
 def best(candidates: Iterable[Candidate], role: str, endings: tuple[str, ...], case: str) -> list[Path]:
     """The candidates for the most preferred ending that has any; a name counts for its longest ending only.
+
+    Of masks those are preferred that say tumour; between "seg", "mask" and the like nobody can choose.
 
     Args:
         case: what names of the case's files may begin with; it says nothing about the sequence.
     """
-    by_ending: dict[str, list[Path]] = {}
-    for candidate in candidates:
-        ending = longest_ending(candidate.stem, endings)
-        if ending and may_be(candidate.stem, role, ending, case):
-            by_ending.setdefault(ending, []).append(candidate.path)
-    return next((by_ending[ending] for ending in endings if ending in by_ending), [])
+    candidates = list(candidates)
+    named = [(longest_ending(candidate.stem, endings), candidate) for candidate in candidates]
+    is_any = any(ending for ending, _candidate in named)
+    shared = shared_beginning(tuple(one.stem for one in candidates)) if is_any else ""
+    ranks = _ranks(role, endings)
+    by_rank: dict[int, list[Path]] = {}
+    for ending, candidate in named:
+        if ending and may_be(candidate.stem, role, ending, case, shared):
+            by_rank.setdefault(ranks[ending], []).append(candidate.path)
+    return by_rank[min(by_rank)] if by_rank else []
+
+
+@lru_cache(256)
+def _ranks(role: str, endings: tuple[str, ...]) -> dict[str, int]:
+    """How far each ending is from the preferred one; those of one rank are as good as each other."""
+    if role != "mask":
+        return {ending: rank for rank, ending in enumerate(endings)}
+    ordered = sorted(endings, key=lambda ending: not names_tumour(ending))
+    bare = next((rank for rank, ending in enumerate(ordered) if _is_bare(ending)), 0)
+    return {ending: bare if _is_bare(ending) else rank for rank, ending in enumerate(ordered)}
+
+
+def _is_bare(ending: str) -> bool:
+    """Whether the ending of a mask says no more than that it is one."""
+    return ending in MASKS and not names_tumour(ending)
+
+
+@lru_cache(16)  # a folder is asked for each role and layout
+def shared_beginning(names: tuple[str, ...]) -> str:
+    """What the names of all sequences in a folder begin with, and the folder's own may not: the case's name."""
+    stems = [name for name in names if _SEQUENCE.search(without_idle_words(name.replace(" ", "_")))]
+    if len(stems) < 2:
+        return ""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(stems), max(stems), strict=False))
+    common = "".join(letter for letter, _same in alike)
+    return common[: 1 + max(common.rfind(mark) for mark in _MARKS)]
+
+
+def _of_images(places: Iterable[Candidate], endings: tuple[str, ...]) -> list[Candidate]:
+    """The folders of a name with one of the endings that hold one image each."""
+    return [one for one in places if longest_ending(one.stem, endings) and holds_one_image(one.path)]
 
 
 def longest_ending(name: str, endings: tuple[str, ...]) -> str:
@@ -203,14 +273,46 @@ def longest_ending(name: str, endings: tuple[str, ...]) -> str:
     return max(fitting, key=len, default="")
 
 
-def may_be(name: str, role: str, ending: str, case: str) -> bool:
-    """False for what only looks like it: a T1 with contrast, a brain mask, ``t1_to_flair`` for FLAIR."""
+def may_be(name: str, role: str, ending: str, case: str, shared: str = "") -> bool:
+    """False for what only looks like it: a T1 with contrast, a brain mask, ``t1_to_flair`` for FLAIR.
+
+    Args:
+        shared: what the names of the case's sequences begin with.
+    """
     if role == "T1" and has_contrast(without_case(name, case)):
         return False
-    before = re.split(r"[-_ .]+", name.removesuffix(ending))[-1]
+    before = _GAP.split(name.removesuffix(ending))[-1]
+    rest = _beyond(name, case, shared)
     if role == "mask":
-        return before not in _NO_TUMOUR
-    return before not in ("to", "onto") and not (role == "T2" and before == "flair")
+        is_other = before in _NO_TUMOUR and not names_tumour(ending)
+        return not (is_other or is_other_structure(rest) or _is_anothers(name, case, shared))
+    if before in ("to", "onto") or (role == "T2" and before == "flair"):
+        return False
+    words = _GAP.split(rest[: max(0, len(rest) - len(ending))])
+    is_t1_flair = role == "FLAIR" and words[-1] in ("t1", "t1w", "t1wi")  # another contrast altogether
+    return not (is_t1_flair or tells_of_another(words, role))
+
+
+def _beyond(name: str, case: str, shared: str) -> str:
+    """A file's name without what its case is called, by the folder or by the names of all its sequences.
+
+    A folder called T1 is a time point, and says nothing of who else may be called so.
+    """
+    own = [shared] if name.startswith(shared) else []
+    if not _SEQUENCE.fullmatch(case.lower()):
+        own += [start for mark in _MARKS if name.startswith(start := case.lower() + mark)]
+    return name[max(map(len, own), default=0) :]
+
+
+def _is_anothers(name: str, case: str, shared: str) -> bool:
+    """Whether a name begins like the case's with another number: ``p2_seg`` beside ``p1_t1``."""
+    own = case.lower()
+    if shared and not shared.startswith(tuple(own + mark for mark in _MARKS)):
+        own = shared.rstrip(_MARKS)
+    if _SEQUENCE.fullmatch(own) or not re.search(r"[^\W\d_]", own):  # a mere number is no name
+        return False
+    alike = re.match(r"(\d+)".join(map(re.escape, re.split(r"\d+", own))) + rf"(?=[{_MARKS}])", name)
+    return alike is not None and [*map(int, alike.groups())] != [*map(int, re.findall(r"\d+", own))]
 
 
 def without_case(name: str, case: str) -> str:
@@ -245,6 +347,12 @@ def missing(
         f"{' and '.join(lacking)} not found{remark}",
         f"looked for {looked} {kinds}{there}; or name the files one by one",
     )
+
+
+def _has_contrast_t1(folder: Folder, case: str) -> bool:
+    """Whether the folder has a T1 with contrast: then it is a case's, whatever else is missing."""
+    places = (one for one in folder.places if CONTRAST_T1.search(one.stem) and holds_one_image(one.path))
+    return bool(_contrast([*folder.files, *places], case, is_sure=True))
 
 
 def _contrast(candidates: Iterable[Candidate], case: str, is_sure: bool = False) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ...dicom_header import is_dicom
 from ...imaging import VOLUME_SUFFIXES, volume_suffix
+from ...sequence_names import sequence_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
+_LOOKED_AT = 20
+"""Files of a folder that are looked at for DICOM."""
+_DEPTH = 3
 _JUNK = {"__macosx", "$recycle.bin", "system volume information"}
 
 
@@ -88,6 +94,40 @@ class Folder:
                 else:
                     others.append(name)
         return cls(path, *(tuple(sorted(names)) for names in (volumes, tables, others, folders)))
+
+
+def holds_one_image(place: Path) -> bool:
+    """Whether a folder may be given for an image: it holds a DICOM series or one volume.
+
+    A series may also lie in a folder below, but not where the folders there are called after several
+    sequences: then the folder is a scan of its own, taken at a time called T1 or T2.
+    """
+    try:
+        inside = Folder.read(place)
+    except OSError:
+        return True  # whoever reads it says why it cannot be read
+    if len(inside.volumes) == 1 or _has_dicom(inside):
+        return True
+    return not inside.volumes and len(_sequences(inside.folders)) < 2 and _has_series_below(inside, _DEPTH)
+
+
+def _has_dicom(folder: Folder) -> bool:
+    return any(is_dicom(folder.path / name) for name in folder.others[:_LOOKED_AT])
+
+
+def _sequences(names: Iterable[str]) -> set[str]:
+    return {sequence_of(name) for name in names} - {""}
+
+
+def _has_series_below(folder: Folder, depth: int) -> bool:
+    for name in folder.folders[:_LOOKED_AT] if depth else ():
+        try:
+            inside = Folder.read(folder.path / name)
+        except OSError:
+            continue
+        if _has_dicom(inside) or _has_series_below(inside, depth - 1):
+            return True
+    return False
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

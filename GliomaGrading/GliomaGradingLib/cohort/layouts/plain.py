@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...imaging import volume_suffix
 from ...sequence_names import has_contrast, without_idle_words
-from .base import Candidate, Layout, anyhow, by_role, without_case
+from .base import MASKS, Candidate, Layout, anyhow, by_role, without_case
 
 
 class Plain(Layout):
@@ -29,10 +29,7 @@ class Plain(Layout):
         anyhow("t1 t1w t1n t1wi t1_bias"),
         anyhow("t2 t2w t2wi t2_bias"),
         anyhow("flair t2f t2flair fla fl flair_bias"),
-        anyhow(
-            "seg mask segmentation label labels labelmap roi tumor tumour tumor_segmentation "
-            "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg"
-        ),
+        " ".join(MASKS),
     )
 
     def _otherwise(

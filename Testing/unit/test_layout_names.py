@@ -1,0 +1,175 @@
+"""What names say of files that only look like a sequence or the tumour's mask, on trees of empty files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from GliomaGradingLib.cohort.entry import CaseEntry
+from GliomaGradingLib.cohort.listing import find_cohort
+from GliomaGradingLib.segment_names import names_tumour
+from GliomaGradingLib.sequence_names import has_contrast, is_mask_name, is_other_organ
+from layout_trees import tree
+
+IMAGES = "p1/p1_{t1,t2,flair}.nii.gz"
+
+
+def only(root: Path, *names: str) -> CaseEntry:
+    """The only case of a tree."""
+    (entry,) = find_cohort(tree(root, *names)).cases
+    return entry
+
+
+# masks
+
+
+@pytest.mark.parametrize(
+    ("masks", "taken"),
+    [
+        ("ventricles_seg,tumor_seg", "tumor_seg"), ("wmh_mask,tumor_mask", "tumor_mask"),
+        ("t1_mask,tumor_mask", "tumor_mask"), ("mask,tumor", "tumor"), ("core_seg,tumor_seg", "tumor_seg"),
+        ("edema_mask,tumor_seg", "tumor_seg"), ("seg,tumor_mask", "tumor_mask"), ("seg,brain_mask", "seg"),
+        ("core_seg,tumour_mask", "tumour_mask"), ("seg,hippocampus_mask", "seg"), ("seg,hdbet_mask", "seg"),
+        ("core_mask,tumour_seg", "tumour_seg"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("case", ["p1", "head_7", "Ventricles_2"])
+def test_the_mask_that_says_tumour_is_taken(tmp_path: Path, masks: str, taken: str, case: str) -> None:
+    entry = only(tmp_path, f"{case}/{case}_{{t1,t2,flair,{masks}}}.nii.gz")
+    assert (entry.problem, entry.files["mask"].name) == ("", f"{case}_{taken}.nii.gz")
+
+
+@pytest.mark.parametrize("masks", ["seg,mask", "labels,roi", "seg,t1_mask", "core_seg,edema_mask"])
+def test_between_masks_that_say_no_more_nobody_can_choose(tmp_path: Path, masks: str) -> None:
+    entry = only(tmp_path, IMAGES, f"p1/p1_{{{masks}}}.nii.gz")
+    one, other = sorted(f"p1_{mask}.nii.gz" for mask in masks.split(","))
+    assert entry.problem == f"{one} and {other} could both be the mask"
+    assert "mask" not in entry.files and "name the files one by one" in entry.remedy
+
+
+def test_in_one_folder_for_all_cases_neither(tmp_path: Path) -> None:
+    tree(tmp_path, "{p1,p2,p3}_{t1,t2,flair,seg}.nii.gz", "p3_mask.nii.gz", "p2_tumor.nii.gz")
+    entries = find_cohort(tmp_path).cases
+    assert [entry.problem for entry in entries] == [
+        "", "", "p3_mask.nii.gz and p3_seg.nii.gz could both be the mask"
+    ]  # fmt: skip
+    assert entries[1].files["mask"].name == "p2_tumor.nii.gz"
+
+
+def test_a_data_set_has_rules_of_its_own_for_masks(tmp_path: Path) -> None:
+    case = "BraTS20_Training_001"
+    entry = only(tmp_path, f"{case}/{case}_{{t1,t2,flair,seg,tumor_mask,mask}}.nii.gz")
+    assert (entry.layout, entry.files["mask"].name) == ("brats", f"{case}_seg.nii.gz")
+    odd = "BraTS20_Training_355"  # the data set has one mask with another name
+    tree(tmp_path / "odd", f"{odd}/{odd}_{{t1,t1ce,t2,flair}}.nii", f"{odd}/W39_1998.09.19_Segm.nii")
+    assert find_cohort(tmp_path / "odd").cases[0].files["mask"].name == "W39_1998.09.19_Segm.nii"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "p1_ventricles_mask", "p1_non_tumor_seg", "p1_resection_cavity_mask", "p1_brain_mask", "brain_seg",
+        "p2_seg", "P12_tumor_seg",
+    ],
+)  # fmt: skip
+def test_the_mask_of_something_else_or_somebody_else_is_none(tmp_path: Path, mask: str) -> None:
+    entry = only(tmp_path, IMAGES, f"p1/{mask}.nii.gz")
+    assert entry.problem == "mask not found" and f"there is {mask}.nii.gz" in entry.remedy
+
+
+@pytest.mark.parametrize("mask", ["seg", "p01_seg", "tumor_p2_seg", "p1_v2_seg", "t1_seg", "x7_seg"])
+def test_a_mask_that_may_be_of_the_case_is_taken(tmp_path: Path, mask: str) -> None:
+    assert only(tmp_path, IMAGES, f"p1/{mask}.nii.gz").problem == ""
+
+
+def test_whose_a_mask_is_the_names_of_the_sequences_tell_where_the_folder_does_not(tmp_path: Path) -> None:
+    assert only(tmp_path / "a", "x7/p1_{t1,t2,flair,seg}.nii.gz").problem == ""
+    assert only(tmp_path / "b", "T2/{t1,t2,flair,t1_mask}.nii.gz").problem == ""
+    assert only(tmp_path / "c", "x/p1_{t1,t2,flair}.nii.gz", "x/p2_seg.nii.gz").missing == ("mask",)
+
+
+@pytest.mark.parametrize("mask", ["brain_tumor_mask", "brain_tumour_seg", "brain_tumor", "brain_lesion_mask"])
+@pytest.mark.parametrize("start", ["", "p1_"])
+def test_a_tumour_of_the_brain_is_one(tmp_path: Path, mask: str, start: str) -> None:
+    entry = only(tmp_path, IMAGES, f"p1/{start}{mask}.nii.gz")
+    assert (entry.problem, entry.files["mask"].name) == ("", f"{start}{mask}.nii.gz")
+
+
+def test_a_brain_mask_of_a_study_of_tumours_is_the_brain_s(tmp_path: Path) -> None:
+    assert only(tmp_path, "a/{t1,t2,flair}.nii.gz", "a/tumor_brain_mask.nii.gz").missing == ("mask",)
+    for name in ("brain_tumor_mask", "Brain tumour", "tumor mask in brain", "brain_lesion_seg"):
+        assert not is_other_organ(name), name
+        assert is_mask_name(name), name
+    for name in ("GBM_01_brain_mask", "tumorbank_brain_mask", "brain_without_tumor_mask", "brain non-tumor"):
+        assert is_other_organ(name), name
+        assert not is_mask_name(name), name
+
+
+def test_what_names_a_tumour() -> None:
+    assert all(map(names_tumour, ("_tumor_seg", "tumorseg", "Whole tumour", "lesion", "Edema")))
+    assert not any(map(names_tumour, ("seg", "mask", "labels", "no tumor", "normal brain", "resection cavity")))
+
+
+# sequences
+
+
+def test_a_t1_flair_is_no_flair(tmp_path: Path) -> None:
+    both = only(tmp_path / "a", "p1/p1_{t1,t2,T1_FLAIR,T2_FLAIR,seg}.nii.gz")
+    assert (both.problem, both.files["FLAIR"].name) == ("", "p1_T2_FLAIR.nii.gz")
+    for number, name in enumerate(("T1_FLAIR", "t1_fl", "t1w_flair", "ax t1 flair", "T1_FLAIR_brain")):
+        alone = only(tmp_path / f"{number}", f"p1/p1_{{t1,t2,{name},seg}}.nii.gz")
+        assert alone.problem == "FLAIR not found" and f"p1_{name}.nii.gz" in alone.remedy
+
+
+def test_a_case_called_t1_has_a_flair(tmp_path: Path) -> None:
+    tree(tmp_path, "p1_T1/p1_T1_{t1,t2,flair,seg}.nii.gz", "p2/T1/T1_{t1,t2,flair,seg}.nii.gz")
+    tree(tmp_path, "p3/p3_T1_{t1,t2,flair,seg}.nii.gz", "4/x_T1_{t1,t2,flair,seg}.nii.gz")
+    assert [entry.problem for entry in find_cohort(tmp_path).cases] == [""] * 4
+
+
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [
+        ("rcbv_reg_t1,t2,flair", "T1"), ("t1,adc_reg_t2,flair", "T2"), ("t1,t2,mask_flair", "FLAIR"),
+        ("t1,t2,brain_mask_flair", "FLAIR"), ("swi_t1,t2,flair", "T1"), ("t1,gre_t2,flair", "T2"),
+        ("t1,t2_map_t2,flair", "T2"), ("t1,t2,tumor_flair", "FLAIR"),
+    ],
+)  # fmt: skip
+def test_maps_and_masks_placed_like_a_sequence_are_none(tmp_path: Path, names: str, lacking: str) -> None:
+    entry = only(tmp_path, f"p1/p1_{{{names},seg}}.nii.gz")
+    assert entry.problem == f"{lacking} not found"
+    tree(tmp_path, f"p1/p1_{lacking}.nii.gz")
+    whole = only(tmp_path)
+    assert (whole.problem, whole.files[lacking].name) == ("", f"p1_{lacking}.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["gre_t1", "masked_t1", "swirl_t1", "segovia_t1", "fast_t1"])
+def test_words_that_only_look_so_do_no_harm(tmp_path: Path, name: str) -> None:
+    assert only(tmp_path, f"p1/p1_{{{name},t2,flair,seg}}.nii.gz").files["T1"].name == f"p1_{name}.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "map_study_1/map_study_1_", "mask/mask_", "adc/", "tumor_anna/tumor_anna_", "001/tumorbank_12_",
+        "perf_7/perf_7-", "7/roi_x_", "x/label_3 ", "lesion_map/",
+    ],
+)  # fmt: skip
+def test_a_case_may_be_called_like_a_map_or_a_mask(tmp_path: Path, names: str) -> None:
+    entry = only(tmp_path, f"{names}{{t1,t2,flair,seg}}.nii.gz")
+    assert (entry.problem, len(entry.files)) == ("", 4)
+
+
+def test_so_may_those_in_one_folder(tmp_path: Path) -> None:
+    tree(tmp_path, "{tumor_anna,map_2,fa_3}_{t1,t2,flair,seg}.nii.gz")
+    entries = find_cohort(tmp_path).cases
+    assert [(e.layout, e.case, e.problem) for e in entries] == [
+        ("flat", case, "") for case in ("fa_3", "map_2", "tumor_anna")
+    ]
+
+
+def test_contrast_in_chinese(tmp_path: Path) -> None:
+    entry = only(tmp_path, "p1/{增强_T1,T2,FLAIR,seg}.nii.gz")
+    assert entry.problem == "T1 not found (增强_T1.nii.gz is with contrast and is not taken for T1)"
+    assert has_contrast("T1 增強") and not has_contrast("非增强_T1") and not has_contrast("未增强")
+    assert only(tmp_path / "b", "p1/{非增强_T1,T2,FLAIR,seg}.nii.gz").problem == ""

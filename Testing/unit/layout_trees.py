@@ -52,6 +52,7 @@ DATA_SETS: dict[str, tuple[str, ...]] = {
         "derivatives/tumour/sub-01/anat/sub-01_{dseg,desc-brain_mask}.nii.gz",
         "derivatives/fmriprep/sub-01/anat/sub-01_{dseg,label-GM_probseg}.nii.gz",
     ),
+    "by-sequence": ("{T1,T1ce,T2,FLAIR,mask}/{p1,p2}.nii.gz",),
     "flat": ("{p1,p2}_{t1,t1ce,t2,flair,seg}.nii.gz",),
     "plain": ("anna/{t1,t1_gd,t2,flair}.nrrd", "anna/mask.seg.nrrd"),
 }

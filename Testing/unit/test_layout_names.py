@@ -10,6 +10,7 @@ from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.segment_names import names_tumour
 from GliomaGradingLib.sequence_names import has_contrast, is_mask_name, is_other_organ
 from layout_trees import tree
+from test_layouts_dicom import UID, series
 
 IMAGES = "p1/p1_{t1,t2,flair}.nii.gz"
 
@@ -173,3 +174,71 @@ def test_contrast_in_chinese(tmp_path: Path) -> None:
     assert entry.problem == "T1 not found (增强_T1.nii.gz is with contrast and is not taken for T1)"
     assert has_contrast("T1 增強") and not has_contrast("非增强_T1") and not has_contrast("未增强")
     assert only(tmp_path / "b", "p1/{非增强_T1,T2,FLAIR,seg}.nii.gz").problem == ""
+
+
+# folders called like a sequence
+
+
+def test_time_points_called_t1_and_t2_are_visits(tmp_path: Path) -> None:
+    """Each is a case; the folders are no series of one that has no FLAIR."""
+    tree(tmp_path, "{P1,P2}/{T0,T1,T2}/{t1,t2,flair,seg}.nii.gz")
+    found = [(entry.case, entry.patient, entry.problem) for entry in find_cohort(tmp_path).cases]
+    assert found == [(f"{p}_{t}", p, "") for p in ("P1", "P2") for t in ("T0", "T1", "T2")]
+
+
+def test_time_points_of_dicom_series_are_no_series(tmp_path: Path) -> None:
+    for number, time in enumerate(("T0", "T1", "T2")):
+        for name in ("AX T1", "AX T2", "AX FLAIR"):
+            series(tmp_path / "P1" / time / name, UID.format(number))
+    assert [(e.case, e.layout) for e in find_cohort(tmp_path).cases] == [
+        ("T0", "dicom"), ("T1", "dicom"), ("T2", "dicom")
+    ]  # fmt: skip
+
+
+def test_a_folder_without_an_image_is_none(tmp_path: Path) -> None:
+    entry = only(tmp_path / "a", "p1/p1_{t1,t2,flair,mask}.nii.gz", "p1/mask/{1,2}.png")
+    assert entry.files["mask"].name == "p1_mask.nii.gz"
+    entry = only(tmp_path / "b", "p1/p1_{t1w,t2,flair,mask}.nii.gz", "p1/T1/notes.txt")
+    assert (entry.files["T1"].name, entry.problem) == ("p1_t1w.nii.gz", "")
+    entry = only(tmp_path / "c", "p1/p1_{t2,flair,mask}.nii.gz", "p1/T1/{a,b}.nii.gz")
+    assert entry.problem == "T1 not found"
+
+
+def test_a_file_goes_before_a_folder(tmp_path: Path) -> None:
+    series(tmp_path / "p1" / "T1", UID.format(1))
+    entry = only(tmp_path, "p1/p1_{t1w,t2,flair,mask}.nii.gz")
+    assert (entry.files["T1"].name, entry.problem) == ("p1_t1w.nii.gz", "")
+
+
+def test_folders_with_one_image_each_are_one_case(tmp_path: Path) -> None:
+    entry = only(tmp_path, "p1/{T1,T2,FLAIR,mask}/x.nii.gz", "p1/T1/x.json")
+    assert entry.files == {role: tmp_path / "p1" / role for role in ("T1", "T2", "FLAIR", "mask")}
+    series(tmp_path / "deep" / "p2" / "T1" / "DICOM" / "S1", UID.format(1))
+    deep = only(tmp_path / "deep", "p2/{T2,FLAIR,mask}.nii.gz")
+    assert deep.files["T1"] == tmp_path / "deep" / "p2" / "T1"
+
+
+def test_a_folder_for_each_sequence_with_the_files_of_several_cases(tmp_path: Path) -> None:
+    tree(tmp_path, "bs/T1/{p1,p2,p3}_t1.nii.gz", "bs/T1ce/{p1,p2,p3}_t1ce.nii.gz")
+    tree(tmp_path, "bs/T2/{p1,p2,p3}_t2.nii.gz", "bs/FLAIR/{p1,p2}_flair.nii.gz", "bs/masks/{p1,p2,p3}.nii.gz")
+    tree(tmp_path, "bs/T1/p3_post_t1.nii.gz", "bs/T2/p1.nii.gz")
+    p1, p2, p3 = find_cohort(tmp_path).cases
+    assert p1.problem == "p1.nii.gz and p1_t2.nii.gz could both be the T2"
+    assert (p2.layout, p2.case, p2.problem, p2.patient) == ("by-sequence", "p2", "", "p2")
+    assert [path.relative_to(tmp_path / "bs").as_posix() for path in p2.files.values()] == [
+        "T1/p2_t1.nii.gz", "T2/p2_t2.nii.gz", "FLAIR/p2_flair.nii.gz", "masks/p2.nii.gz"
+    ]  # fmt: skip
+    assert p3.problem == "FLAIR not found" and "list them in a manifest" in p3.remedy
+
+
+def test_where_names_in_them_are_not_alike_it_is_told(tmp_path: Path) -> None:
+    entry = only(tmp_path, "bs/T1/{a,b}.nii.gz", "bs/T2/{c,d}.nii.gz", "bs/FLAIR/{e,f}.nii.gz")
+    assert entry.problem.endswith("hold several volumes each, of which no two are called alike")
+    assert "manifest" in entry.remedy
+
+
+def test_a_t1_with_contrast_in_the_folder_of_the_t1_is_none(tmp_path: Path) -> None:
+    tree(tmp_path, "T1/{p1_t1ce,p2_post,p3,p4}.nii.gz", "{T2,FLAIR,mask}/{p1,p2_post,p3,p4}.nii.gz")
+    assert {entry.case: entry.missing for entry in find_cohort(tmp_path).cases} == {
+        "p1": ("T1",), "p2_post": ("T1",), "p3": (), "p4": ()
+    }  # fmt: skip

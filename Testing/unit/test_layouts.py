@@ -25,9 +25,14 @@ EXPECTED = {
                          ("t1", "t2", "flair", "GlistrBoost_ManuallyCorrected")), "LGG"),
     "utsw": ("BT0001", "brain_t1", "brain_t2", "brain_flair", "rtumorseg_manual_correction", None),
     "bids": ("sub-01", "*_T1w", "*_T2w", "*_FLAIR", "*_dseg", None),
+    "by-sequence": ("p1", "*", "*", "*", "*", None),
     "flat": ("p1", "*_t1", "*_t2", "*_flair", "*_seg", None),
     "plain": ("anna", "t1", "t2", "flair", "mask", None),
 }  # fmt: skip
+
+
+MANY = ("flat", "by-sequence")
+"""Layouts with several cases in one folder."""
 
 
 def names_of(cohort: Cohort) -> list[str]:
@@ -57,9 +62,9 @@ def test_a_t1_with_contrast_is_never_taken_for_t1(tmp_path: Path, layout: str) -
         entry.files["T1"].unlink()
     for other in (p for p in tmp_path.rglob("*") if stem(p).endswith(("t1_bias", "t1_ants"))):
         other.unlink()
-    if layout == "flat":  # without whole cases it is no flat folder any more
+    if layout in MANY:  # without whole cases it is no such folder any more
         with pytest.raises(UsageError):
-            find_cohort(tmp_path, "flat")
+            find_cohort(tmp_path, layout)
         return
     cohort = find_cohort(tmp_path)
     assert names_of(cohort) == names_of(before)
@@ -77,7 +82,7 @@ def test_one_case_is_found_as_grading_finds_it(tmp_path: Path, layout: str) -> N
     """``grade`` of the folder of a case takes what ``batch`` takes."""
     tree(tmp_path, *DATA_SETS[layout])
     entry = find_cohort(tmp_path, "brats2024" if layout == "brats2024" else "auto").cases[0]
-    if layout == "flat":
+    if layout in MANY:
         with pytest.raises(CaseError, match=r"there are 2 cases \(p1, p2"):
             find_case_files(tmp_path)
         return

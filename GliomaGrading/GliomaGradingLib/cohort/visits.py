@@ -29,7 +29,7 @@ _VISIT = re.compile(
     r"|(pre|post|intra)[-_ ]?(op|operative|operation|surgery|surgical|treatment|therapy|rt)",
     re.IGNORECASE,
 )
-_DOUBTFUL = re.compile(r"((v|scan|exam|mri?|study)[-_ ]?)?\d{1,3}", re.IGNORECASE)
+_DOUBTFUL = re.compile(r"((v|t|scan|exam|mri?|study)[-_ ]?)?\d{1,3}", re.IGNORECASE)
 """What a patient's folder may be called as well as a visit's."""
 _OF_VISITS = re.compile(r"sessions|visits|scans|time[-_ ]?points", re.IGNORECASE)
 """Folders between a patient's and his visits'."""

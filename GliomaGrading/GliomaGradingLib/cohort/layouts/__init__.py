@@ -8,6 +8,7 @@ from .bids import Bids
 from .brats import Brats
 from .brats2021 import Brats2021
 from .brats2023 import Brats2023, Brats2024
+from .by_sequence import BySequence
 from .dicom import Dicom
 from .egd import Egd
 from .flat import Flat
@@ -21,6 +22,7 @@ from .utsw import Utsw
 
 LAYOUTS: tuple[Layout, ...] = (
     Flat(),
+    BySequence(),
     Remind(),
     Bids(),
     Brats2021(),

@@ -242,3 +242,38 @@ def test_a_t1_with_contrast_in_the_folder_of_the_t1_is_none(tmp_path: Path) -> N
     assert {entry.case: entry.missing for entry in find_cohort(tmp_path).cases} == {
         "p1": ("T1",), "p2_post": ("T1",), "p3": (), "p4": ()
     }  # fmt: skip
+
+
+# BIDS
+
+BIDS = "sub-01/anat/sub-01_{T1w,T2w,FLAIR}.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "bet/sub-01/anat/sub-01_desc-bet_mask", "hd-bet/sub-01/anat/sub-01_mask", "HDBET/sub-01/sub-01_mask",
+        "x/sub-01/anat/sub-01_label-ventricles_mask", "x/sub-01/anat/sub-01_label-hippocampus_dseg",
+        "x/sub-01/anat/sub-01_desc-nontumor_mask", "synthstrip/sub-01/anat/sub-01_mask",
+        "x/sub-01/anat/sub-01_desc-hdbet_mask", "x/sub-01/anat/sub-01_label-leftVentricle_mask",
+    ],
+)  # fmt: skip
+def test_bids_masks_of_something_else(tmp_path: Path, mask: str) -> None:
+    place = mask.replace("sub-01/sub-01_", "sub-01/anat/sub-01_")
+    assert only(tmp_path, BIDS, f"derivatives/{place}.nii.gz").problem == "mask not found"
+
+
+@pytest.mark.parametrize(
+    "mask", ["hd-bet/sub-01/anat/sub-01_label-tumor_mask", "x/sub-01/anat/sub-01_label-brainTumor_mask",
+             "alphabet/sub-01/anat/sub-01_mask", "x/sub-01/anat/sub-01_label-L_desc-manual_mask"],
+)  # fmt: skip
+def test_bids_masks_of_a_tumour(tmp_path: Path, mask: str) -> None:
+    entry = only(tmp_path, BIDS, f"derivatives/{mask}.nii.gz")
+    assert (entry.problem, entry.files["mask"]) == ("", tmp_path / "derivatives" / f"{mask}.nii.gz")
+
+
+def test_bids_says_what_two_masks_are_a_problem_of(tmp_path: Path) -> None:
+    entry = only(tmp_path, BIDS, "derivatives/x/sub-01/anat/sub-01_label-{tumorL,tumorR}_mask.nii.gz")
+    names = "sub-01_label-tumorL_mask.nii.gz and sub-01_label-tumorR_mask.nii.gz"
+    assert entry.problem == f"{names} could both be the mask"
+    assert entry.remedy == "name the files one by one, or list them in a manifest"

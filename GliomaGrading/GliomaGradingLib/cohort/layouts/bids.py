@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...imaging import volume_suffix
+from ...segment_names import is_other_structure
 from ...sequence_names import has_contrast, names_agent
 from ...words import SEQUENCES
 from .base import Found, GradeSource, Layout, by_role
@@ -16,10 +17,17 @@ from .folder import Folder
 _SUFFIXES = {"T1w": "T1", "T2w": "T2", "FLAIR": "FLAIR"}
 _MASKS = ("dseg", "mask", "roi")
 _TUMOUR = re.compile(r"tumou?r|lesion|glioma|gtv|wholetumou?r|\bwt\b|seg$", re.IGNORECASE)
-_OTHER_MASKS = re.compile(r"brain|aseg|aparc|tissue|skull|head|\b[cgw]m\b|csf|ribbon|deface", re.IGNORECASE)
+_OTHER_MASKS = re.compile(
+    r"brain(?!tumou?r|lesion)|aseg|aparc|tissue|skull|head|\b[cgw]m\b|csf|ribbon|deface|\b(hd)?bet\b|synthstrip",
+    re.IGNORECASE,
+)
 _NO_WORDS = ("sub", "ses", "space")
 """Entities whose values are names."""
 _TISSUE_PIPELINES = re.compile(r"fmriprep|smriprep|freesurfer|mriqc|fastsurfer|synthseg", re.IGNORECASE)
+_BRAIN_PIPELINES = re.compile(
+    r"(?<![a-z])((hd|fsl)[-_ ]?)?bet2?(?![a-z])|synthstrip|robex|brain[-_ ]?(extract|mask)|skull", re.IGNORECASE
+)
+"""Of these only what says tumour is one: their bare mask is the brain's."""
 _OWN_SPACES = {"", "t1w", "t2w", "flair", "orig", "individual", "scanner", "native"}
 
 
@@ -58,8 +66,9 @@ class BidsFile:
 
     @property
     def may_be_tumour(self) -> bool:
-        told = " ".join(self.entities.get(key, "") for key in ("label", "desc", "atlas"))
-        return self.suffix in _MASKS and not _OTHER_MASKS.search(told)
+        told = [self.entities.get(key, "") for key in ("label", "desc", "atlas")]
+        is_other = any(_OTHER_MASKS.search(text) or is_other_structure(text) for text in told)
+        return self.suffix in _MASKS and not is_other
 
     @property
     def says_tumour(self) -> bool:
@@ -71,8 +80,9 @@ class Bids(Layout):
 
     Source: BIDS specification 1.10 (bids-specification.readthedocs.io): anatomical data, entity ``ce``
     (contrast), derivatives (masks, discrete segmentations). It has no rule for tumour masks: one that says
-    so (``label-tumor``, ``desc-lesion``) is preferred; those of the brain and of tissues, and whatever a
-    tissue pipeline such as fMRIPrep wrote, are never taken. A mask in the space of a template goes with
+    so (``label-tumor``, ``desc-lesion``) is preferred; those of the brain, of tissues and of other
+    structures, and whatever a tissue pipeline such as fMRIPrep wrote, are never taken, nor is a mask that a
+    pipeline for brain masks wrote, unless it says tumour. A mask in the space of a template goes with
     sequences in that space. A case is a subject, or a session of one. Grades: a column of ``participants.tsv``.
     """
 
@@ -116,7 +126,8 @@ def _subject_folder(place: Path) -> Path | None:
 
 def _case(case: str, place: Path, images: list[BidsFile], masks: list[BidsFile]) -> Found:
     """The best mask, with the sequences that lie in its space."""
-    mask, doubt = _only(_preferred_masks(masks))
+    mask, unclear = _only(_preferred_masks(masks))
+    doubt = unclear and f"{unclear} could both be the mask"
     beside = images if mask is None else _beside(mask)
     space = "" if mask is None or mask.space.lower() in _OWN_SPACES else mask.space
     near = [item for item in beside if item.space == space] if space or beside is not images else []
@@ -146,9 +157,11 @@ def _masks(subject: Path, session: str, images: list[BidsFile]) -> Iterator[Bids
     for derivative in _folders(subject.parent / "derivatives"):
         if _TISSUE_PIPELINES.search(derivative.name):
             continue
+        is_of_brain = _BRAIN_PIPELINES.search(derivative.name)
         of_subject = derivative / subject.name
         for place in (of_subject / session, of_subject / session / "anat"):
-            yield from (item for item in _files(place) if item.may_be_tumour)
+            files = (item for item in _files(place) if item.may_be_tumour)
+            yield from (item for item in files if item.says_tumour or not is_of_brain)
 
 
 def _folders(place: Path) -> list[Path]:

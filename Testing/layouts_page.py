@@ -60,11 +60,21 @@ What holds for all of them:
 - In folders of one's own (`plain`), words behind the sequence's that do not tell another one may follow where
   one file alone fits: how the image was placed, treated or taken (`T1_brain`, `t1w_1mm`, `T1_MPRAGE`,
   `T1_to_FLAIR`, which is a T1), and that there is no contrast (`T1_pre`, `T1_nonGd`).
+- A T1-FLAIR is no FLAIR. A map or a mask that lies on a sequence's grid is not that sequence (`adc_reg_t2`,
+  `mask_flair`), nor is the mask of something else the tumour's (`ventricles_seg`, `brain_mask`, `wmh_mask`), or
+  another case's (`p2_seg` beside `p1_t1`). What the case is called does not count: `map_study_1_t1` is a T1.
+- Of several masks the one that says tumour is taken (`tumor_seg`, before `core_seg`, `seg` and `mask`). Where
+  none does, `seg` beside `mask` is a problem of the case. A case that is called as in a data set has the mask
+  that the data set says.
+- A folder called like a sequence counts for it where it holds one image, a DICOM series or one volume, and no
+  file is called so. Where folders `T1`, `T2` and `FLAIR` hold several volumes each, the cases are what is
+  called alike in them (`by-sequence`). Cases in folders `T0`, `T1`, `T2` of several patients are visits.
 - `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd` and `.hdr` in any case. Two files that could both be
   one sequence (`t1.nii` beside `t1.nii.gz`) are a problem of that case; none is chosen silently.
 - A case with a problem is a row of `results.csv` that says so. Follow-up scans (UCSF-PDGM `_FU003d` and the
-  six that had other names before version 5, UPENN-GBM `_21`), scans after treatment (BraTS 2024), folders
-  that cannot be read and links in a circle are skipped, with the reason, and have no row.
+  six that had other names before version 5, UPENN-GBM `_21`), scans after treatment (BraTS 2024), other
+  tumours (`BraTS-MEN`, `BraTS-MET`), folders that cannot be read and links in a circle are skipped, with the
+  reason, and have no row.
 - Two cases of one name are called after their folders, and are two patients unless the name is one that a
   data set gives. A case's name has no line end and no slash.
 - In folders of one's own, visits of one patient are one patient: `P0/2020-01-01` is the case `P0_2020-01-01` of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.entry import CaseEntry
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.segment_names import names_tumour
@@ -277,3 +278,36 @@ def test_bids_says_what_two_masks_are_a_problem_of(tmp_path: Path) -> None:
     names = "sub-01_label-tumorL_mask.nii.gz and sub-01_label-tumorR_mask.nii.gz"
     assert entry.problem == f"{names} could both be the mask"
     assert entry.remedy == "name the files one by one, or list them in a manifest"
+
+
+# data sets
+
+
+def test_rhuh_gbm_calls_its_masks_segmentations(tmp_path: Path) -> None:
+    entry = only(tmp_path, "RHUH-0001/0/RHUH-0001_0_{t1,t1ce,t2,flair,adc,segmentations}.nii.gz")
+    assert (entry.problem, entry.files["mask"].name) == ("", "RHUH-0001_0_segmentations.nii.gz")
+
+
+@pytest.mark.parametrize(("kind", "tumour"), [("MEN", "meningioma"), ("MET", "metastases")])
+@pytest.mark.parametrize("names", ["t1n,t1c,t2w,t2f,seg", "t1c,t2w,t2f,seg"])
+def test_other_tumours_of_brats_2023_are_skipped(tmp_path: Path, kind: str, tumour: str, names: str) -> None:
+    for case in (f"BraTS-{kind}-00004-000", "BraTS-GLI-00004-000"):
+        tree(tmp_path, f"{case}/{case}-{{{names}}}.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [entry.case for entry in cohort.cases] == ["BraTS-GLI-00004-000"]
+    assert [(item.path.name, item.reason) for item in cohort.skipped] == [
+        (f"BraTS-{kind}-00004-000", f"BraTS-{kind} is {tumour}, and no glioma")
+    ]
+    if "t1n" in names:
+        doubt = find_case_files(tmp_path / f"BraTS-{kind}-00004-000").doubt
+        assert doubt == f"BraTS-{kind} is {tumour}, and no glioma"
+
+
+def test_brats_2024_is_not_graded_as_2023(tmp_path: Path) -> None:
+    """The label 4 would count, which is the resection cavity."""
+    for case in ("BraTS-GLI-02062-100", "BraTS-GLI-00004-000"):
+        tree(tmp_path, f"{case}/{case}-{{t1n,t1c,t2w,t2f,seg}}.nii.gz")
+    cohort = find_cohort(tmp_path, "brats2023")
+    assert [entry.case for entry in cohort.cases] == ["BraTS-GLI-00004-000"]
+    assert "--layout brats2024 takes it all the same, without" in cohort.skipped[0].reason
+    assert "after treatment" in find_case_files(tmp_path / "BraTS-GLI-02062-100", "brats2023").doubt

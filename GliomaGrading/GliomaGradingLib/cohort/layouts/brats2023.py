@@ -7,6 +7,13 @@ import re
 from .base import Layout, by_role
 
 _TREATED = re.compile(r"(BraTS-GLI-\d{5})-1\d\d", re.IGNORECASE)
+_NOT_BEFORE_TREATMENT = (
+    "BraTS 2024 GLI is imaged after treatment, and the models have learned from untreated tumours: "
+    "--layout brats2024 takes it all the same, without the resection cavity"
+)
+_NO_GLIOMA = {"MEN": "meningioma", "MET": "metastases"}
+_OTHERS = re.compile(rf"BraTS-({'|'.join(_NO_GLIOMA)})-.+", re.IGNORECASE)
+"""Challenges of the same year and with the same names, of other tumours."""
 
 
 class Brats2023(Layout):
@@ -22,11 +29,15 @@ class Brats2023(Layout):
     source = "BraTS 2023, Synapse syn51156910"
     labels = "1 necrosis, 2 oedema, 3 enhancing"
     endings = by_role("-t1n", "-t2w", "-t2f", "-seg")
-    folder = re.compile(r"BraTS-(GLI|SSA)-\d{5}-0\d\d", re.IGNORECASE)
+    folder = re.compile(rf"BraTS-(GLI|SSA)-\d{{5}}-0\d\d|{_OTHERS.pattern}", re.IGNORECASE)
     note = "BraTS 2023 GLI has no grades, and its patients are those of BraTS 2021 under other names"
 
     def patient(self, case: str) -> str:
         return re.sub(r"-\d{3}$", "", case)
+
+    def unfit(self, case: str) -> str:
+        """Why a case of 2024, or of another tumour, is not to be graded."""
+        return _NOT_BEFORE_TREATMENT if _TREATED.fullmatch(case) else _unfit(case)
 
 
 class Brats2024(Brats2023):
@@ -45,8 +56,15 @@ class Brats2024(Brats2023):
     folder = _TREATED
     mask_labels = (1, 2, 3)
     only_own_names = True
-    on_request = (
-        "BraTS 2024 GLI is imaged after treatment, and the models have learned from untreated tumours: "
-        "--layout brats2024 takes it all the same, without the resection cavity"
-    )
+    on_request = _NOT_BEFORE_TREATMENT
     note = on_request.split(":")[0]
+
+    def unfit(self, case: str) -> str:
+        """Asked for by name, it is graded; other tumours are not."""
+        return _unfit(case)
+
+
+def _unfit(case: str) -> str:
+    """Why a case of another challenge of BraTS is not to be graded, or ''."""
+    other = _OTHERS.fullmatch(case)
+    return f"BraTS-{other[1].upper()} is {_NO_GLIOMA[other[1].upper()]}, and no glioma" if other else ""

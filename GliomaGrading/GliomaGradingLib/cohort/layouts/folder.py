@@ -16,7 +16,11 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
 _LOOKED_AT = 20
 """Files of a folder that are looked at for DICOM."""
 _DEPTH = 3
-_JUNK = {"__macosx", "$recycle.bin", "system volume information"}
+_JUNK = {
+    "__macosx", "$recycle.bin", "recycler", "system volume information", "lost+found",
+    "#recycle", "@recycle", "@eadir", "#snapshot", "@recently-snapshot",
+}  # fmt: skip
+"""Folders that systems and network storage make: what has been deleted must not come back."""
 
 
 class Candidate:

@@ -188,6 +188,55 @@ def test_resume_does_the_rest_and_nothing_twice(source, tmp_path):
     assert runner.seen == []
 
 
+class Interrupted(Instant):
+    """A runner that is interrupted before its first answer."""
+
+    def collect(self):
+        raise KeyboardInterrupt
+
+
+FIGURES = ("evaluation.json", "cases.csv", "cohort.html")
+
+
+def test_figures_of_fewer_cases_do_not_outlive_the_first_new_one(source, tmp_path):
+    """An interrupted resume leaves more rows than they are of; one with nothing to do leaves them alone."""
+    grades = tmp_path / "g.csv"
+    grades.write_text("case,grade\n" + "".join(f"case_{k:02d},{'HGG' if k % 2 else 'LGG'}\n" for k in range(9)))
+    out = tmp_path / "out"
+    grade(source, out, grades=grades)
+    assert all((out / name).exists() for name in FIGURES)
+    make_cohort(source, [f"case_{k:02d}" for k in (6, 7, 8)])
+    with pytest.raises(BatchInterrupted):
+        grade(source, out, Interrupted(), grades=grades, resume=True)
+    assert len(table(out)) == 6 and all((out / name).exists() for name in FIGURES)
+    with pytest.raises(BatchInterrupted):
+        grade(source, out, watch=stopping_after(1), grades=grades, resume=True)
+    assert len(table(out)) == 7 and not any((out / name).exists() for name in FIGURES)
+    grade(source, out, grades=grades, resume=True)
+    assert len(table(out)) == 9 and all((out / name).exists() for name in FIGURES)
+
+
+@pytest.mark.parametrize("content", [b"\0", b"[", b"\xff"])
+def test_a_result_whose_content_is_lost_is_made_again(source, tmp_path, content):
+    """As a file system that has lost power leaves it: of its length, and zeros."""
+    grade(source, tmp_path / "out")
+    path = tmp_path / "out" / "cases" / "case_03" / "result.json"
+    whole = path.read_bytes()
+    path.write_bytes(content * len(whole))
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, resume=True)
+    assert runner.seen == ["case_03"]
+    assert json.loads(path.read_bytes())["probability_hgg"] == json.loads(whole)["probability_hgg"]
+
+
+def test_a_result_that_is_lost_meanwhile_is_told_with_its_file(source, tmp_path):
+    _, outcomes = grade(source, tmp_path / "out")
+    path = tmp_path / "out" / "cases" / "case_03" / "result.json"
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(UsageError, match=r"the result of case_03 cannot be read .*result.json: run again with"):
+        outcomes["case_03"]
+
+
 def stopping_after(count):
     done = []
     return Watch(finished=lambda case, counts: done.append(case), cancelled=lambda: len(done) >= count)

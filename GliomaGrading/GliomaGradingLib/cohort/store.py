@@ -74,6 +74,7 @@ class Store:
         self.model: dict[str, str] = {}
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
+        self._is_retired = False
         try:
             self._made = [place for place in (folder, *folder.parents) if not place.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,7 @@ class Store:
             "sizes": {file: len(content) for file, content in files.items()}, "strangeness": strangeness,
         }  # fmt: skip
         try:
+            self._retire()
             self._write_case(name, files)
             self._journal.append(record)
         except OSError as error:
@@ -151,10 +153,15 @@ class Store:
         self.done[case] = _done(record)
 
     def isWhole(self, case: str) -> bool:
-        """Whether the files of a case that is done are still there, none of them cut short."""
+        """Whether the files of a case that is done are there, none of them cut short, its result readable."""
         done = self.done[case]
         folder = self.folder / CASES / done.folder
-        return all(_size(folder / name) == size for name, size in done.sizes.items())
+        if any(_size(folder / name) != size for name, size in done.sizes.items()):
+            return False
+        try:
+            return RESULT not in done.sizes or bool(self.result(case))
+        except UsageError:  # a file system that lost power may leave zeros in it
+            return False
 
     def write_table(self, cases: Iterable[str]) -> None:
         """results.csv with the rows that there are, in this order of cases.
@@ -169,9 +176,19 @@ class Store:
             raise no_room(error, self.folder) from error
 
     def result(self, case: str) -> dict[str, Any]:
-        """result.json of a graded case."""
+        """result.json of a graded case.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
         path = self.folder / CASES / self.done[case].folder / RESULT
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("it is no object")
+        except (OSError, ValueError, RecursionError) as error:
+            problem = f"the result of {case} cannot be read ({error})"
+            raise UsageError(problem, path, "run again with --resume, which grades the case again") from error
         return values
 
     def close(self) -> None:
@@ -202,6 +219,13 @@ class Store:
             remedy = "add --resume to go on with it, --overwrite to start anew, or choose another folder"
             raise UsageError("the folder holds the results of a batch", self.folder, remedy)
         return _read_batch(self.folder / BATCH, self._overwrite)
+
+    def _retire(self) -> None:
+        """Removes, before the first new outcome, what an earlier batch wrote at its end of fewer cases."""
+        if not self._is_retired:
+            for name in (CASE_TABLE, PAGE, EVALUATION):
+                (self.folder / name).unlink(missing_ok=True)
+            self._is_retired = True
 
     def _clear(self) -> None:
         for name in (RESULTS, CASE_TABLE, PAGE, EVALUATION, JOURNAL):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from batch_stub import make_cohort
+from batch_stub import ROLES, make_cohort
 from GliomaGradingLib import cli
 from GliomaGradingLib.cli.prepare import _one_scan_a_patient
 from GliomaGradingLib.cohort import duplicates
@@ -299,6 +299,27 @@ def test_a_dry_run_without_output_lists_the_folder_it_is_started_in(tmp_path, mo
     monkeypatch.chdir(tmp_path / "in" / "bert")
     assert cli.main(["batch", "..", "--dry-run"]) == 0
     assert "Cases      2: 2 complete" in capsys.readouterr().out
+
+
+def test_files_that_a_table_names_for_several_cases_are_told(tmp_path, capsys):
+    source = make_cohort(tmp_path / "in", ["a", "b", "c", "d"])
+    files = {case: [f"in/{case}/{case}_{role}.nii.gz" for role in ROLES.values()] for case in "abcd"}
+    files["b"][2], files["c"][3], files["d"][3] = files["a"][2], files["a"][3], f"{source}/a/a_seg.nii.gz"
+    rows = [f"{case},{','.join(paths)}" for case, paths in files.items()]
+    (tmp_path / "list.csv").write_text("\n".join(["case,t1,t2,flair,mask", *rows]))
+    for reads in (False, True):
+        cases = find_cohort(tmp_path / "list.csv").cases
+        (told,) = [text for text in duplicates.duplicate_notices(cases, reads) if "file" in text]
+        assert told == "the same file for several cases: a (FLAIR) = b (FLAIR); a (mask) = c (mask) = d (mask)"
+    assert cli.main(["batch", str(tmp_path / "list.csv"), "--dry-run"]) == 0
+    assert f"Note       {told}\n" in capsys.readouterr().out
+
+
+def test_files_of_cases_that_are_the_same_are_told_once(tmp_path):
+    make_cohort(tmp_path / "in", ["a"])
+    row = ",".join(f"in/a/a_{role}.nii.gz" for role in ROLES.values())
+    (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask\na,{row}\nb,{row}\n")
+    assert duplicates.duplicate_notices(find_cohort(tmp_path / "list.csv").cases) == [f"{COPIES}a = b"]
 
 
 def test_a_long_list_of_duplicates_is_cut(tmp_path):

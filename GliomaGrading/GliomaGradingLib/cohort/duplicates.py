@@ -1,4 +1,4 @@
-"""Cases that are one: the same images under two names, or several scans of one patient.
+"""Cases that are one, or may be: the same images under two names, several scans of one patient, a shared file.
 
 Each is graded all the same; figures over such a cohort count some patients twice, so that its reader has to
 know. A batch goes by which files they are, links included, and reads none; a dry run compares contents where
@@ -25,7 +25,7 @@ Key = Callable[[CaseEntry], Hashable]
 
 
 def duplicate_notices(cases: Sequence[CaseEntry], reads: bool = False) -> list[str]:
-    """What to tell of cases that have the same T1, T2 and FLAIR, or the same patient.
+    """What to tell of cases that have the same T1, T2 and FLAIR, or the same patient, or a file in common.
 
     Args:
         reads: also find copies, by their contents.
@@ -37,6 +37,7 @@ def duplicate_notices(cases: Sequence[CaseEntry], reads: bool = False) -> list[s
     return [
         *_told("the same images under several names, each of which is graded", copies, " = "),
         *_told("several cases of one patient, by its id", patients, ", "),
+        *_cut("the same file for several cases", list(_shared_files(cases, copies))),
     ]
 
 
@@ -58,27 +59,50 @@ def _alike(cases: Iterable[CaseEntry], key: Key) -> list[Group]:
     return [tuple(group) for group in found.values() if len(group) > 1]
 
 
+def _shared_files(cases: Iterable[CaseEntry], copies: Sequence[Group]) -> Iterator[str]:
+    """Files that a table names in several rows, as a slip of the hand does; of copies it is known."""
+    uses: dict[Hashable, dict[str, str]] = {}
+    for entry in cases:
+        for role, path in entry.files.items() if not entry.isFound else ():
+            if place := _place(path):
+                uses.setdefault(place, {}).setdefault(entry.case, f"{entry.case} ({role})")
+    known = [{entry.case for entry in group} for group in copies]
+    for use in uses.values():
+        if len(use) > 1 and not any(use.keys() <= group for group in known):
+            yield _joined([*use.values()], " = ")
+
+
 def _told(what: str, groups: Sequence[Group], between: str) -> Iterator[str]:
-    if groups:
-        shown = "; ".join(_names(group, between) for group in groups[:_SHOWN])
-        more = f"; and {len(groups) - _SHOWN} times more" if len(groups) > _SHOWN else ""
-        yield f"{what}: {shown}{more}"
+    return _cut(what, [_names(group, between) for group in groups])
+
+
+def _cut(what: str, told: Sequence[str]) -> Iterator[str]:
+    if told:
+        more = f"; and {len(told) - _SHOWN} times more" if len(told) > _SHOWN else ""
+        yield f"{what}: {'; '.join(told[:_SHOWN])}{more}"
 
 
 def _names(group: Group, between: str) -> str:
-    more = f" and {len(group) - _SHOWN_NAMES} more" if len(group) > _SHOWN_NAMES else ""
-    return between.join(entry.case for entry in group[:_SHOWN_NAMES]) + more
+    return _joined([entry.case for entry in group], between)
+
+
+def _joined(names: Sequence[str], between: str) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return between.join(names[:_SHOWN_NAMES]) + more
 
 
 def _places(entry: CaseEntry) -> Hashable:
     """Which files or folders the sequences are, whatever path leads there."""
-    if any(name not in entry.files for name in SEQUENCES):
-        return None
+    found = [_place(entry.files[name]) for name in SEQUENCES if name in entry.files]
+    return tuple(found) if len(found) == len(SEQUENCES) and None not in found else None
+
+
+def _place(path: Path) -> tuple[int, int] | None:
     try:
-        found = [Path(entry.files[name]).stat() for name in SEQUENCES]
+        status = Path(path).stat()
     except OSError:
         return None
-    return tuple((status.st_dev, status.st_ino) for status in found)
+    return status.st_dev, status.st_ino
 
 
 def _sizes(entry: CaseEntry) -> Hashable:

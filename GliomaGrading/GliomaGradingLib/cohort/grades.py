@@ -91,40 +91,51 @@ class Names(NamedTuple):
     patient: str
 
 
-class CohortGrades:
-    """What a table tells of the cases of one cohort.
+class CohortNames:
+    """Which row of a table is about which case of one cohort.
 
     A case that the table does not name has the row of a name that differs in zeros before numbers only
     (UCSF-PDGM-004 for UCSF-PDGM-0004), where neither the table nor the cohort has another such name.
 
     Args:
+        rows: the ``key`` of every name in the table.
         cases: the names of each case.
     """
 
-    def __init__(self, table: GradeTable, cases: Iterable[Names]) -> None:
-        self.table = table
+    def __init__(self, rows: Iterable[str], cases: Iterable[Names]) -> None:
+        self._exact = frozenset(rows)
         self._rows: dict[str, set[str]] = {}
         self._patients: dict[str, set[str]] = {}
-        for name in table.rows:
+        for name in self._exact:
             self._rows.setdefault(without_zeros(name), set()).add(name)
         for names in cases:
             for name in names.known:
                 self._patients.setdefault(without_zeros(name), set()).add(key(names.patient))
 
+    def row(self, names: Names) -> str:
+        """The row of a case; '' where there is none, or it is not sure which."""
+        exact = next((name for name in map(key, names.known) if name in self._exact), "")
+        alike = next((name for name in map(without_zeros, names.known) if name in self._rows), "")
+        is_sure = alike and len(self._rows[alike]) == 1 and len(self._patients[alike]) == 1
+        return exact or (next(iter(self._rows[alike])) if is_sure else "")
+
+    def is_alike(self, names: Names) -> bool:
+        """Whether the table has a name that differs from a case's in zeros at most."""
+        return any(without_zeros(name) in self._rows for name in names.known)
+
+
+class CohortGrades:
+    """What a table tells of the cases of one cohort, see ``CohortNames``."""
+
+    def __init__(self, table: GradeTable, cases: Iterable[Names]) -> None:
+        self.table = table
+        self._names = CohortNames(table.rows, cases)
+
     def told(self, names: Names) -> Told:
         """What the table tells of a case."""
-        exact = (self.table.told(name) for name in names.known)
-        known = (told for told in exact if told.word is not Word.ABSENT)
-        return next(known, None) or self._told_but_for_zeros(names)
-
-    def _told_but_for_zeros(self, names: Names) -> Told:
-        for name in map(without_zeros, names.known):
-            rows = self._rows.get(name, set())
-            if rows and len(rows) == 1 and len(self._patients[name]) == 1:
-                return self.table.told(next(iter(rows)))
-            if rows:
-                return Told(None, Word.ALIKE)
-        return Told(None, Word.ABSENT)
+        if row := self._names.row(names):
+            return self.table.told(row)
+        return Told(None, Word.ALIKE if self._names.is_alike(names) else Word.ABSENT)
 
 
 def parse_grade(text: str) -> str | None:

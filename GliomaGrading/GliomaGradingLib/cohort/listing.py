@@ -15,6 +15,7 @@ from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
 from .grades import (
     CohortGrades,
+    CohortNames,
     GradeTable,
     Names,
     Word,
@@ -400,10 +401,10 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _with_given_grades(cohort: Cohort, table: GradeTable, ids: Sequence[str]) -> Cohort:
-    whose = table.patients
-    cohort = replace(
-        cohort, cases=tuple(replace(e, patient=whose.get(key(e.case), e.patient)) for e in cohort.cases)
-    )
+    whose = CohortNames(table.patients, known := _all_names(cohort, ids))
+    patients = [table.patients.get(whose.row(names)) for names in known]
+    told_of = zip(cohort.cases, patients, strict=True)
+    cohort = replace(cohort, cases=tuple(replace(e, patient=name) if name else e for e, name in told_of))
     cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), _all_names(cohort, ids))
     return replace(cohort, cases=tuple(cases), notices=(*cohort.notices, *told))
 

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.layouts import Folder
 from GliomaGradingLib.cohort.listing import find_cohort
-from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.errors import CaseError, UsageError
 
 np = pytest.importorskip("numpy")
 UID = "1.2.840.99999.1234.5678.{}"
 
 
-def series(folder: Path, study: str, files: int = 2) -> Path:
+def series(folder: Path, study: str, files: int = 2, patient: str = "") -> Path:
     """A series of tiny DICOM images in a folder of its own."""
     folder.mkdir(parents=True)
     image = sitk.GetImageFromArray(np.zeros((4, 4), np.int16))
-    for key, value in {"0008|0060": "MR", "0020|000d": study, "0020|000e": f"{study}.1"}.items():
+    tags = {"0008|0060": "MR", "0020|000d": study, "0020|000e": f"{study}.1", "0010|0020": patient}
+    for key, value in tags.items():
         image.SetMetaData(key, value)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -61,6 +63,82 @@ def test_studies_of_one_patient_are_cases_called_after_both(tmp_path: Path) -> N
         for name in ("s1", "s2"):
             series(tmp_path / "PAT-7" / UID.format(number) / name, UID.format(number))
     assert [e.case for e in find_cohort(tmp_path).cases] == [f"PAT-7_{UID.format(n)}" for n in (1, 2)]
+
+
+@pytest.mark.parametrize("study", ["12-31-1995-NA-MRI BRAIN-12345", "2020-01-01", "baseline"])
+def test_a_study_that_is_called_after_a_time_has_its_patients_name_before_it(
+    tmp_path: Path, study: str
+) -> None:
+    for name in ("s1", "s2"):
+        series(tmp_path / "TCGA-LGG" / "TCGA-CS-4938" / study / name, UID.format(1), patient="X")
+    (entry,) = find_cohort(tmp_path).cases
+    assert (entry.case, entry.patient) == (f"TCGA-CS-4938_{study}", "patient 1")
+
+
+def test_folders_and_files_before_the_images_hide_no_study(tmp_path: Path) -> None:
+    for name in [f"{number}_report" for number in range(9)]:
+        (tmp_path / "anna" / name).mkdir(parents=True)
+        (tmp_path / "anna" / name / "report.pdf").write_bytes(b"x")
+    for name in ("T1ax", "T2ax"):
+        place = series(tmp_path / "anna" / name, UID.format(1))
+        for number in range(40):
+            (place / f"!{number}.txt").write_text("x")
+            (place / f"#{number}").write_text("x")
+    assert [(e.case, e.layout) for e in find_cohort(tmp_path).cases] == [("anna", "dicom")]
+
+
+def test_a_folder_of_thousands_of_other_files_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from GliomaGradingLib.cohort.layouts import dicom
+
+    opened: list[Path] = []
+    monkeypatch.setattr(dicom, "is_dicom", lambda path: bool(opened.append(path)))
+    (tmp_path / "notes").mkdir()
+    for number in range(1000):
+        (tmp_path / "notes" / f"{number:04}").touch()
+    with pytest.raises(UsageError, match="no volumes"):
+        find_cohort(tmp_path)
+    assert len(opened) == 2 * dicom._OPENED  # from the folder above, and in the folder
+
+
+def test_series_of_two_studies_side_by_side_are_one_case_that_says_so(tmp_path: Path) -> None:
+    for name in ("T1", "T2", "FLAIR"):
+        for visit in (1, 2):
+            series(tmp_path / "P1" / f"{name}_{visit}", UID.format(visit), patient="a")
+        series(tmp_path / "P2" / f"{name}_1", UID.format(3), patient="b")
+    first, second = find_cohort(tmp_path).cases
+    assert (first.case, first.problem) == ("P1", "series of 2 studies lie side by side in it")
+    assert first.remedy.startswith("put the series of each study into a folder of its own")
+    assert (second.case, second.problem) == ("P2", "")
+    with pytest.raises(CaseError, match="series of 2 studies lie side by side"):
+        find_case_files(tmp_path / "P1")
+
+
+def test_studies_of_patients_side_by_side_stay_cases_though_one_is_a_copy(tmp_path: Path) -> None:
+    for number, name in enumerate(("p1", "p1_copy", "p2", "p3")):
+        series(tmp_path / name, UID.format(max(number, 1)), patient=name[:2])
+    assert [(e.case, e.problem) for e in find_cohort(tmp_path).cases] == [
+        (name, "") for name in ("p1", "p1_copy", "p2", "p3")
+    ]
+
+
+def test_a_stray_volume_hides_no_studies(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        for name in ("s1", "s2"):
+            series(tmp_path / patient / name, UID.format(patient == "anna"))
+    (tmp_path / "MNI152_T1.nii.gz").write_bytes(b"x")
+    cohort = find_cohort(tmp_path)
+    assert [(e.case, e.problem) for e in cohort.cases] == [("anna", ""), ("bert", "")]
+    assert cohort.skipped[0].path == tmp_path
+
+
+def test_the_study_below_an_incomplete_case_is_none_of_its_own(tmp_path: Path) -> None:
+    for name in ("s1", "s2"):
+        series(tmp_path / "anna" / "dicom" / name, UID.format(1))
+    for name in ("t1", "t2", "flair"):
+        (tmp_path / "anna" / f"{name}.nii.gz").write_bytes(b"x")
+    assert [(e.case, e.missing) for e in find_cohort(tmp_path).cases] == [("anna", ("mask",))]
 
 
 def test_all_series_of_a_study_in_one_folder(tmp_path: Path) -> None:

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...dicom_header import is_dicom, read_header
 from ...errors import CaseError
+from ..visit_names import is_visit
 from .base import ROLES, Found, Layout, by_role
 from .folder import Folder
 
-_GENERATED = re.compile(r"[\d.]{16,}|[0-9a-f]{16,}|\d{1,8}", re.IGNORECASE)
-_LOOKED_AT = 4
+_GENERATED = re.compile(r"[\d.]{16,}|[0-9a-f]{16,}|\d{1,8}|\d\d-\d\d-\d{4}-.*", re.IGNORECASE)
+_SERIES = 12
+"""Folders with DICOM files that are looked at before all are; among these are two of a study with several."""
+_PLACES, _OTHERS = 32, 4
+"""Folders that are looked at to find them, and those with other images: cohorts of these are large."""
+_OPENED = 16
+"""Files of a folder that are opened to find a DICOM file."""
+_DICOM_SUFFIXES = (".dcm", ".ima")
+_OTHER_SUFFIXES = (
+    ".txt",
+    ".json",
+    ".xml",
+    ".html",
+    ".pdf",
+    ".md",
+    ".log",
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bval",
+    ".bvec",
+)
 
 
 class Dicom(Layout):
@@ -30,60 +53,87 @@ class Dicom(Layout):
     endings = by_role("t1", "t2", "flair", "mask")
 
     def find(self, folder: Folder) -> list[Found]:
-        """The study that the folder is: its series directly in it, or each in a folder below it."""
+        """The study that the folder is: its series directly in it, or each in a folder below it.
+
+        Series of several studies of one patient side by side are one case that says so.
+        """
         places = [folder.path / child for child in folder.folders]
         if not folder.others and not places:
             return []
-        studies = [study for study in (_study_in(place) for place in places[:_LOOKED_AT]) if study]
-        own = _study(folder)
-        is_one = own or (studies and len(set(studies)) == 1 and _is_one_study(places, studies[0]))
-        if not is_one:
-            return []
         paths = dict.fromkeys(ROLES, folder.path)
-        patient = _patient(folder if own else Folder.read(_first(places)))
-        return [Found(_case(folder), folder.path, paths, patient=patient)]
+        if own := _dicom_file(folder):
+            return [Found(_case(folder), folder.path, paths, patient=_patient_of(own))]
+        first = list(_first_files(places))
+        studies = {_study_of(path) for path in first}
+        if len(studies) == 1 and _is_one_study(places, *studies):
+            return [Found(_case(folder), folder.path, paths, patient=_patient_of(first[0]))]
+        if 1 < len(studies) < len(first) and (number := _studies_of_one(places)):
+            problem = f"series of {number} studies lie side by side in it"
+            remedy = "put the series of each study into a folder of its own, or list the cases in a table"
+            return [Found(_case(folder), folder.path, {}, problem, remedy, _patient_of(first[0]))]
+        return []
 
 
 def _case(folder: Folder) -> str:
-    """The folder's name, with the patient's before it where it was made by a machine (a UID, a date)."""
+    """The folder's name, with the patient's before it where it tells of a time, or was made by a machine."""
     above = Path(folder.path).absolute().parent.name
-    return f"{above}_{folder.name}" if above and _GENERATED.fullmatch(folder.name) else folder.name
+    is_time = _GENERATED.fullmatch(folder.name) or is_visit(folder.name)
+    return f"{above}_{folder.name}" if above and is_time else folder.name
 
 
 def _is_one_study(places: list[Path], study: str) -> bool:
     """Whether what lies below each folder is of this study, and at least two folders have DICOM files."""
-    found = [_study_in(place) for place in places]
-    return sum(item == study for item in found) > 1 and all(item in ("", study) for item in found)
+    found = [_study_of(path) for path in _files_in(places)]
+    return len(found) > 1 and set(found) == {study}
 
 
-def _study_in(place: Path) -> str:
-    """The study of the DICOM files right in a folder, or ''."""
+def _studies_of_one(places: list[Path]) -> int:
+    """How many studies of one patient the folders are series of; 0 where each may be a study of its own."""
+    files = list(_files_in(places))
+    series = sorted(Counter(map(_study_of, files)).values())
+    is_split = len(series) > 1 and (series[-1] > 2 or series[-2] > 1)
+    return len(series) if is_split and len({_patient_of(path) for path in files}) == 1 else 0
+
+
+def _first_files(places: list[Path]) -> Iterator[Path]:
+    """A DICOM file of each of the first folders that have any."""
+    series = others = 0
+    for place in places[:_PLACES]:
+        folder = _read(place)
+        if path := _dicom_file(folder):
+            yield path
+            series += 1
+        others += bool(folder.volumes)
+        if series == _SERIES or others == _OTHERS:
+            return
+
+
+def _files_in(places: list[Path]) -> Iterator[Path]:
+    """A DICOM file of each folder that has any."""
+    return (path for path in (_dicom_file(_read(place)) for place in places) if path)
+
+
+def _read(place: Path) -> Folder:
+    """A folder; as if it were empty where it cannot be read."""
     try:
-        return _study(Folder.read(place))
+        return Folder.read(place)
     except OSError:
-        return ""
+        return Folder(place)
 
 
-def _study(folder: Folder) -> str:
-    """Study Instance UID of the first DICOM file among the first files of a folder, or ''."""
-    for name in folder.others[:_LOOKED_AT]:
-        path = folder.path / name
-        if is_dicom(path):
-            return _study_of(path)
-    return ""
+def _dicom_file(folder: Folder) -> Path | None:
+    """The first DICOM file right in a folder, among those whose names are most like one's."""
+    names = sorted(folder.others, key=_unlikeness)[:_OPENED]
+    return next((folder.path / name for name in names if is_dicom(folder.path / name)), None)
 
 
-def _first(places: list[Path]) -> Path:
-    """The first folder that has DICOM files."""
-    return next(place for place in places if _study_in(place))
+def _unlikeness(name: str) -> int:
+    return 0 if name.lower().endswith(_DICOM_SUFFIXES) else 2 if name.lower().endswith(_OTHER_SUFFIXES) else 1
 
 
-def _patient(folder: Folder) -> str:
+def _patient_of(path: Path) -> str:
     """What scans of the patient share: the id, which stays in memory; '' for none."""
-    for name in folder.others[:_LOOKED_AT]:
-        if is_dicom(folder.path / name):
-            return _text(folder.path / name, "PatientID")
-    return ""
+    return _text(path, "PatientID")
 
 
 def _study_of(path: Path) -> str:

@@ -74,16 +74,25 @@ What holds for all of them:
 - A case with a problem is a row of `results.csv` that says so. Follow-up scans (UCSF-PDGM `_FU003d` and the
   six that had other names before version 5, UPENN-GBM `_21`), scans after treatment (BraTS 2024), other
   tumours (`BraTS-MEN`, `BraTS-MET`), folders that cannot be read and links in a circle are skipped, with the
-  reason, and have no row.
+  reason, and have no row. So it is where all cases lie in one folder: each goes by the rules of the data set
+  whose name it has.
+- Whole cases below an incomplete one go before it: a template beside the folders of the cases, or a single
+  volume beside those of the visits, is skipped with the reason. Up to three folders below a whole case, visits
+  are cases of its patient; another whole one there (`registered`) is skipped as the same case once more.
+- In a folder of all cases, further files of a case (`p1_brain_mask`, `p1_post_t1` beside p1's) are no case.
+- Series of several studies of a patient side by side are a case with a problem: give each study a folder of its
+  own. What network storage keeps of deleted files (`#recycle`, `@Recycle`) is not looked into.
 - Two cases of one name are called after their folders, and are two patients unless the name is one that a
   data set gives. A case's name has no line end and no slash.
 - In folders of one's own, visits of one patient are one patient: `P0/2020-01-01` is the case `P0_2020-01-01` of
   P0. A visit is a folder called like a date, a session (`ses-1`), a visit, a time point, baseline, follow-up or
-  before and after surgery, in a patient's folder in the input; `scan1` and `1` are visits where the folders of
-  several patients have such. Folders called like a grade, a site or a collection are no patient's. In doubt a
-  folder is a patient of its own: the column `patient` of a table says otherwise.
-- Cases with the same images under several names, and several cases of one patient, are named in a note. Each
-  is graded.
+  before and after surgery (`pre`, `post`), in a patient's folder in the input; `scan1`, `m06` and `1` are
+  visits where the folders of several patients have such. So are cases beside each other called `P1_2020-01-01`
+  and `P1_2021-01-01`, where their patients have numbers, or two have a visit of one name. Folders called like a
+  grade, a site or a collection are no patient's. In doubt a folder is a patient of its own: the column
+  `patient` of a table says otherwise.
+- Cases with the same images under several names, several cases of one patient, and a file that a table names
+  for several cases, are named in a note. Each is graded.
 - Several layouts may be mixed in one folder; the listing says so.
 - Folders called `HGG` and `LGG` grade the cases in them, whatever their layout.
 
@@ -100,7 +109,8 @@ put grade 3 into HGG: look before comparing. Grade 1 and anything else is told a
 A table's names are those of the cases, or of their patients, in any case. A table that `--grades` names may
 also call a case by a folder between the input and it, or by the patient's id in its DICOM header (which is
 compared and never shown); such a name counts where all cases that have it are one patient's. Where it has a
-column of cases (`case`, `id`) and one of patients (`patient`, `subject`), the second says whose scan a case is.
+column of cases (`case`, `id`) and one of patients (`patient`, `subject`), the second says whose scan a case is,
+by the same names.
 
 Where a case has no row of its own, zeros before numbers do not count (`UCSF-PDGM-004` is `UCSF-PDGM-0004`),
 unless another name of the table or of the input then reads the same: such a case gets no grade, and a note says

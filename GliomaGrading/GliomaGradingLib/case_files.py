@@ -63,7 +63,9 @@ def case_identifier(folder: Path) -> str:
 
 def _only_case(folder: Path, layouts: tuple[Layout, ...]) -> tuple[Layout, Found]:
     result = find_in(_scanned(folder), layouts)
-    found = [(result[0], case) for case in result[1]] if result else cases_below(folder, layouts).found
+    found = [(result[0], case) for case in result[1]] if result else []
+    if all(case.problem for _layout, case in found):  # there may be a whole one below
+        found = cases_below(folder, layouts).found
     if not found:
         problem, remedy = missing({}, (), PLAIN.endings)
         raise CaseError(problem, folder, remedy)

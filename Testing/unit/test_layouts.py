@@ -573,3 +573,135 @@ def test_a_mask_called_as_in_a_data_set_of_one_grade_is_no_grade(tmp_path: Path)
     for grade in ("LGG", "HGG"):
         tree(tmp_path, f"{grade}/{grade}p1/{files.format(grade=grade)}")
     assert {e.case: e.grade for e in find_cohort(tmp_path).cases} == {"LGGp1": "LGG", "HGGp1": "HGG"}
+
+
+# Cases below cases
+
+
+def skipped(cohort: Cohort) -> dict[str, str]:
+    return {item.path.name: item.reason for item in cohort.skipped}
+
+
+FOUR = "{t1,t2,flair,seg}.nii.gz"
+STRAY = "there are cases below it, and it is none itself: T2 and FLAIR and mask not found"
+
+
+def test_a_stray_volume_hides_no_cohort(tmp_path: Path) -> None:
+    cohort = find_cohort(tree(tmp_path / "in", f"{{p1,p2}}/{FOUR}", "p3/{t1,t2}.nii.gz", "MNI152_T1.nii.gz"))
+    assert [(e.case, e.missing) for e in cohort.cases] == [("p1", ()), ("p2", ()), ("p3", ("FLAIR", "mask"))]
+    assert skipped(cohort) == {"in": STRAY}
+
+
+def test_a_stray_volume_hides_no_visits(tmp_path: Path) -> None:
+    cohort = find_cohort(tree(tmp_path, "p1/t1.nii.gz", f"p1/{{visit1,visit2}}/{FOUR}"))
+    assert [(e.case, e.patient) for e in cohort.cases] == [("p1_visit1", "p1"), ("p1_visit2", "p1")]
+    assert skipped(cohort) == {"p1": STRAY}
+    with pytest.raises(CaseError, match=r"there are 2 cases \(visit1, visit2"):
+        find_case_files(tmp_path / "p1")
+
+
+def test_an_incomplete_case_without_a_whole_one_below_stays_one(tmp_path: Path) -> None:
+    cohort = find_cohort(tree(tmp_path, "p1/{t1,t2,flair}.nii.gz", "p1/maps/{t1,t2}.nii.gz"))
+    assert [(e.case, e.missing) for e in cohort.cases] == [("p1", ("mask",))]
+    assert cohort.skipped == ()
+    (tmp_path / "p1" / "maps").rename(tmp_path / "p1" / ".maps")
+    whole = find_cohort(tree(tmp_path, f"p1/registered/{FOUR}"))
+    assert [(e.folder.name, e.problem) for e in whole.cases] == [("registered", "")]
+    assert find_case_files(tmp_path / "p1").paths["mask"] == whole.cases[0].files["mask"]
+
+
+def test_visits_in_the_folder_of_a_case_are_cases_of_its_patient(tmp_path: Path) -> None:
+    tree(tmp_path, f"p1/{FOUR}", f"p1/{{2021-03-04,visits/2022-03-04}}/{FOUR}", f"site/p1/{FOUR}")
+    cohort = find_cohort(tree(tmp_path, f"site/p1/followup/{FOUR}"))
+    assert [(e.case, e.patient) for e in cohort.cases] == [
+        ("p1", "p1"),
+        ("p1_2021-03-04", "p1"),
+        ("p1_2022-03-04", "p1"),
+        ("site_p1", "site_p1"),
+        ("p1_followup", "site_p1"),
+    ]
+    assert [e.patient for e in find_cohort(tmp_path / "p1").cases] == ["p1"] * 3
+    assert find_case_files(tmp_path / "p1").case == "p1"
+
+
+def test_visits_in_the_folder_of_a_data_sets_case_are_its_patients(tmp_path: Path) -> None:
+    case = "UPENN-GBM-00001_11"
+    tree(tmp_path, f"{case}/{case}_{{T1,T2,FLAIR,segm}}.nii.gz", f"{case}/2021-03-04/{FOUR}")
+    assert [(e.case, e.patient) for e in find_cohort(tmp_path).cases] == [
+        (case, "UPENN-GBM-00001"),
+        (f"{case}_2021-03-04", "UPENN-GBM-00001"),
+    ]
+
+
+def test_a_case_once_more_in_its_own_folder_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    tree(tmp_path, f"p1/{FOUR}", f"p1/{{registered,registered/2021-03-04,p1}}/{FOUR}", "p1/maps/t1.nii")
+    cohort = find_cohort(tree(tmp_path, "p1/2020-01-01/{t1,t2,flair}.nii.gz"))
+    assert names_of(cohort) == ["p1"]
+    inside = "a case inside the case p1"
+    assert skipped(cohort) == {
+        "2020-01-01": "it lies below a whole case and is incomplete: mask not found",
+        "p1": inside,
+        "registered": inside,
+        "2021-03-04": inside,
+    }
+    assert find_cohort(tree(tmp_path / "b", f"x/{FOUR}", f"x/a/b/c/d/{FOUR}")).skipped == ()  # too far below
+
+
+def test_folders_of_cases_beside_cases_in_one_folder_are_cases_too(tmp_path: Path) -> None:
+    cohort = find_cohort(tree(tmp_path, f"{{p1,p2}}_{FOUR}", f"p3/{FOUR}", f"registered/{{p1,p2}}_{FOUR}"))
+    assert names_of(cohort) == ["p1", "p2", "p3"]
+    assert [item.reason for item in cohort.skipped] == [f"a case inside the case {p}" for p in ("p1", "p2")]
+
+
+def test_what_a_storage_box_keeps_of_deleted_files_does_not_come_back(tmp_path: Path) -> None:
+    tree(tmp_path, f"p1/{FOUR}", f"{{#recycle,@Recycle,#Recycle,@eaDir,$RECYCLE.BIN}}/p2/{FOUR}")
+    assert names_of(find_cohort(tmp_path)) == ["p1"] and find_cohort(tmp_path).skipped == ()
+
+
+# All cases in one folder, by the rules of their data sets
+
+
+def test_patients_and_follow_ups_of_a_data_set_in_one_folder(tmp_path: Path) -> None:
+    tree(tmp_path, "UPENN-GBM-0000{1_11,1_21,2_11}_{T1,T1GD,T2,FLAIR,segm}.nii.gz")
+    tree(tmp_path, "UCSF-PDGM-{0429_FU003d,0004}_{T1,T2,FLAIR,tumor_segmentation}.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [(e.case, e.patient, e.layout, e.grade) for e in cohort.cases] == [
+        ("UCSF-PDGM-0004", "UCSF-PDGM-0004", "ucsf-pdgm", None),
+        ("UPENN-GBM-00001_11", "UPENN-GBM-00001", "upenn-gbm", "HGG"),
+        ("UPENN-GBM-00002_11", "UPENN-GBM-00002", "upenn-gbm", "HGG"),
+    ]
+    assert skipped(cohort) == {
+        "UCSF-PDGM-0429_FU003d_T1.nii.gz": "a follow-up scan of UCSF-PDGM-0429",
+        "UPENN-GBM-00001_21_T1.nii.gz": "a follow-up scan of UPENN-GBM-00001, after surgery",
+    }
+    assert sum("UPENN-GBM is glioblastoma only" in notice for notice in cohort.notices) == 1
+
+
+@pytest.mark.parametrize("asked", ["auto", "flat"])
+def test_brats_2024_in_one_folder_is_after_treatment_too(tmp_path: Path, asked: str) -> None:
+    tree(tmp_path, "BraTS-GLI-0{2000-100,0000-000,0000-001}-{t1n,t2w,t2f,seg}.nii.gz")
+    cohort = find_cohort(tmp_path, asked)
+    assert [(e.case, e.patient) for e in cohort.cases] == [
+        (f"BraTS-GLI-00000-00{visit}", "BraTS-GLI-00000") for visit in (0, 1)
+    ]
+    assert "resection cavity" in skipped(cohort)["BraTS-GLI-02000-100-t1n.nii.gz"]
+
+
+def test_further_files_of_a_case_in_one_folder_are_no_case(tmp_path: Path) -> None:
+    tree(tmp_path, "{p0,p1,p2}_{t1,t2,flair,seg,brain_mask}.nii.gz", "p1_{post_t1,t1_mask,gd_reg_t1}.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [(e.case, e.problem) for e in cohort.cases] == [("p0", ""), ("p1", ""), ("p2", "")]
+    (tmp_path / "p1_t1.nii.gz").unlink()
+    lacking = find_cohort(tmp_path).cases[1]
+    assert lacking.problem == "T1 not found (p1_gd_reg_t1.nii.gz is with contrast and is not taken for T1)"
+
+
+def test_a_case_whose_name_begins_like_anothers_stays_one(tmp_path: Path) -> None:
+    tree(tmp_path, f"{{p1,p1_b,p2}}_{FOUR}", "p1_c_{t2,flair}.nii.gz", "p1_2021-03-04_t2.nii.gz")
+    assert {e.case: e.missing for e in find_cohort(tmp_path).cases} == {
+        "p1": (),
+        "p1_b": (),
+        "p1_c": ("T1", "mask"),
+        "p1_2021-03-04": ("T1", "FLAIR", "mask"),
+        "p2": (),
+    }

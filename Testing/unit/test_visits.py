@@ -30,7 +30,7 @@ def grades(cohort: Cohort) -> dict[str, str | None]:
         "2020-01-01", "20200101", "01.02.2020", "12-25-1982", "2020_1_9", "20200101_093000",
         "ses-pre", "session2",
         "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "post-op", "pre_treatment",
-        "tp1", "timepoint-3", "week12", "week-000-1", "6months",
+        "tp1", "timepoint-3", "week12", "week-000-1", "6months", "pre", "Post",
     ],
 )  # fmt: skip
 def test_names_of_visits(tmp_path: Path, name: str) -> None:
@@ -90,16 +90,48 @@ def test_patients_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
         ("mine/1", "mine/2", "yours/1"),
         ("mine7/1", "mine7/2", "other"),
         ("x/BraTS20_Training_001", "x/BraTS20_Training_002"),
+        ("study/m01", "study/m02"),
+        ("scan_20200101", "scan_20200102"),
+        ("astro_20200101", "astro_20200102", "oligo_20200103"),
+        ("siteA_20200101", "siteA_20200102"),
+        ("s01_m45", "s02_m45"),
+        ("p1_1", "p1_2", "p2_1"),
+        ("pre", "post"),
     ],
 )
 def test_what_may_be_a_patient_stays_one(tmp_path: Path, folders: tuple[str, ...]) -> None:
     assert len(set(patients(tmp_path, *folders).values())) == len(folders)
 
 
-@pytest.mark.parametrize("visit", ["scan{}", "{}", "{:02}", "mri_{}"])
+@pytest.mark.parametrize("visit", ["scan{}", "{}", "{:02}", "mri_{}", "m{:02}"])
 def test_numbered_folders_are_visits_where_several_patients_have_them(tmp_path: Path, visit: str) -> None:
     found = patients(tmp_path, *(f"pat{n}/{visit.format(k)}" for n in (1, 2) for k in (1, 2)))
     assert list(found.values()) == ["pat1", "pat1", "pat2", "pat2"]
+
+
+@pytest.mark.parametrize("files", [f"/{FOUR}", f"/x_{FOUR}", f"_{FOUR}"])
+def test_visits_behind_a_patients_name_are_his(tmp_path: Path, files: str) -> None:
+    """Cases in folders of their own, and all in one folder."""
+    cases = ("P1_20200101", "P1_20200102", "p2_pre", "P2_fu1", "P3", "P3_2020-01-01", "P4_baseline", "P5")
+    cohort = find_cohort(tree(tmp_path, *(f"{case}{files}" for case in cases)))
+    assert {entry.case: entry.patient.upper() for entry in cohort.cases} == {c: c[:2].upper() for c in cases}
+    (tmp_path / "g.csv").write_text("case,grade\nP1,4\np2,2\n")
+    graded = grades(find_cohort(tmp_path, grades=tmp_path / "g.csv"))
+    assert [graded[case] for case in cases] == ["HGG", "HGG", "LGG", "LGG", None, None, None, None]
+
+
+@pytest.mark.parametrize("visits", [("m00", "m06"), ("v1", "v2"), ("baseline", "2020-01-01")])
+def test_doubtful_visits_behind_names_count_where_two_patients_have_one(
+    tmp_path: Path, visits: tuple[str, str]
+) -> None:
+    first, second = visits
+    found = patients(tmp_path, f"P1_{first}", f"P1_{second}", f"P2_{first}")
+    assert [*found.values()].count("P1") == 2 and [*found.values()].count("P2") == 1
+
+
+def test_visits_of_one_name_in_two_folders_are_two_patients(tmp_path: Path) -> None:
+    found = patients(tmp_path, "a/P1_{pre,fu1}", "b/P1_{pre,fu1}")
+    assert sorted(set(found.values())) == ["a_P1", "b_P1"]
 
 
 def test_the_table_of_grades_may_say_whose_scan_a_case_is(tmp_path: Path) -> None:
@@ -109,6 +141,18 @@ def test_the_table_of_grades_may_say_whose_scan_a_case_is(tmp_path: Path) -> Non
     assert [(e.case, e.patient, e.grade) for e in cohort.cases] == [
         ("a", "P1", "HGG"), ("b", "P1", "HGG"), ("c", "c", "LGG")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["{}", "{}/mri"])
+def test_patients_are_found_by_every_name_by_which_grades_are(tmp_path: Path, folder: str) -> None:
+    cases = tree(tmp_path / "in", *(f"{folder.format(case)}/{FOUR}" for case in ("p01", "p02", "p03")))
+    (tmp_path / "g.csv").write_text("case,patient,grade\np1,A,4\nP02,A,4\np3,B,2\n")
+    cohort = find_cohort(cases, grades=tmp_path / "g.csv")
+    assert [(entry.patient, entry.grade) for entry in cohort.cases] == [
+        ("A", "HGG"),
+        ("A", "HGG"),
+        ("B", "LGG"),
+    ]
 
 
 # Names that a table of grades may use

@@ -25,7 +25,7 @@ from .grades import (
     parse_grade,
     read_grades,
 )
-from .layouts import AUTO, LAYOUTS, ROLES, Folder, Found, Layout, chosen_layouts
+from .layouts import AUTO, LAYOUTS, ROLES, Flat, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
 from .visits import with_visits
 from .walk import Skipped, Walk, cases_below
@@ -125,7 +125,7 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort
     walk = cases_below(source, layouts, left_out)
     if not walk.found:
         raise _no_case(source, walk, layout)
-    wanted, skipped = _fit(_alike(walk.found), is_asked_for=layout != AUTO)
+    wanted, skipped = _fit(_alike(walk.found), layout)
     wanted = with_visits(wanted, source)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
@@ -149,21 +149,21 @@ def _alike(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, Found]]:
 
 
 def _by(main: Layout, layout: Layout, found: Found) -> tuple[Layout, Found]:
-    if main is layout or layout.owns(found.case) or main.only_own_names:
+    if main is layout or layout.owns(found.case) or main.only_own_names or isinstance(layout, Flat):
         return layout, found
     other = main.find(Folder.read(found.folder))
     return (main, other[0]) if other and len(other[0].paths) >= len(found.paths) else (layout, found)
 
 
-def _fit(
-    cases: list[tuple[Layout, Found]], is_asked_for: bool
-) -> tuple[list[tuple[Layout, Found]], list[Skipped]]:
-    """Cases to grade, and those that their data set would not have graded."""
+def _fit(cases: list[tuple[Layout, Found]], asked_for: str) -> tuple[list[tuple[Layout, Found]], list[Skipped]]:
+    """Cases to grade, and those that their data set would not have graded, or only where it is asked for."""
     wanted, skipped = [], []
+    shared = Counter(found.folder for _layout, found in cases)
     for layout, found in cases:
-        reason = layout.unfit(found.case) or ("" if is_asked_for else layout.on_request)
+        reason = layout.unfit(found.case) or ("" if layout.name == asked_for else layout.on_request)
         if reason:
-            skipped.append(Skipped(found.folder, reason))
+            files = found.paths.values() if shared[found.folder] > 1 else ()
+            skipped.append(Skipped(next(iter(files), found.folder), reason))
         else:
             wanted.append((layout, found))
     return wanted, skipped

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .layouts import LAYOUTS, Folder, Found, Layout, find_in
+from .layouts import LAYOUTS, WITHOUT_DICOM, Folder, Found, Layout, find_in, owner
+from .visits import lies_as_visit
 
 MAX_DEPTH = 12
 """Folders below each other that are looked into; public sets have at most 7."""
+INSIDE = 3
+"""Of these below a case's own: visits are that near, and trees of what was computed from it are large."""
+
+_Above = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -25,23 +30,28 @@ class Walk:
 
     Args:
         left_out: a folder that is not looked into, whatever path leads there.
+        deepest: how many folders below each other are looked into.
         tables: CSV, TSV and Excel files in folders above cases, nearest to the start first.
+        inside: whole cases in the folders of others, which are not graded.
     """
 
     layouts: tuple[Layout, ...] = LAYOUTS
     left_out: Path | None = None
+    deepest: int = MAX_DEPTH
     found: list[tuple[Layout, Found]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    inside: list[Skipped] = field(default_factory=list)
     _closed: tuple[int, int] | None = None
 
     def through(self, start: Path) -> Walk:
         if self.left_out and self.left_out.is_dir():
             self._closed = _identity(self.left_out)
         self._enter(start, ())
+        self.skipped += self.inside
         return self
 
-    def _enter(self, path: Path, above: tuple[tuple[int, int], ...]) -> bool:
+    def _enter(self, path: Path, above: _Above) -> bool:
         """Look into a folder; says whether there was a case in it or below it."""
         try:
             identity = _identity(path)
@@ -56,26 +66,110 @@ class Walk:
             return False
         self.tables += [path / table for table in folder.tables]
         result = find_in(folder, self.layouts)
-        if result:
-            self.found += [(result[0], found) for found in result[1]]
-            return True
-        return self._below(folder, (*above, identity))
+        if not result:
+            return self._below(folder, (*above, identity))
+        if any(not case.problem for case in result[1]):
+            self._take_whole(folder, *result, (*above, identity))
+        else:
+            self._take_incomplete(folder, *result, (*above, identity))
+        return True
 
-    def _below(self, folder: Folder, above: tuple[tuple[int, int], ...]) -> bool:
+    def _below(self, folder: Folder, above: _Above) -> bool:
         before = len(self.skipped)
-        inner = [child for child in folder.folders if not any(item.is_support(child) for item in LAYOUTS)]
-        if len(above) >= MAX_DEPTH:
+        if len(above) >= self.deepest:
             self.skipped.append(Skipped(folder.path, f"it lies more than {MAX_DEPTH} folders deep"))
             return False
-        found = [self._enter(folder.path / child, above) for child in inner]
+        found = [self._enter(folder.path / child, above) for child in _inner(folder)]
         if not any(found) and len(self.skipped) == before:
             self.skipped.append(Skipped(folder.path, _nothing_in(folder)))
         return any(found)
 
+    def _take_whole(self, folder: Folder, layout: Layout, cases: list[Found], above: _Above) -> None:
+        """A folder's cases, and those below it that are others: a patient's later visits, cases beside many."""
+        self.found += [(owner(layout, case), case) for case in cases]
+        walk = self._inside(folder, cases, above, self._without_dicom(), len(above) + INSIDE)
+        for found_by, inner in walk.found:
+            if inner.problem:
+                if _is_another(cases, found_by, inner):
+                    reason = f"it lies below a whole case and is incomplete: {inner.problem}"
+                    self.inside.append(Skipped(inner.folder, reason))
+            elif _is_another(cases, found_by, inner):
+                self.found.append((found_by, inner))
+            else:
+                self.inside.append(Skipped(inner.folder, f"a case inside the case {_outer(cases, inner)}"))
+        self.inside += walk.inside
+        self.tables += walk.tables
+
+    def _take_incomplete(self, folder: Folder, layout: Layout, cases: list[Found], above: _Above) -> None:
+        """A folder's cases; or, where whole ones lie below, those: a stray volume must not hide a cohort."""
+        walk = Walk()
+        if not layout.only_own_names:
+            is_stray = _is_stray(cases) and layout in WITHOUT_DICOM
+            layouts = self.layouts if is_stray else self._without_dicom()
+            walk = self._inside(folder, cases, above, layouts, self.deepest)
+        if not _are_whole(walk.found):
+            self.found += [(owner(layout, case), case) for case in cases]
+            return
+        self.found += walk.found
+        reason = f"there are cases below it, and it is none itself: {cases[0].problem}"
+        self.skipped += [*walk.skipped, Skipped(folder.path, reason)]
+        self.inside += walk.inside
+        self.tables += walk.tables
+
+    def _inside(
+        self, folder: Folder, cases: list[Found], above: _Above, layouts: tuple[Layout, ...], deepest: int
+    ) -> Walk:
+        """What lies in the folders of a folder of cases, but for those that are their files."""
+        walk = Walk(layouts, deepest=min(deepest, self.deepest), _closed=self._closed)
+        if layouts and len(above) < walk.deepest:
+            used = {path for case in cases for path in case.paths.values()}
+            for child in _inner(folder):
+                if folder.path / child not in used:
+                    walk._enter(folder.path / child, above)
+        return walk
+
+    def _without_dicom(self) -> tuple[Layout, ...]:
+        """A series of a case would be one itself."""
+        return tuple(layout for layout in self.layouts if layout in WITHOUT_DICOM)
+
 
 def cases_below(start: Path, layouts: tuple[Layout, ...] = LAYOUTS, left_out: Path | None = None) -> Walk:
-    """Every case in a folder and below it, but what is left out. A case's folder is not searched further."""
+    """Every case in a folder and below it, but what is left out.
+
+    What lies in the folder of a case is skipped with the reason, unless it is a later visit of the patient or
+    has a name of its own.
+    """
     return Walk(layouts, left_out).through(start)
+
+
+def _inner(folder: Folder) -> list[str]:
+    return [child for child in folder.folders if not any(layout.is_support(child) for layout in LAYOUTS)]
+
+
+def _is_stray(cases: list[Found]) -> bool:
+    """Whether a folder's only volume may have nothing to do with what lies below it."""
+    return len(cases) == 1 and len(cases[0].paths) < 2 and not any(p.is_dir() for p in cases[0].paths.values())
+
+
+def _are_whole(found: list[tuple[Layout, Found]]) -> bool:
+    """Whether cases are there; one that only DICOM files make may be a series of the case above."""
+    whole = [layout for layout, case in found if not case.problem]
+    return len(whole) > 1 or any(layout in WITHOUT_DICOM for layout in whole)
+
+
+def _is_another(cases: list[Found], layout: Layout, inner: Found) -> bool:
+    """Whether a case below others is not one of them once more, such as registered or resampled."""
+    if inner.case.casefold() in {case.case.casefold() for case in cases}:
+        return False
+    if len(cases) > 1 or layout.owns(inner.case):
+        return True
+    return not cases[0].patient and lies_as_visit(inner.folder, cases[0].folder)
+
+
+def _outer(cases: list[Found], inner: Found) -> str:
+    """The case that another one lies in, which is the one of its name where there are several."""
+    same = (case.case for case in cases if case.case.casefold() == inner.case.casefold())
+    return next(same, cases[0].case)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -42,6 +42,8 @@ LAYOUTS: tuple[Layout, ...] = (
 PLAIN = next(layout for layout in LAYOUTS if isinstance(layout, Plain))
 """Knows the most names: what it says is missing is what a user should hear."""
 
+WITHOUT_DICOM = tuple(layout for layout in LAYOUTS if not isinstance(layout, Dicom))
+
 AUTO = "auto"
 NAMES = tuple(layout.name for layout in LAYOUTS)
 """What ``--layout`` takes beside ``auto`` and ``manifest``."""
@@ -57,6 +59,13 @@ def chosen_layouts(name: str) -> tuple[Layout, ...]:
     if not chosen:
         raise CaseError(f"there is no layout '{name}'", "", f"choose auto or one of {', '.join(NAMES)}")
     return chosen
+
+
+def owner(layout: Layout, found: Found) -> Layout:
+    """The layout whose rules hold for a case: of one beside others in a folder, that of its name's data set."""
+    if not isinstance(layout, Flat):
+        return layout
+    return next((other for other in LAYOUTS if other.owns(found.case)), layout)
 
 
 def find_in(folder: Folder, layouts: tuple[Layout, ...] = LAYOUTS) -> tuple[Layout, list[Found]] | None:
@@ -89,9 +98,12 @@ __all__ = [
     "NAMES",
     "PLAIN",
     "ROLES",
+    "WITHOUT_DICOM",
+    "Flat",
     "Folder",
     "Found",
     "Layout",
     "chosen_layouts",
     "find_in",
+    "owner",
 ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ...sequence_names import has_contrast
+from ..visit_names import is_visit
 from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing
 from .folder import Folder
 from .plain import Plain
@@ -26,6 +27,20 @@ def _number(case: str) -> str:
     parts = re.split(r"(?<=[-_ .])", case)
     numbered = (n for n, part in enumerate(parts) if re.search(r"(?<!t)\d", part) and not has_contrast(part))
     return "".join(parts[: next(numbered, -1) + 1]).rstrip("-_ .")
+
+
+def _whose(case: str, found: dict[str, Found]) -> str:
+    """The case that a group of files belongs to, such as ``p1_brain_mask`` to p1; '' for a case of its own.
+
+    That is one of two sequences and more, or of one and a visit's name (``pre``, ``post`` tell of contrast).
+    """
+    if found[case].sequences > 1:
+        return ""
+    parts = [(case[: mark.start()], case[mark.end() :]) for mark in re.finditer(r"[-_ .]", case)]
+    whole = [(start, rest) for start, rest in parts if start in found and found[start].sequences > 1]
+    start, rest = whole[-1] if whole else ("", "")
+    is_later = found[case].sequences and is_visit(rest) and not re.fullmatch("pre|post", rest, re.IGNORECASE)
+    return "" if is_later else start
 
 
 class Flat(Layout):
@@ -54,15 +69,23 @@ class Flat(Layout):
         return found if sum(not case.problem for case in found) > 1 else []
 
     def _cases(self, folder: Folder) -> Iterator[Found]:
-        for case, candidates in self._groups(folder).items():
-            chosen = {role: best(candidates, role, self.endings[role], _number(case)) for role in ROLES}
-            paths = {role: files[0] for role, files in chosen.items() if len(files) == 1}
-            doubtful = [role for role, files in chosen.items() if len(files) > 1]
-            if doubtful:
-                names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
-                yield Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
-            else:
-                yield Found(case, folder.path, paths, *missing(paths, candidates, self.endings, _number(case)))
+        groups = self._groups(folder)
+        found = {case: self._case(folder, case, files, files) for case, files in groups.items()}
+        whose = {case: _whose(case, found) for case in found}
+        for case in found:
+            if not whose[case]:
+                more = [file for other, files in groups.items() if whose[other] == case for file in files]
+                yield self._case(folder, case, groups[case], [*groups[case], *more])
+
+    def _case(self, folder: Folder, case: str, files: list[Candidate], there: list[Candidate]) -> Found:
+        """The case that files of one beginning make; what else is ``there`` is told where one is missing."""
+        chosen = {role: best(files, role, self.endings[role], _number(case)) for role in ROLES}
+        paths = {role: paths[0] for role, paths in chosen.items() if len(paths) == 1}
+        doubtful = [role for role, paths in chosen.items() if len(paths) > 1]
+        if doubtful:
+            names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
+            return Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
+        return Found(case, folder.path, paths, *missing(paths, there, self.endings, _number(case)))
 
     def _groups(self, folder: Folder) -> dict[str, list[Candidate]]:
         """Files by the name of their case; a T1 with contrast belongs to its case too."""

@@ -109,6 +109,12 @@ def subgroup_rows() -> str:
     return subgroup_table(figures_of("subgroups"))
 
 
+def learning_rows() -> str:
+    from GliomaGradingLib.training.learning import learning_table
+
+    return learning_table(figures_of("learning"))
+
+
 def ablation_rows() -> str:
     return (EVALUATION / "ablation.md").read_text(encoding="utf-8")
 
@@ -271,6 +277,7 @@ QUOTES: dict[str, Callable[[], str]] = {
     "baselines": baseline_rows,
     "external": external_rows,
     "subgroups": subgroup_rows,
+    "learning": learning_rows,
     "ablation": ablation_rows,
     "invariance": benchmark("input_invariance"),
     "unlike": benchmark("unlike_cases"),

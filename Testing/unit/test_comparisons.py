@@ -12,7 +12,7 @@ import pytest
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.slices import InputForm
-from GliomaGradingLib.training import ablation, baselines, external, protocols
+from GliomaGradingLib.training import ablation, baselines, external, learning, protocols
 from GliomaGradingLib.training.ablation import (
     Idea,
     Probe,
@@ -230,6 +230,69 @@ def test_baseline_figures_say_how_much_better_ours_is():
     ours, theirs = (figures["figures"][name]["auc"]["value"] for name in ("ours", "volume"))
     assert gain["value"] == pytest.approx(ours - theirs) and gain["low"] > 0.1
     assert f"| {gain['value']:.3f} (" in baseline_table(figures).splitlines()[3]
+
+
+# learning
+
+
+def folds_of(units: Predictions, folds: int, better: float = 0.0) -> tuple[Study, Predictions]:
+    """The same patients and logits in other folds, the grades a little further apart."""
+    logits = units.logits + better * (units.grade[:, None] - 0.5)
+    fold = np.array([int(name[1:]) for name in units.patient]) % folds
+    return Study(repeats=2, folds=folds), replace(units, logits=logits, fold=fold)
+
+
+def test_what_more_patients_bring_is_a_difference_on_the_same_patients():
+    units = units_of(repeats=2, strength=1.0)
+    five, ten, two = (folds_of(units, folds, better) for folds, better in ((5, 0.0), (10, 1.5), (2, -0.5)))
+    order = np.random.default_rng(1).permutation(len(units.patient))
+    ten = ten[0], replace(ten[1], **{name: values[order] for name, values in vars(ten[1]).items()})
+    figures = learning.learning_figures(five, [ten, two], "command", draws=SMALL)
+    assert [row["folds"] for row in figures["studies"]] == [2, 5, 10]
+    assert [row["learned_from"] for row in figures["studies"]] == [20, 32, 36]
+
+    def area(study: tuple[Study, Predictions]) -> float:
+        own = (1 / (1 + np.exp(-study[1].logits))).mean(axis=1)
+        of_repeat = [study[1].repeat == repeat for repeat in (0, 1)]
+        return float(np.mean([auc(study[1].grade[rows], own[rows]) for rows in of_repeat]))
+
+    for row, study in zip(figures["studies"], (two, five, ten), strict=True):
+        assert row["own_auc"]["value"] == pytest.approx(area(study))
+        assert row["auc_less_the_compared"]["value"] == pytest.approx(area(study) - area(five))
+    last = figures["studies"][-1]["auc_less_the_compared"]
+    assert 0 < last["low"] <= last["value"] <= last["high"]
+    table = learning.learning_table(figures).splitlines()
+    assert table[3].startswith("| 5 | 32 | ") and "|  |" in table[3]
+    assert f"| +{last['value']:.3f} (+{last['low']:.3f} to " in table[4]
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_studies_that_differ_in_more_than_their_folds_are_not_compared(tmp_path, capsys):
+    units = units_of(repeats=2)
+    once = replace(units, **{name: values[units.repeat == 0] for name, values in vars(units).items()})
+    others = replace(units, patient=np.array([f"x{name[1:]}" for name in units.patient]))
+    for name, of, settings in (
+        ("five", units, {"folds": 5}), ("five too", units, {"folds": 5}), ("two", units, {"folds": 2}),
+        ("other seed", units, {"folds": 2, "seed": 3}), ("fewer repeats", once, {"folds": 2}),
+        ("other patients", others, {"folds": 2}),
+    ):  # fmt: skip
+        study_folder(tmp_path / name, folds_of(of, settings["folds"])[1], **settings)
+
+    def learn(name: str) -> int:
+        folders = [str(tmp_path / "five"), "--learning", str(tmp_path / name)]
+        return main(["evaluate", *folders, "--output", str(tmp_path / "out")])
+
+    for name, told in {
+        "other seed": "differ in more than their folds", "fewer repeats": "differ in more than their folds",
+        "other patients": "of other patients", "five too": "both studies have 5 folds",
+    }.items():  # fmt: skip
+        assert learn(name) == 2
+        assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert learn("two") == 0
+    assert "| 2 | 20 | " in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "figures.json", "learning.png", "probabilities-2.csv",
+    ]  # fmt: skip
 
 
 # subgroups

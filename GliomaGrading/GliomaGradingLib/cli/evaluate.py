@@ -12,7 +12,7 @@ from ..words import PROTOCOLS
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
 
-MODES = ("protocols", "baselines", "subgroups", "external", "ablation", "idea")
+MODES = ("protocols", "baselines", "subgroups", "learning", "external", "ablation", "idea")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     modes.add_argument(
         "--subgroups", action="store_true", help="instead: the study DIR by centre and by tumour volume"
+    )
+    modes.add_argument(
+        "--learning",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="instead: the study DIR beside the same with other --folds",
     )
     modes.add_argument(
         "--external", action="store_true", help="instead: a bundle on collections that it never learned from"
@@ -133,6 +140,13 @@ def _subgroups(options: argparse.Namespace) -> str:
     )
 
 
+def _learning(options: argparse.Namespace) -> str:
+    from ..training.learning import learning_table, run_learning
+
+    command = _command(options, "STUDY --learning STUDY ...")
+    return learning_table(run_learning(_needed(options, "study"), options.learning, options.output, command))
+
+
 def _external(options: argparse.Namespace) -> str:
     from ..training.dataset import TrainingSet
     from ..training.external import external_table, run_external
@@ -167,6 +181,7 @@ _TASKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "protocols": _protocols,
     "baselines": _baselines,
     "subgroups": _subgroups,
+    "learning": _learning,
     "external": _external,
     "ablation": _ablation,
     "idea": _idea,

@@ -659,3 +659,77 @@ def test_labels_that_a_view_makes_of_surfaces_change_nothing(host, scene):
     before = stamp_of([node])
     node.GetSegmentation().CreateRepresentation("Binary labelmap")
     assert stamp_of([node]) == before
+
+
+# What scripts give
+
+
+def refused(module, *inputs):
+    """What ``process`` says against them."""
+    from GliomaGradingLib import CaseError
+
+    with pytest.raises(CaseError) as error:
+        module.logic.process(*inputs)
+    return str(error.value)
+
+
+def test_a_segment_of_a_labelmap_is_refused(host, module, scene):
+    """Else all labels would be graded together, and nobody told."""
+    volumes, mask = scene.sequences(), scene.labelmap()
+    told = refused(module, *volumes, mask, "4")
+    assert told.startswith(
+        "A label map has no segments: leave segmentId out, or import it into a segmentation: "
+    )
+    assert scene.results() == []
+    assert module.logic.process(*volumes, mask).tumour_ml == 60.0
+
+
+def test_a_labelmap_in_the_panel_has_no_segment(host, module, scene):
+    scene.sequences()
+    mask = scene.labelmap()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    assert module.widget.controller.inputs.mask is mask
+    module.panel.exit()
+    module.logic.getParameterNode().segmentId = "4"  # of a scene that somebody made by hand
+    module.panel.enter()
+    assert module.widget.controller.parameters.segmentId == "" and module.ui.gradeButton.enabled
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"t1": "mask"}, "T1 is no volume node: give one, e.g. slicer.util.getNode(name)"),
+        ({"t2": "caseA01_t2"}, "T2 is no volume node: give one, e.g. slicer.util.getNode(name)"),
+        ({"flair": 3}, "FLAIR is no volume node: give one, e.g. slicer.util.getNode(name)"),
+        (
+            {"mask": "caseA01_seg"},
+            "The tumour mask is no segmentation or labelmap node: give one, e.g. slicer.util.getNode(name)",
+        ),
+    ],
+)
+def test_what_is_no_such_node_is_refused(host, module, scene, given, words):
+    nodes = dict(zip(("t1", "t2", "flair", "mask"), scene.case(), strict=True))
+    chosen = {**nodes, **{name: nodes.get(one, one) for name, one in given.items()}}
+    assert refused(module, *chosen.values()).startswith(f"{words}: ")
+
+
+def test_another_node_than_a_mask_is_refused(host, module, scene):
+    import slicer
+
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    told = refused(module, *scene.sequences(), table)
+    assert told.startswith("The tumour mask is no segmentation or labelmap node: ")
+
+
+def test_the_name_of_a_segment_is_no_id(host, module, scene):
+    """Which ids there are is told; the panel has them in a list."""
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    volumes, mask = scene.sequences(), scene.segmentation("seg", ("whole tumour", "core"))
+    first, second = mask.GetSegmentation().GetSegmentIDs()
+    assert refused(module, *volumes, mask, "core") == (
+        "there is no segment 'core', in seg: choose one of its segments by its id "
+        f"({first} = whole tumour, {second} = core)"
+    )
+    assert Inputs(*volumes, mask, "core").isValid() == (False, "Choose a segment.")
+    assert module.logic.process(*volumes, mask, second).tumour_ml == 60.0

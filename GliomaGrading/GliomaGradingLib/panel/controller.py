@@ -235,7 +235,8 @@ class Controller:
             return
         known, former, self._mask = dict(segments_of(mask)), self._mask, mask.GetID()
         chosen = self.parameters.segmentId
-        is_lost = not former and known and chosen and chosen not in known
+        has_others = bool(known) or not mask.IsA("vtkMRMLSegmentationNode")  # of a labelmap, none
+        is_lost = not former and has_others and chosen and chosen not in known
         if is_lost or (former and former != self._mask):
             self.parameters.segmentId = autofill.segment_like(self._segment, known.items())
         self._segment = known.get(self.parameters.segmentId, "")

@@ -18,7 +18,7 @@ from ..result import GradeResult, Notice
 from ..volume import Volume
 from ..words import INDETERMINATE, SEQUENCES
 from .acquisition import doubts
-from .mask import mask_notices, mask_steps, segments_of
+from .mask import check_segment, mask_notices, mask_steps, segments_of
 from .origins import other_cases
 from .stamps import Stamp, stamp_of
 from .volumes import components, volume_of
@@ -111,7 +111,7 @@ class Inputs:
 
     def isValid(self) -> tuple[bool, str]:
         """Whether grading can start, else what the user has to do first. Looks at no voxel."""
-        for reason in self._reasons():
+        for reason in (*self._reasons(), *self._segment_reasons()):
             return False, reason
         return True, ""
 
@@ -120,6 +120,24 @@ class Inputs:
         missing += [_("tumour mask")] * (self.mask is None)
         if missing:
             yield _("Choose {names}.").format(names=", ".join(missing))
+            return
+        strangers = list(self._kind_reasons())
+        yield from strangers
+        if not strangers:  # else there is nothing that could be asked
+            yield from self._sequence_reasons()
+            yield from self._mask_reasons()
+
+    def _kind_reasons(self) -> Iterator[str]:
+        """Of what a script gives: boxes of the panel hold nothing else."""
+        for name, node in self.sequences.items():
+            if not _is_a(node, "vtkMRMLScalarVolumeNode"):
+                yield _("{name} is no volume node: give one, e.g. slicer.util.getNode(name).").format(name=name)
+        if not _is_a(self.mask, "vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode"):
+            yield _(
+                "The tumour mask is no segmentation or labelmap node: give one, e.g. slicer.util.getNode(name)."
+            )
+
+    def _sequence_reasons(self) -> Iterator[str]:
         for name, node in self.sequences.items():
             others = [other for other, same in self.sequences.items() if same is node and other != name]
             if others:
@@ -127,18 +145,21 @@ class Inputs:
             if node.GetImageData() is None:
                 yield _("{name} has no voxels: load it again.").format(name=name)
             yield from _component_reasons(name, node)
-        yield from self._mask_reasons()
 
     def _mask_reasons(self) -> Iterator[str]:
-        if not self.mask.IsA("vtkMRMLSegmentationNode"):
-            if self.mask.GetImageData() is None:
-                yield _("The tumour mask has no voxels: load it again.")
-            yield from _component_reasons(_("The tumour mask"), self.mask)
+        if self.mask.IsA("vtkMRMLSegmentationNode"):
+            if not segments_of(self.mask):
+                yield _("The segmentation has no segment: draw the tumour.")
             return
-        known = [one for one, _name in segments_of(self.mask)]
-        if not known:
-            yield _("The segmentation has no segment: draw the tumour.")
-        elif self.segmentId and self.segmentId not in known:
+        if self.segmentId:
+            yield _("A label map has no segments: leave segmentId out, or import it into a segmentation.")
+        if self.mask.GetImageData() is None:
+            yield _("The tumour mask has no voxels: load it again.")
+        yield from _component_reasons(_("The tumour mask"), self.mask)
+
+    def _segment_reasons(self) -> Iterator[str]:
+        """In the panel the segments stand in a list; a script is told which there are, by ``check_segment``."""
+        if self.segmentId and self.segmentId not in dict(segments_of(self.mask)):
             yield _("Choose a segment.")
 
     def prepare(self) -> Prepared:
@@ -153,9 +174,9 @@ class Inputs:
         Raises:
             CaseError: an input is missing or cannot be read.
         """
-        ok, reason = self.isValid()
-        if not ok:
+        for reason in self._reasons():
             raise CaseError(reason.rstrip("."), remedy=_("choose the inputs and grade again"))
+        check_segment(self.mask, self.segmentId)
         stamp, volumes = self.stamp, dict[str, Volume]()
         for name, node in self.sequences.items():
             volumes[name] = volume_of(node)
@@ -166,6 +187,11 @@ class Inputs:
             yield None
         case = case_name([node.GetName() or "" for node in self.nodes[:3]])
         yield Prepared(case, volumes, self.doubts, stamp)
+
+
+def _is_a(node: Any, *kinds: str) -> bool:
+    """Whether it is a node of one of these kinds, and not a name, or anything else that scripts pass."""
+    return hasattr(node, "IsA") and any(node.IsA(kind) for kind in kinds)
 
 
 def _component_reasons(name: str, node: Any) -> Iterator[str]:

@@ -22,7 +22,7 @@ LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepre
 _TOLERANCE = 1e-3
 """Of a voxel: what header rounding adds up to over a head."""
 _MOST_NAMED = 8
-"""Segments that a notice names: a segmentation of a whole body has more than anybody reads."""
+"""Segments that a message names: a segmentation of a whole body has more than anybody reads."""
 
 
 def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) -> Iterator[Volume | None]:
@@ -87,8 +87,7 @@ def mask_notices(node: Any, segment_id: str | None) -> tuple[Notice, ...]:
     taken, left_out = _by_names(node)
     if not left_out:
         return ()
-    named = [name for _one, name in left_out]
-    names = ", ".join(named[:_MOST_NAMED]) + ", …" * (len(named) > _MOST_NAMED)
+    names = _listed([name for _one, name in left_out])
     if not taken:
         text = _("no segment is a tumour by its name, and all count ({names}): check the segmentation")
         return (Notice("mask-segments-doubtful", text.format(names=names)),)
@@ -103,13 +102,28 @@ def _by_names(node: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     return [segment for segment in known if segment not in others], others
 
 
-def _chosen(node: Any, segment_id: str | None) -> list[str]:
-    known = [one for one, _name in segments_of(node)]
-    if not known:
-        raise CaseError(_("there is no segment"), node.GetName(), _("draw the tumour as a segment"))
-    if segment_id and segment_id not in known:
+def check_segment(node: Any, segment_id: str | None) -> None:
+    """Refuses what is no id of a segment: its name, for one.
+
+    Raises:
+        CaseError: says which segments there are.
+    """
+    known = segments_of(node)
+    if segment_id and known and segment_id not in dict(known):
         problem = _("there is no segment {segment}").format(segment=repr(segment_id))
-        raise CaseError(problem, node.GetName(), _("choose one of its segments"))
+        names = _listed([f"{one} = {name}" for one, name in known])
+        remedy = _("choose one of its segments by its id ({segments})").format(segments=names)
+        raise CaseError(problem, node.GetName(), remedy)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + ", …" * (len(names) > _MOST_NAMED)
+
+
+def _chosen(node: Any, segment_id: str | None) -> list[str]:
+    if not segments_of(node):
+        raise CaseError(_("there is no segment"), node.GetName(), _("draw the tumour as a segment"))
+    check_segment(node, segment_id)
     return graded_segments(node, segment_id)
 
 

@@ -82,6 +82,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from GliomaGradingLib.panel.controller import Controller
         from GliomaGradingLib.scene.changes import undo_saved
         from GliomaGradingLib.scene.observers import Observers
+        from GliomaGradingLib.scene.watch import watch_results
 
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/GliomaGrading.ui"))
@@ -100,6 +101,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         undo_saved()
+        watch_results()
         self.initializeParameterNode()
         if self.isOpen:  # reloaded while it was open: nobody else says that it is
             self.controller.enter()
@@ -130,6 +132,9 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer reloads this file only; the package comes anew with it."""
         import sys
 
+        from GliomaGradingLib.scene.watch import stop_watching
+
+        stop_watching()
         for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -153,9 +158,11 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndImport(self, caller=None, event=None):
         """A scene that was saved side by side, or with a map, comes back with the user's own views."""
         from GliomaGradingLib.scene.changes import undo_saved
+        from GliomaGradingLib.scene.watch import watch_results
 
         self.controller.viewer.leave()
         undo_saved()
+        watch_results()
         self.controller.onSceneLoaded()
         self.onSceneEndClose()
 
@@ -192,6 +199,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._inputObservers.observe(change_events(self.controller.watched))
 
     def onInputsChanged(self, caller=None, event=None):
+        self.observeInputs()  # a node may have been given another segmentation
         self.controller.onInputsChanged()
 
 
@@ -279,9 +287,11 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         """
         from GliomaGradingLib.scene.results import largest_slice_position, publish
         from GliomaGradingLib.scene.views import jump_to
+        from GliomaGradingLib.scene.watch import watch_results
 
         center = largest_slice_position(result, prepared.volumes["mask"])
         published = publish(result, inputs, center, prepared.stamp, options)
+        watch_results()
         self._processed = None  # what is asked for from now on is no longer an older result
         if jump:
             jump_to(published.center)

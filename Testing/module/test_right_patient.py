@@ -210,6 +210,115 @@ def test_a_result_out_of_a_file_is_as_doubtful_as_it_was(host, module, graded, g
     assert module.ui.warningsLabel.text == ""
 
 
+def outdated():
+    """Of each case in the scene: what a file would say of its result, and what is said now."""
+    from GliomaGradingLib.scene.results import Published, result_nodes
+
+    return {
+        text.GetAttribute("GliomaGrading.Result"): (
+            text.GetAttribute("GliomaGrading.Outdated"),
+            Published(text).isOutdated,
+        )
+        for text in result_nodes()
+    }
+
+
+OLD, NEW = ("1", True), (None, False)
+
+
+def redraw(node, image):
+    """Takes one slice out of the first segment as Slicer's own editor does, which tells of it in any case."""
+    import slicer
+
+    segment = node.GetSegmentation().GetNthSegmentID(0)
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, image)
+    array[2] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, segment, image)
+
+
+def test_a_change_after_loading_makes_a_result_out_of_a_file_doubtful(host, module, graded, tmp_path):
+    import slicer
+
+    saved_and_loaded(host, tmp_path / "fine.mrb")
+    for name in ("Red", "Green"):
+        slicer.app.layoutManager().sliceWidget(name).sliceView().forceRender()
+    assert outdated() == {"case": NEW} and module.ui.warningsLabel.text == ""
+    redraw(module.logic.node("mask"), module.logic.node("T1"))
+    assert outdated() == {"case": OLD} and DOUBT in plain(module.ui.warningsLabel)
+    saved_and_loaded(host, tmp_path / "changed.mrb")
+    assert outdated() == {"case": OLD} and DOUBT in plain(module.ui.warningsLabel)
+
+
+def test_a_scene_that_was_loaded_before_the_module_is_opened_is_watched(host, module, graded, tmp_path):
+    import slicer
+    from GliomaGradingLib.scene import stamps, watch
+    from grading_module import MODULE_FILE
+
+    assert slicer.util.saveScene(str(tmp_path / "fine.mrb"))
+    host.unload("GliomaGrading")
+    host.close_scene()
+    watch.stop_watching()
+    slicer.util.loadScene(str(tmp_path / "fine.mrb"))
+    text = slicer.util.getNode("case result")
+    assert stamps.kept(text) is None
+    module = host.load(MODULE_FILE, enter=True)
+    redraw(module.logic.node("mask"), module.logic.node("T1"))
+    assert outdated() == {"case": OLD}
+
+
+@pytest.mark.parametrize("has_panel", [True, False], ids=["another case in the panel", "no panel"])
+def test_any_result_whose_images_were_changed_is_saved_as_outdated(
+    host, module, scene, tmp_path, has_panel, request
+):
+    import slicer
+
+    logic = module.logic if has_panel else module.python.GliomaGradingLogic()
+    request.addfinalizer(logic.close)
+    if not has_panel:
+        host.unload("GliomaGrading")
+    anna, berta = scene.case("anna", 0.9), scene.case("berta", 0.1)
+    for nodes in (anna, berta):
+        logic.process(*nodes)
+    if has_panel:
+        for name, node in zip(("t1", "t2", "flair", "mask"), berta, strict=True):
+            setattr(module.widget.controller.parameters, name, node)
+    assert outdated() == {"anna": NEW, "berta": NEW}
+    erase(anna[3], 0)
+    assert outdated() == {"anna": OLD, "berta": NEW}
+    assert slicer.util.saveScene(str(tmp_path / "both.mrb"))
+    host.close_scene()
+    slicer.util.loadScene(str(tmp_path / "both.mrb"))
+    assert outdated() == {"anna": OLD, "berta": NEW}
+
+
+def test_a_change_in_a_batch_is_seen_at_its_end(host, module, graded):
+    import slicer
+
+    scene = slicer.mrmlScene
+    scene.StartState(scene.BatchProcessState)
+    erase(graded[3], 0)
+    scene.EndState(scene.BatchProcessState)
+    assert outdated() == {"case": OLD}
+
+
+def test_another_segmentation_in_the_same_node_is_listened_to(host, module, graded):
+    """By scripts, and by Slicer itself where it restores one."""
+    import slicer
+
+    before = graded[3].GetSegmentation()
+    other = slicer.vtkSegmentation()
+    other.DeepCopy(before)
+    graded[3].SetAndObserveSegmentation(other)
+    assert outdated() == {"case": NEW}
+    other.GetNthSegment(0).SetName("renamed")
+    box = module.ui.segmentSelector
+    assert [box.itemText(row) for row in range(box.count)] == ["All segments together", "renamed"]
+    erase(graded[3], 0)
+    assert outdated() == {"case": OLD} and DOUBT in plain(module.ui.warningsLabel)
+    before.GetNthSegment(0).SetName("nobody's")
+    assert box.itemText(1) == "renamed"
+
+
 def test_drawing_in_another_module_makes_the_result_doubtful(host, module, graded, tmp_path):
     import slicer
 

@@ -92,7 +92,7 @@ class Published:
 
     @property
     def isOutdated(self) -> bool:
-        """Whether an input was changed since; of a result out of a file, whether it was when that was saved."""
+        """Whether an input was changed since, or had been when the result was saved in a scene."""
         known = kept(self.text)
         if known is None:
             return bool(self.text.GetAttribute(OUTDATED))

@@ -1,6 +1,7 @@
 """Whether what was graded is still what it was: images not changed since, the same drawn, all where it lay.
 
-Kept for as long as Slicer runs: of a result out of a file nobody knows more than it was saved with.
+Kept for as long as Slicer runs: of a result out of a file nobody knows more than it was saved with, and what is
+changed from then on.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def keep(text: Any, stamp: Stamp) -> None:
 
 
 def kept(text: Any) -> Stamp | None:
-    """The stamp of a result's inputs; None where it came from a file."""
+    """The stamp of a result's inputs; None where it came from a file and was outdated, or nobody has looked."""
     return next((stamp for one, stamp in _kept if one is text), None)
 
 

@@ -1,0 +1,84 @@
+"""Sees when what a result was made of is changed: of every result in the scene, whichever the panel shows.
+
+Slicer tells nobody that it is about to save a scene (``StartSaveEvent`` has a name and is never invoked): what
+is known of a result has to stand on its node as soon as it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import slicer
+import vtk
+
+from .inputs import change_events
+from .observers import Observers
+from .results import OUTDATED, Published, inputs_of, mark_outdated, result_nodes
+from .stamps import keep, kept
+
+
+def watch_results() -> None:
+    """Takes in what results there are now; one out of a file counts as made of what came with it.
+
+    Not so where it was outdated when it was saved, or lacks an input.
+    """
+    for text in result_nodes():
+        inputs = inputs_of(Published(text))
+        if kept(text) is None and not text.GetAttribute(OUTDATED) and inputs.isValid()[0]:
+            keep(text, inputs.stamp)
+    _watch.start()
+
+
+def stop_watching() -> None:
+    """Lets go of scene and nodes, before this package is loaded anew."""
+    _watch.stop()
+
+
+class _Watch:
+    """Its observers keep an input, with all its voxels, no longer than the scene does."""
+
+    def __init__(self) -> None:
+        self._inputs = Observers(self._on_changed)
+        self._removals = Observers(self._on_removal)
+        self._closings = Observers(self._on_closing)
+        self._batches = Observers(self._on_changed)
+
+    def start(self, leaving: Any = None) -> None:
+        """Begins, or takes in what came since; a node that is leaving the scene is left out."""
+        scene = slicer.mrmlScene
+        self._inputs.observe(change_events(node for node in _inputs() if node is not leaving))
+        self._removals.observe([(scene, scene.NodeAboutToBeRemovedEvent)])
+        self._closings.observe([(scene, scene.StartCloseEvent)])
+        self._batches.observe([(scene, scene.EndBatchProcessEvent)])
+
+    def stop(self) -> None:
+        for one in (self._inputs, self._removals, self._closings, self._batches):
+            one.observe([])
+
+    def _on_changed(self, *_event: object) -> None:
+        """A segmentation may have got other segments to observe, too."""
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.start()
+            mark_outdated()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_removal(self, _scene: Any, _event: str, node: Any) -> None:
+        if any(node is one for one in _inputs()):
+            self.start(node)
+
+    def _on_closing(self, *_event: object) -> None:
+        self._inputs.observe([])
+
+
+def _inputs() -> Iterator[Any]:
+    """What the results that can get outdated were made of, each node once."""
+    seen: set[str] = set()
+    for text in result_nodes():
+        for node in inputs_of(Published(text)).nodes if kept(text) is not None else ():
+            if node.GetID() not in seen:
+                seen.add(node.GetID())
+                yield node
+
+
+_watch = _Watch()

@@ -746,3 +746,20 @@ def test_a_folder_of_the_users_is_not_removed(host, module, graded, grade):
     grade()
     assert tree.GetItemName(mine) == "my results" and tree.GetItemParent(mine) == tree.GetSceneItemID()
     assert tree.GetItemChildWithName(tree.GetSceneItemID(), "case")
+
+
+def test_a_result_stays_where_the_user_has_put_its_folder(host, module, graded, grade):
+    import slicer
+
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    study = tree.CreateFolderItem(tree.GetSceneItemID(), "study of May")
+
+    def folder():
+        return tree.GetItemParent(tree.GetItemByDataNode(module.logic.node("result")))
+
+    tree.SetItemParent(folder(), study)
+    before = folder()
+    grade()
+    assert folder() != before and tree.GetItemParent(folder()) == study
+    assert tree.GetItemName(folder()) == "case" and tree.GetNumberOfItemChildren(study) == 1
+    assert not tree.GetItemChildWithName(tree.GetSceneItemID(), "case")

@@ -16,9 +16,10 @@ _OWN = "GliomaGrading.Folder"
 """Attribute of folders that were made here: those of the user are never removed."""
 
 
-def new_folder(name: str) -> int:
+def new_folder(name: str, parent: int = 0) -> int:
+    """A folder in another item, e.g. a study; 0 for the scene itself."""
     tree = hierarchy()
-    folder = int(tree.CreateFolderItem(tree.GetSceneItemID(), name))
+    folder = int(tree.CreateFolderItem(parent or tree.GetSceneItemID(), name))
     tree.SetItemAttribute(folder, _OWN, "1")
     return folder
 
@@ -29,6 +30,11 @@ def folder_of(node: Any) -> int:
     item = tree.GetItemByDataNode(node)
     parent = tree.GetItemParent(item) if item else 0
     return 0 if parent == tree.GetSceneItemID() else int(parent)
+
+
+def parent_of(folder: int) -> int:
+    """The item that a folder lies in; 0 where there is none."""
+    return int(hierarchy().GetItemParent(folder)) if folder else 0
 
 
 def put_into(folder: int, nodes: Iterable[Any]) -> None:

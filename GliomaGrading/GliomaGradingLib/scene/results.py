@@ -23,7 +23,7 @@ from ..result import GradeResult
 from ..volume import Volume
 from ..words import SEQUENCES
 from .charts import VOTES, add_charts
-from .folders import folder_of, new_folder, put_into, remove_if_empty, remove_node
+from .folders import folder_of, new_folder, parent_of, put_into, remove_if_empty, remove_node
 from .inputs import Inputs
 from .maps import COLORS, add_maps, map_role
 from .stamps import Stamp, keep, kept
@@ -121,6 +121,8 @@ def publish(
 ) -> Published:
     """Adds a result to the scene in place of the former result of the same three volumes, under its names.
 
+    Its folder lies where the former one lay.
+
     Takes back what it added if it fails; the former result then stays.
 
     Args:
@@ -154,7 +156,8 @@ def publish(
             return node
 
         add_charts(result, add)
-        _put_into_folder(own, result.case)
+        place = parent_of(folder_of(former[-1])) if former else 0
+        put_into(new_folder(result.case, place), own)
     for node in former:
         remove(node)
     keep(text, stamp)
@@ -338,10 +341,6 @@ def _node_name(result: GradeResult, what: str, former: str | None = None) -> str
     if former and re.fullmatch(rf"{re.escape(name)}(_\d+)?", former):
         return former
     return slicer.mrmlScene.GenerateUniqueName(name)
-
-
-def _put_into_folder(nodes: list[Any], name: str) -> None:
-    put_into(new_folder(name), nodes)
 
 
 def _role_names(text: Any) -> list[str]:

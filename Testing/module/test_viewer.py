@@ -685,3 +685,148 @@ def test_plot_and_legend_say_what_they_are(host, module, graded):
     with_map(host, module)
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(module.logic.node("map.T1"))
     assert "logits" in legend.GetTitleText()
+
+
+# Maps from Python, over what the user had in front
+
+
+def test_maps_that_are_made_anew_give_the_users_foreground_back(host, module, graded, capfd):
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    with_map(host, module)
+    first = module.logic.node("map.T1").GetID()
+    module.logic.explain()
+    host.pump(0.3)
+    assert composites()["Red"].GetForegroundVolumeID() == module.logic.node("map.T1").GetID() != first
+    module.ui.mapCheckBox.click()
+    assert user_state(graded) == before
+    with_map(host, module)
+    module.logic.process(*graded)
+    host.pump(0.3)
+    assert user_state(graded)[1] == before[1]
+    assert "ERR|" not in "".join(capfd.readouterr())
+
+
+# What the user did after a scene was loaded, before the module was opened
+
+
+def attributes_of_ours():
+    import slicer
+
+    nodes = [slicer.mrmlScene.GetNthNode(i) for i in range(slicer.mrmlScene.GetNumberOfNodes())]
+    names = [name for node in nodes for name in node.GetAttributeNames()]
+    return [name for name in names if name.startswith("GliomaGrading.Was.")]
+
+
+def test_what_was_changed_since_the_scene_was_loaded_stays(host, module, graded, tmp_path):
+    import slicer
+    from grading_module import MODULE_FILE
+
+    as_a_user_has_it(graded)
+    module.ui.layoutButton.click()
+    with_map(host, module)
+    assert slicer.util.saveScene(str(tmp_path / "fall.mrb"))
+    host.unload("GliomaGrading")
+    host.close_scene()
+    slicer.util.loadScene(str(tmp_path / "fall.mrb"))
+    assert attributes_of_ours()
+    names = ("case_t1", "case_t2", "case_flair", "case_seg")
+    t1, _t2, flair, mask = (slicer.util.getNode(name) for name in names)
+    display = mask.GetDisplayNode()
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+    composites()["Red"].SetForegroundVolumeID(t1.GetID())
+    display.SetSliceIntersectionThickness(5)
+    host.load(MODULE_FILE, enter=True)
+    assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
+    assert composites()["Red"].GetForegroundVolumeID() == t1.GetID()
+    assert composites()["Red"].GetForegroundOpacity() == pytest.approx(0.25)
+    assert composites()["Yellow"].GetForegroundVolumeID() is None
+    assert display.GetSliceIntersectionThickness() == 5
+    assert (display.GetVisibility2DFill(), display.GetVisibility2DOutline()) == (1, 0)
+    segment = mask.GetSegmentation().GetNthSegmentID(0)
+    assert display.GetSegmentOverrideColor(segment)[0] == -1
+    assert attributes_of_ours() == [] and flair.GetScene() is not None
+
+
+def test_a_scene_of_a_version_that_did_not_say_what_it_had_set(host, scene):
+    from GliomaGradingLib.scene.changes import undo_saved
+
+    node = scene.segmentation()
+    node.CreateDefaultDisplayNodes()
+    display, segment = node.GetDisplayNode(), node.GetSegmentation().GetNthSegmentID(0)
+    display.SetAttribute("GliomaGrading.Was.SliceIntersectionThickness", "7")
+    name = f"GliomaGrading.Was.SegmentOverrideColor@{segment.encode().hex()}"
+    display.SetAttribute(name, "[0.5, 0.25, 0.0]")
+    undo_saved()
+    assert display.GetSliceIntersectionThickness() == 7
+    assert [display.GetSegmentOverrideColor(segment)[i] for i in range(3)] == [0.5, 0.25, 0.0]
+
+
+def test_another_panel_leaves_the_views_of_the_first(host, module, graded):
+    import slicer
+
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    module.ui.layoutButton.click()
+    with_map(host, module)
+    shown = user_state(graded)
+    other = type(module.widget)()
+    assert slicer.app.layoutManager().layout == LAYOUT and user_state(graded) == shown
+    other._onModuleAboutToBeUnloaded(other.moduleName)
+    other.layout.itemAt(0).widget().setMRMLScene(None)  # its boxes shall not hear of the next test's scene
+    assert user_state(graded) == shown
+    module.ui.mapCheckBox.click()
+    module.ui.layoutButton.click()
+    assert user_state(graded) == before and attributes_of_ours() == []
+
+
+# The outline
+
+
+def look_of(display, segment):
+    return (
+        display.GetSegmentVisibility(segment),
+        display.GetSegmentVisibility2DOutline(segment),
+        display.GetSegmentOpacity2DOutline(segment),
+        display.GetOpacity2DOutline(),
+        list(display.GetViewNodeIDs()),
+    )
+
+
+def test_the_tumour_has_an_outline_however_its_segment_is_shown(host, module, graded):
+    graded[3].CreateDefaultDisplayNodes()
+    display, segment = graded[3].GetDisplayNode(), graded[3].GetSegmentation().GetNthSegmentID(0)
+    display.SetSegmentVisibility(segment, False)
+    display.SetSegmentVisibility2DOutline(segment, False)
+    display.SetSegmentOpacity2DOutline(segment, 0.0)
+    display.SetOpacity2DOutline(0.0)
+    display.SetViewNodeIDs([slice_nodes()["Red"].GetID()])
+    before = look_of(display, segment)
+    module.ui.layoutButton.click()
+    own = [slice_nodes()[name].GetID() for name in OWN]
+    assert look_of(display, segment) == (True, True, 1.0, 1.0, [slice_nodes()["Red"].GetID(), *own])
+    assert all(display.IsDisplayableInView(one) for one in own)
+    module.ui.layoutButton.click()
+    assert look_of(display, segment) == before and attributes_of_ours() == []
+
+
+def test_a_segmentation_in_all_views_stays_so(host, module, graded):
+    module.ui.layoutButton.click()
+    assert graded[3].GetDisplayNode().GetViewNodeIDs() == ()
+
+
+def test_a_copy_that_is_made_side_by_side_gets_its_look_back(host, module, graded):
+    import slicer
+
+    as_a_user_has_it(graded)
+    module.ui.layoutButton.click()
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    logic = slicer.vtkSlicerSubjectHierarchyModuleLogic
+    item = logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(graded[3]))
+    display = tree.GetItemDataNode(item).GetDisplayNode()
+    segment = graded[3].GetSegmentation().GetNthSegmentID(0)
+    assert display is not graded[3].GetDisplayNode() and display.GetSegmentOverrideColor(segment)[0] > 0
+    module.ui.layoutButton.click()
+    assert display.GetSegmentOverrideColor(segment)[0] == -1
+    assert (display.GetVisibility2DFill(), display.GetSliceIntersectionThickness()) == (1, 1)
+    assert attributes_of_ours() == []

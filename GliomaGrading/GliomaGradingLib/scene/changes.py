@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import weakref
 from typing import Any
 
 import slicer
 
 _WAS = "GliomaGrading.Was."
-"""Attributes that say what a property was; the value is JSON. They are saved with the scene.
+"""Attributes that say what a property was and what it was set to here; the value is JSON, ``[was, ours]``.
 
-Where the property is a node's id, a node reference of the same name says it as well: an id changes when
-the scene is added to another, and references follow.
+Versions before this one wrote ``was`` alone. They are saved with the scene.
+"""
+
+_OURS = "GliomaGrading.Ours."
+"""Node references: where the property is a node's id, one of each name says it as well.
+
+An id changes when the scene is added to another, and references follow.
 """
 
 _COLOR = "SegmentOverrideColor"
 _KNOWN = {
     *("ViewArrangement", "ForegroundVolumeID", "ForegroundOpacity", "SliceIntersectionThickness", _COLOR),
-    *("Visibility", "Visibility2D", "Visibility2DFill", "Visibility2DOutline"),
+    *("Visibility", "Visibility2D", "Visibility2DFill", "Visibility2DOutline", "Opacity2DOutline"),
+    *("SegmentVisibility", "SegmentVisibility2DOutline", "SegmentOpacity2DOutline", "ViewNodeIDs"),
 }
 """What may be set back out of a file, which anybody can have written."""
+
+_ROUNDING = 1e-4
+"""Of a number that was saved with a scene: six digits are."""
 
 
 class Changes:
@@ -32,6 +43,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._changed: dict[tuple[str, str], tuple[Any, Any, Any]] = {}
+        _live.add(self)
 
     def __bool__(self) -> bool:
         return bool(self._changed)
@@ -41,8 +53,14 @@ class Changes:
         key = (node.GetID(), name)
         before = self._changed[key][1] if key in self._changed else _get(node, name)
         _set(node, name, value)
-        _remember(node, name, before)
-        self._changed[key] = (node, before, _get(node, name))
+        ours = _get(node, name)
+        _remember(node, name, before, ours)
+        self._changed[key] = (node, before, ours)
+
+    def holds(self, node: Any, name: str) -> bool:
+        """Whether the property is changed at present, and will be set back from here."""
+        key = (node.GetID(), name)
+        return key in self._changed and self._changed[key][0] is node
 
     def ours(self, node: Any, name: str) -> Any:
         """What the property was set to here; None where it was not."""
@@ -70,20 +88,32 @@ class Changes:
         return found
 
 
-def undo_saved() -> None:
-    """Sets back what was changed when the scene that was just loaded was saved."""
+_live: weakref.WeakSet[Changes] = weakref.WeakSet()
+
+
+def undo_saved(kind: str = "vtkMRMLNode") -> None:
+    """Sets back what was changed when the scene that was just loaded was saved, or a node was cloned.
+
+    What somebody has changed since is left as it is then, and what is changed at present is nobody's past.
+
+    Args:
+        kind: of the nodes that are looked at.
+    """
     for index in range(slicer.mrmlScene.GetNumberOfNodes()):
         node = slicer.mrmlScene.GetNthNode(index)
-        for attribute in [one for one in node.GetAttributeNames() if one.startswith(_WAS)]:
-            _undo_attribute(node, attribute)
+        if node.IsA(kind):
+            for attribute in [one for one in node.GetAttributeNames() if one.startswith(_WAS)]:
+                _undo_attribute(node, attribute)
 
 
 def _undo_attribute(node: Any, attribute: str) -> None:
     """What makes no sense is taken away; the rest of the scene is no worse for it."""
     name = attribute.removeprefix(_WAS)
+    if any(changes.holds(node, name) for changes in _live):
+        return
     try:
         if _parts(name)[0] in _KNOWN and _is_there(node, name):
-            _set_back(node, name, _saved(node, attribute), True)
+            _set_back(node, name, *_saved(node, name))
     except Exception:  # whatever somebody has written there
         logging.warning("GliomaGrading: %s of %s cannot be set back", name, node.GetName())
     node.RemoveAttribute(attribute)
@@ -101,46 +131,69 @@ def _parts(name: str) -> tuple[str, list[str]]:
 
 def _is_there(node: Any, name: str) -> bool:
     """Whether what the property is of is there: a segment that had a colour may have been removed."""
-    plain, argument = _parts(name)
-    if plain != _COLOR:
+    _plain, argument = _parts(name)
+    if not argument:
         return True
     mask = node.GetDisplayableNode()
     return mask is not None and mask.GetSegmentation().GetSegment(*argument) is not None
 
 
 def _get(node: Any, name: str) -> Any:
-    """The property; a colour as a list, so that it can be compared and written as JSON."""
+    """The property; several values as a list, so that they can be compared and written as JSON."""
     plain, argument = _parts(name)
     value = getattr(node, f"Get{plain}")(*argument)
-    return [value[index] for index in range(3)] if hasattr(value, "GetSize") else value
+    if hasattr(value, "GetSize"):
+        return [value[index] for index in range(3)]
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _set(node: Any, name: str, value: Any) -> None:
     plain, argument = _parts(name)
-    getattr(node, f"Set{plain}")(*argument, *(value if isinstance(value, list) else [value]))
+    getattr(node, f"Set{plain}")(*argument, *(value if plain == _COLOR else [value]))
 
 
-def _remember(node: Any, name: str, before: Any) -> None:
-    node.SetAttribute(f"{_WAS}{name}", json.dumps(before))
-    if _is_node_id(name) and before:
-        node.SetNodeReferenceID(f"{_WAS}{name}", before)
+def _remember(node: Any, name: str, before: Any, ours: Any) -> None:
+    node.SetAttribute(f"{_WAS}{name}", json.dumps([before, ours]))
+    for role, identifier in ((_WAS, before), (_OURS, ours)):
+        if _is_node_id(name) and identifier:
+            node.SetNodeReferenceID(f"{role}{name}", identifier)
 
 
-def _saved(node: Any, attribute: str) -> Any:
-    """What a property was, in this scene's words."""
-    before = json.loads(node.GetAttribute(attribute))
-    return node.GetNodeReferenceID(attribute) or before if _is_node_id(attribute) else before
+def _saved(node: Any, name: str) -> tuple[Any, bool]:
+    """What a property was, in this scene's words; and whether it is still what it was set to here."""
+    known = json.loads(node.GetAttribute(f"{_WAS}{name}"))
+    is_told = isinstance(known, list) and len(known) == 2  # colours have three values
+    before, ours = known if is_told else (known, None)
+    if _is_node_id(name):
+        before = node.GetNodeReferenceID(f"{_WAS}{name}") or before
+        ours = node.GetNodeReferenceID(f"{_OURS}{name}") or ours
+    return before, not is_told or _is_same(_get(node, name), ours) or _has_lost(node, name, ours)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_is_same, value, other))
+    if isinstance(value, float) and isinstance(other, (float, int)):
+        return math.isclose(value, other, abs_tol=_ROUNDING)
+    return bool(value == other)
+
+
+def _has_lost(node: Any, name: str, ours: Any) -> bool:
+    """Whether nothing is shown where a volume was that did not come with the scene."""
+    return not _get(node, name) and _is_gone(name, ours)
 
 
 def _set_back(node: Any, name: str, before: Any, is_ours: bool) -> None:
     node.RemoveAttribute(f"{_WAS}{name}")
     if _is_node_id(name):
-        node.RemoveNodeReferenceIDs(f"{_WAS}{name}")
+        for role in (_WAS, _OURS):
+            node.RemoveNodeReferenceIDs(f"{role}{name}")
     if is_ours and not _is_gone(name, before):
         _set(node, name, before)
 
 
 def _is_node_id(name: str) -> bool:
+    """Whether it is one id, of which a reference tells, too; views keep theirs in any scene."""
     return name.endswith("VolumeID")
 
 

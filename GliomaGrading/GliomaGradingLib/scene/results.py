@@ -238,9 +238,9 @@ def remove(text: Any) -> None:
 def _remove_roles(text: Any, roles: Iterable[str]) -> None:
     for role in roles:
         node = text.GetNodeReference(role)
-        text.RemoveNodeReferenceIDs(role)
         if node is not None:
-            remove_node(node)
+            remove_node(node)  # first: whoever shows it has to know it for one of the result's
+        text.RemoveNodeReferenceIDs(role)
 
 
 def result_nodes() -> list[Any]:

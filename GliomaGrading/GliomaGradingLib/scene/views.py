@@ -14,7 +14,7 @@ import vtk
 
 from ..palette import OUTLINE_COLOR, SEQUENCE_COLORS, rgb
 from ..words import SEQUENCES
-from .changes import Changes, with_argument
+from .changes import Changes, undo_saved, with_argument
 from .charts import CHART
 from .maps import LEGEND, legends, map_role
 from .mask import graded_segments
@@ -36,6 +36,23 @@ def slice_view(sequence: str) -> str:
 
 
 OWN_VIEWS = tuple(map(slice_view, SEQUENCES))
+
+
+_OUTLINED: dict[str, Any] = {
+    "Visibility": True,
+    "Visibility2D": True,
+    "Visibility2DFill": False,
+    "Visibility2DOutline": True,
+    "Opacity2DOutline": 1.0,
+    "SliceIntersectionThickness": 2,
+}
+_SEGMENT_OUTLINED: dict[str, Any] = {
+    "SegmentOverrideColor": list(rgb(OUTLINE_COLOR)),
+    "SegmentVisibility": True,
+    "SegmentVisibility2DOutline": True,
+    "SegmentOpacity2DOutline": 1.0,
+}
+"""How a segmentation and its graded segments are shown beside the three sequences."""
 
 
 def jump_to(point: tuple[float, float, float]) -> None:
@@ -194,6 +211,7 @@ class SideBySide:
         """The layout that was there before, and the segmentation as it was drawn before."""
         self._changes.undo()
         self._layout.undo()
+        undo_saved("vtkMRMLSegmentationDisplayNode")  # of a segmentation that was cloned meanwhile
 
     def _fill_slice(self, name: str, volume: Any, mask: Any) -> None:
         node, composite = _own("vtkMRMLSliceNode", name), _composite(name)
@@ -210,21 +228,17 @@ class SideBySide:
         composite.SetHotLinkedControl(True)
 
     def _outline(self, mask: Any, graded: list[str]) -> None:
-        """The segments that were graded get the tumour's colour, and no others."""
+        """The segments that were graded get the tumour's colour, and no others; it is seen in any case."""
         mask.CreateDefaultDisplayNodes()
         display = mask.GetDisplayNode()
-        for name, value in (
-            ("Visibility", True),
-            ("Visibility2D", True),
-            ("Visibility2DFill", False),
-            ("Visibility2DOutline", True),
-            ("SliceIntersectionThickness", 2),
-        ):
+        looks = dict(_OUTLINED)
+        for segment in graded:
+            looks |= {with_argument(name, segment): value for name, value in _SEGMENT_OUTLINED.items()}
+        if views := list(display.GetViewNodeIDs()):  # none of them means all
+            own = [_own("vtkMRMLSliceNode", name) for name in OWN_VIEWS]
+            looks["ViewNodeIDs"] = [*views, *(node.GetID() for node in own if node is not None)]
+        for name, value in looks.items():
             self._changes.set(display, name, value)
-        for identifier in graded:
-            self._changes.set(
-                display, with_argument("SegmentOverrideColor", identifier), list(rgb(OUTLINE_COLOR))
-            )
 
 
 class MapOverlay:

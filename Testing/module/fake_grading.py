@@ -21,9 +21,10 @@ INDICES = tuple(range(20))
 
 
 class Engine:
-    last, isSlow = 0.5, False
+    last, isSlow, bundle = 0.5, False, "fake"
 
     def load(self, bundle, device, progress):
+        self.bundle = bundle or "fake"
         progress("weights", 1.0)
         return {"model": {"name": bundle or "fake"}, "device": device}
 
@@ -40,7 +41,9 @@ class Engine:
             raise CaseError("the mask is empty", volumes["mask"].source, "draw the tumour")
         self.last = float(volumes["T1"].array.mean())
         self.isSlow = is_slow(case)
-        return result(case, self.last, options, mask).toDict()
+        made = result(case, self.last, options, mask).toDict()
+        made["model"]["name"] = self.bundle
+        return made
 
     def explain(self, volumes, options, progress):
         """Evidence for HGG in the front, as much for LGG behind."""

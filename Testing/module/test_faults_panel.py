@@ -193,7 +193,7 @@ def test_images_are_handed_over_again_only_where_the_slices_went(host, scene, nu
     error, is_gone = errors_of_explaining()[number]
     told, worker = [], WorkerDouble(error)
     listener = types.SimpleNamespace(onProgress=lambda *_: None, onError=told.append)
-    run = MapRun(worker, Inputs(*scene.case()), {}, listener, object())
+    run = MapRun(lambda: worker, Inputs(*scene.case()), {}, listener, object())
     for _turn in range(50):
         run.tick()
     assert told == ([] if is_gone else [error]) and run.isDone != is_gone

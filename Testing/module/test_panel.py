@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -835,6 +836,50 @@ def test_a_script_gets_what_it_asked_for_whatever_the_panel_shows(host, module, 
     logic.explain(anna)
     assert anna.GetNodeReference("map.T1").GetName().startswith("anna")
     assert logic.published.node("T1") is second[0]
+
+
+def test_a_grading_keeps_its_model_whatever_a_script_grades_meanwhile(host, module, scene, grade):
+    anna = scene.case("anna")
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    berta = scene.case("berta")
+    module.ui.gradeButton.click()
+    controller = module.widget.controller
+    assert controller.run.job is None  # its images are still to be read
+    module.logic.process(*berta, bundle="other")
+    host.wait(lambda: controller.run is None, 30)
+    results = [json.loads(one.GetText()) for one in scene.results()]
+    models = {one["case"]: one["model"]["name"] for one in results}
+    assert models == {"anna": "fake", "berta": "other"}
+    assert controller.viewer.published.node("T1") is anna[0]
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: controller.viewer.run is None, 30)
+    assert controller.viewer.published.hasMaps
+
+
+@pytest.mark.parametrize("what", ["map", "report"])
+def test_maps_and_reports_keep_their_model_too(host, module, scene, grade, tmp_path, monkeypatch, what):
+    import qt
+
+    scene.case("anna")
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    berta = scene.case("berta")
+    grade()
+    controller = module.widget.controller
+    controller._graded = None  # the images are handed over once more
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "anna"))
+    (module.ui.mapCheckBox if what == "map" else module.ui.reportButton).click()
+    run = controller.viewer.run if what == "map" else controller.report.run
+    assert run.job is None
+    loaded, submit = {}, type(run.worker).submit
+
+    def watched(worker, request, *callbacks):
+        loaded[request.kind] = module.logic._loaded[0]
+        return submit(worker, request, *callbacks)
+
+    monkeypatch.setattr(type(run.worker), "submit", watched)
+    module.logic.process(*berta, bundle="other")
+    host.wait(lambda: run.isDone, 30)
+    assert loaded == {"grade": "other", run.kind: ""}
 
 
 def test_a_result_that_is_gone_is_not_the_scripts(host, module, scene, grade):

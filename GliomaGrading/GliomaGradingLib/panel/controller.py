@@ -23,7 +23,7 @@ from . import dependencies, text
 from .copying import offer_copy
 from .report import ReportSaver
 from .result_view import ResultView
-from .run import GradingRun, Listener, MapRun, ReportRun
+from .run import Connect, GradingRun, Listener, MapRun, ReportRun
 from .viewer import Viewer
 
 _ROLES = ("t1", "t2", "flair", "mask")
@@ -89,7 +89,7 @@ class Controller:
         self._isEntered = True
         self.fill()
         if self.parameters is not None and not self._isInstalling and not dependencies.missing():
-            self._connect_worker().start()
+            self._connection()().start()
         if self._isJumpDue:
             self._isJumpDue = False
             self.viewer.showLargest()
@@ -290,7 +290,7 @@ class Controller:
             if self.report.abandon():
                 self._message = _("Report cancelled: the grading went first. Save it again.")
             self._choices = self._all_options()
-            self.run = GradingRun(self._connect_worker(), self.inputs, self._options(), self)
+            self.run = GradingRun(self._connection(), self.inputs, self._options(), self)
         except Exception as error:
             self._say(text.error_text(explained(error)))
             return
@@ -399,10 +399,10 @@ class Controller:
         self._need_torch()
         if not self._is_shown(published):
             return None
-        worker, inputs = self._connect_worker(), self.inputs
+        connect, inputs = self._connection(), self.inputs
         nodes, client, job = self._graded or ([], None, None)
-        graded = job if client is worker and nodes == inputs.nodes else None
-        return MapRun(worker, inputs, as_graded(result_of(published)), listener, graded)
+        graded = job if client is connect() and nodes == inputs.nodes else None
+        return MapRun(connect, inputs, as_graded(result_of(published)), listener, graded)
 
     def _start_report(self, published: Published, listener: Listener) -> ReportRun | None:
         """The files of a result that is shown; None where it no longer is when PyTorch has been installed.
@@ -413,7 +413,7 @@ class Controller:
         self._need_torch()
         if not self._is_shown(published):
             return None
-        return ReportRun(self._connect_worker(), inputs_of(published), result_of(published), listener)
+        return ReportRun(self._connection(), inputs_of(published), result_of(published), listener)
 
     def _is_shown(self, published: Published) -> bool:
         is_same = text_of(published_for(self.inputs)) is published.text
@@ -436,10 +436,15 @@ class Controller:
         finally:
             self._isInstalling = False
 
-    def _connect_worker(self) -> WorkerClient:
-        """The client, told about the chosen bundle and device: at Grade, not while they are being typed."""
-        self._client = self._logic.worker(self.parameters.bundle, self.parameters.device)
-        return self._client
+    def _connection(self) -> Connect:
+        """Gives the client, told about the bundle and device chosen now: at Grade, not while they are typed."""
+        bundle, device = self.parameters.bundle, self.parameters.device
+
+        def connect() -> WorkerClient:
+            self._client = self._logic.worker(bundle, device)
+            return self._client
+
+        return connect
 
     def _say(self, message: str) -> None:
         self._message = message

@@ -46,10 +46,16 @@ class Listener(Protocol):
     def onCancelled(self) -> None: ...
 
 
+Connect = Callable[[], WorkerClient]
+"""Gives the worker with the run's own bundle and device, whatever a script has loaded since."""
+
+
 class WorkerRun:
     """Gives ``inputs`` to a worker and tells a listener; subclasses say what for.
 
     Args:
+        connect: asked at the beginning, so that the worker starts while images are read, and once more when
+            they are handed over.
         options: vote and register, for the engine.
         makeArrays: where the images are handed over; a test's own.
     """
@@ -59,7 +65,7 @@ class WorkerRun:
 
     def __init__(
         self,
-        worker: WorkerClient,
+        connect: Connect,
         inputs: Inputs,
         options: Mapping[str, Any],
         listener: Listener,
@@ -68,7 +74,8 @@ class WorkerRun:
         self.inputs = inputs
         self.isDone = self.isCancelling = False
         self.job: Job | None = None
-        self.worker = worker
+        self.worker = connect()
+        self._connect = connect
         self._options, self._listener = dict(options), listener
         self._makeArrays = makeArrays
         self._start = time.monotonic()
@@ -140,6 +147,7 @@ class WorkerRun:
         self._read = self.seconds
         options = {**self._options, "caseId": prepared.case}
         request = Request(arrays, options, kind=self.kind, timeout=self.timeout)
+        self.worker = self._connect()
         self.job = self.worker.submit(
             request, self._on_progress, self._on_answer, self._fail, self._on_cancelled
         )
@@ -204,15 +212,15 @@ class MapRun(WorkerRun):
 
     def __init__(
         self,
-        worker: WorkerClient,
+        connect: Connect,
         inputs: Inputs,
         options: Mapping[str, Any],
         listener: Listener,
         graded: Job | None = None,
     ) -> None:
-        super().__init__(worker, inputs, options, listener)
+        super().__init__(connect, inputs, options, listener)
         if graded is not None:
-            self.job = worker.explain(
+            self.job = self.worker.explain(
                 graded, self._on_progress, self._on_answer, self._on_failed, self._on_cancelled
             )
 
@@ -244,8 +252,8 @@ class ReportRun(WorkerRun):
     kind = "report"
     timeout = REPORT_SECONDS
 
-    def __init__(self, worker: WorkerClient, inputs: Inputs, result: GradeResult, listener: Listener) -> None:
-        super().__init__(worker, inputs, report_options(result), listener)
+    def __init__(self, connect: Connect, inputs: Inputs, result: GradeResult, listener: Listener) -> None:
+        super().__init__(connect, inputs, report_options(result), listener)
 
     def decode(self, answer: dict[str, Any]) -> dict[str, bytes]:
         return files_of(answer)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .words import DISCLAIMER, GRADE_MEANING
+from .words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 
 RESULT_SCHEMA = "glioma-grading/result/1"
 
@@ -158,12 +159,12 @@ class GradeResult:
         """The result that ``toDict`` wrote: what came from the worker, or from a result.json.
 
         Raises:
-            ValueError: it is of another schema, or something is missing in it.
+            ValueError: it is of another schema, or something is missing in it or contradicts the rest.
         """
-        if values.get("schema") != RESULT_SCHEMA:
+        if not isinstance(values, Mapping) or values.get("schema") != RESULT_SCHEMA:
             raise ValueError(f"this is not a result of schema {RESULT_SCHEMA}")
         try:
-            return cls(
+            result = cls(
                 case=str(values["case"]),
                 grade=str(values["grade"]),
                 decision=str(values["decision"]),
@@ -171,16 +172,18 @@ class GradeResult:
                 votes=tuple(Vote.fromDict(vote) for vote in values["votes"]),
                 slices=SliceInfo.fromDict(values["slices"]),
                 tumour_ml=float(values["tumour"]["volume_ml"]),
-                warnings=tuple(Notice(w["code"], w["message"]) for w in values["warnings"]),
+                warnings=tuple(Notice(str(w["code"]), str(w["message"])) for w in values["warnings"]),
                 model=dict(values["model"]),
                 software=dict(values["software"]),
-                seconds=dict(values["seconds"]),
+                seconds={name: float(value) for name, value in values["seconds"].items()},
                 registration=dict(values.get("registration", {})),
                 vote=str(values.get("vote", "majority")),
                 seen_ml=_number_or_none(values["tumour"].get("seen_ml")),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError) as error:
             raise ValueError(f"the result is incomplete ({error})") from error
+        _check(result)
+        return result
 
     def afterReading(self, seconds: float, notices: Sequence[Notice] = ()) -> GradeResult:
         """The result with the seconds that reading the case took, and with what was noticed meanwhile."""
@@ -194,6 +197,29 @@ class GradeResult:
     def toJson(self) -> str:
         """The text of result.json: ``toDict`` as JSON."""
         return json.dumps(self.toDict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _check(result: GradeResult) -> None:
+    """What a file says that somebody has edited: who shows a result need not look whether it is one.
+
+    Raises:
+        ValueError: it cannot be the result of a grading.
+    """
+    info = result.slices
+    count = len(info.indices)
+    if tuple(vote.sequence for vote in result.votes) != SEQUENCES:
+        raise ValueError("the result has other votes than those of T1, T2 and FLAIR")
+    lengths = [len(info.positions_mm), *(len(vote.slice_probabilities) for vote in result.votes)]
+    if not count or any(length != count for length in lengths):
+        raise ValueError("the result has other numbers of slices, positions and probabilities")
+    grades = {result.grade, *(vote.grade for vote in result.votes)}
+    if not grades <= {LGG, HGG} or result.decision not in (LGG, HGG, INDETERMINATE):
+        raise ValueError("the result has a grade that is none")
+    numbers = [info.spacing_mm, *info.positions_mm, result.probability_hgg]
+    for vote in result.votes:
+        numbers += [vote.probability_hgg, *vote.slice_probabilities]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("the result has a number that is none")
 
 
 def _number_or_none(value: Any) -> float | None:

@@ -131,6 +131,11 @@ def test_cohort_survives_a_bad_case(host, module, tmp_path, sample_case):
     assert [row.split(",")[1] for row in rows] == ["status", "failed", "graded"]
     written = json.loads((tmp_path / "out" / "cases" / good / "result.json").read_text(encoding="utf-8"))
     assert written["grade"] == "HGG"
+    path = tmp_path / "out" / "cases" / good / "result.json"
+    path.write_text(json.dumps({**written, "votes": []}), encoding="utf-8")
+    assert "its result cannot be read any more (the result has other votes" in str(results[good])
+    path.unlink()
+    assert "grade the case again" in str(results[good])
 
 
 def test_cohort_keeps_the_window_alive_and_does_not_read_on_its_thread(

@@ -1140,3 +1140,39 @@ def test_measures_and_bars(host, module, scene, grade):
     measures = module.ui.measuresLabel.text.replace("\u00a0", " ")
     assert measures == "Tumour 60.0 ml · slices S 0 to S 19 mm · largest cross-section 25 mm²"
     assert "#868e96" in module.ui.t1ProbabilityBar.styleSheet
+
+
+# Results that somebody has edited
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one.update(votes=[]),
+        lambda one: one["votes"].pop(),
+        lambda one: one["slices"].update(indices=[], positions_mm=[]),
+        lambda one: one["votes"][0].update(grade="III"),
+        lambda one: one["votes"][0].update(probability_hgg=float("nan")),
+        lambda one: one.update(seconds={"total": "long"}),
+    ],
+)
+def test_a_result_that_is_none_any_more_is_not_shown(host, module, scene, grade, change):
+    scene.case()
+    grade()
+    node = module.logic.node("result")
+    stored = json.loads(node.GetText())
+    change(stored)
+    node.SetText(json.dumps(stored))
+    module.widget.controller.refresh()
+    assert module.ui.resultFrame.isHidden() and module.ui.viewFrame.isHidden()
+    grade()
+    assert not module.ui.resultFrame.isHidden()
+
+
+def test_a_result_without_its_model_is_shown(host, module, scene, grade):
+    scene.case()
+    grade()
+    node = module.logic.node("result")
+    node.SetText(json.dumps({**json.loads(node.GetText()), "model": {"sha256": 5}, "software": {}}))
+    module.widget.controller.refresh()
+    assert "Model ? ? (?, 5) · GliomaGrading ?" in module.ui.modelLabel.text.replace("\u200b", "")

@@ -83,11 +83,15 @@ def test_a_patient_that_taught_the_models_is_told(grader: Grader) -> None:
 
 
 def test_results_from_before_are_read() -> None:
+    votes = [
+        {"sequence": one, "grade": "HGG", "probability_hgg": 1, "slices_hgg": 1, "slice_probabilities": [1]}
+        for one in ("T1", "T2", "FLAIR")
+    ]
     stored = GradeResult.fromDict(
         {
             "schema": "glioma-grading/result/1", "case": "a", "grade": "HGG", "decision": "HGG",
-            "probability_hgg": 0.9, "votes": [], "tumour": {"volume_ml": 3}, "warnings": [], "model": {},
-            "slices": {"indices": [], "positions_mm": [], "spacing_mm": 1, "largest_index": 0,
+            "probability_hgg": 0.9, "votes": votes, "tumour": {"volume_ml": 3}, "warnings": [], "model": {},
+            "slices": {"indices": [0], "positions_mm": [0], "spacing_mm": 1, "largest_index": 0,
                        "largest_area_mm2": 1},
             "software": {}, "seconds": {},
         }

@@ -124,32 +124,37 @@ def test_sigmoid_is_a_rising_probability_that_mirrors(a, b) -> None:  # type: ig
     assert (a < b) <= (sigmoid(a) <= sigmoid(b))
 
 
-results = st.builds(
-    GradeResult,
-    case=words,
-    grade=st.sampled_from([LGG, HGG]),
-    decision=st.sampled_from([LGG, HGG, INDETERMINATE]),
-    probability_hgg=st.floats(0, 1),
-    votes=st.tuples(
-        *[
-            st.builds(vote_of_sequence, st.just(s), st.lists(finite, min_size=1, max_size=20), platts)
-            for s in SEQUENCES
-        ]
-    ),
-    slices=st.builds(
-        SliceInfo,
-        st.lists(st.integers(0, 500), min_size=1, max_size=20).map(tuple),
-        st.lists(st.floats(-500, 500), min_size=1, max_size=20).map(tuple),
-        st.floats(0.1, 10),
-        st.integers(0, 500),
-        st.floats(0, 1e5),
-    ),
-    tumour_ml=st.floats(0, 700),
-    warnings=st.lists(st.builds(Notice, words, words), max_size=3).map(tuple),
-    model=st.dictionaries(words, words, max_size=3),
-    software=st.dictionaries(words, words, max_size=3),
-    seconds=st.fixed_dictionaries({"read": st.floats(0, 9), "total": st.floats(0, 9)}),
-)
+def results_of(count: int) -> st.SearchStrategy[GradeResult]:
+    """Of so many slices."""
+
+    def lists(of: st.SearchStrategy[float] | st.SearchStrategy[int]) -> st.SearchStrategy[list]:  # type: ignore[type-arg]
+        return st.lists(of, min_size=count, max_size=count)
+
+    votes = [st.builds(vote_of_sequence, st.just(one), lists(finite), platts) for one in SEQUENCES]
+    return st.builds(
+        GradeResult,
+        case=words,
+        grade=st.sampled_from([LGG, HGG]),
+        decision=st.sampled_from([LGG, HGG, INDETERMINATE]),
+        probability_hgg=st.floats(0, 1),
+        votes=st.tuples(*votes),
+        slices=st.builds(
+            SliceInfo,
+            lists(st.integers(0, 500)).map(tuple),
+            lists(st.floats(-500, 500)).map(tuple),
+            st.floats(0.1, 10),
+            st.integers(0, 500),
+            st.floats(0, 1e5),
+        ),
+        tumour_ml=st.floats(0, 700),
+        warnings=st.lists(st.builds(Notice, words, words), max_size=3).map(tuple),
+        model=st.dictionaries(words, words, max_size=3),
+        software=st.dictionaries(words, words, max_size=3),
+        seconds=st.fixed_dictionaries({"read": st.floats(0, 9), "total": st.floats(0, 9)}),
+    )
+
+
+results = st.integers(1, 20).flatmap(results_of)
 
 
 @settings(max_examples=60, deadline=None)
@@ -200,6 +205,46 @@ def test_a_result_with_a_piece_missing_is_refused_and_never_half_read(result: Gr
     stored.pop(data.draw(st.sampled_from(needed)))
     with pytest.raises(ValueError, match=r"incomplete|not a result"):
         GradeResult.fromDict(stored)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one.update(votes=[]), "other votes"),
+        (lambda one: one["votes"].pop(), "other votes"),
+        (lambda one: one["votes"].reverse(), "other votes"),
+        (lambda one: one["votes"].append(one["votes"][0]), "other votes"),
+        (lambda one: one["slices"].update(indices=[], positions_mm=[]), "numbers of slices"),
+        (lambda one: one["slices"]["positions_mm"].pop(), "numbers of slices"),
+        (lambda one: one["votes"][1]["slice_probabilities"].pop(), "numbers of slices"),
+        (lambda one: one.update(grade="III"), "a grade that is none"),
+        (lambda one: one.update(grade="indeterminate"), "a grade that is none"),
+        (lambda one: one.update(decision=""), "a grade that is none"),
+        (lambda one: one["votes"][2].update(grade="hgg"), "a grade that is none"),
+        (lambda one: one.update(probability_hgg=NAN), "a number that is none"),
+        (lambda one: one["votes"][0].update(probability_hgg=math.inf), "a number that is none"),
+        (lambda one: one["votes"][0]["slice_probabilities"].__setitem__(0, NAN), "a number that is none"),
+        (lambda one: one["slices"].update(spacing_mm=NAN), "a number that is none"),
+        (lambda one: one["slices"]["indices"].__setitem__(0, math.inf), "incomplete"),
+        (lambda one: one.update(seconds=[1.0]), "incomplete"),
+    ],
+)
+def test_a_result_that_contradicts_itself_is_refused(change, words) -> None:  # type: ignore[no-untyped-def]
+    votes = tuple(Vote(one, HGG, 0.9, (0.9,) * 3, 3) for one in SEQUENCES)
+    info = SliceInfo((4, 5, 6), (4.0, 5.0, 6.0), 1.0, 5, 30.0)
+    stored = GradeResult("Ann", HGG, HGG, 0.9, votes, info, 3.0, (), {}, {}, {}).toDict()
+    assert GradeResult.fromDict(stored).votes == votes
+    change(stored)
+    with pytest.raises(ValueError, match=words):
+        GradeResult.fromDict(stored)
+
+
+def test_a_list_is_no_result() -> None:
+    with pytest.raises(ValueError, match="not a result"):
+        GradeResult.fromDict([])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("vote", [Vote("T1", LGG, 0.2, (0.2,), 0)])

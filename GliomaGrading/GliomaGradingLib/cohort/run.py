@@ -122,9 +122,12 @@ class Outcomes(Mapping[str, Outcome]):
 
     def __getitem__(self, case: str) -> Outcome:
         done = self._store.done[case]
-        if done.status == GRADED:
+        if done.status != GRADED:
+            return CaseError(done.error)
+        try:
             return GradeResult.fromDict(self._store.result(case))
-        return CaseError(done.error)
+        except (OSError, ValueError) as error:  # somebody has edited or removed it since
+            return CaseError(f"its result cannot be read any more ({error})", case, "grade the case again")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cases)

@@ -149,12 +149,15 @@ def options_text(known: Mapping[str, str], chosen: Mapping[str, str]) -> str:
 
 
 def model_text(result: GradeResult) -> str:
+    name, version, backbone, sha256 = (
+        str(result.model.get(key, "?")) for key in ("name", "version", "backbone", "sha256")
+    )
     return _("Model {name} {version} ({backbone}, {hash}) · GliomaGrading {software} · {seconds} s").format(
-        name=breakable(result.model["name"]),
-        version=result.model["version"],
-        backbone=result.model["backbone"],
-        hash=result.model["sha256"][:8],
-        software=result.software["glioma-grading"],
+        name=breakable(name),
+        version=version,
+        backbone=backbone,
+        hash=sha256[:8],
+        software=result.software.get("glioma-grading", "?"),
         seconds=f"{result.seconds.get('total', 0.0):.1f}",
     )
 

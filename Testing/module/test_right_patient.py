@@ -319,6 +319,29 @@ def test_another_segmentation_in_the_same_node_is_listened_to(host, module, grad
     assert box.itemText(1) == "renamed"
 
 
+def test_what_a_result_was_made_of_is_let_go_of(host, module, graded, grade):
+    """Whatever is observed stays in the memory, with all its voxels."""
+    import slicer
+    from GliomaGradingLib.scene.results import remove
+    from GliomaGradingLib.scene.watch import _watch
+
+    def observed():
+        return {thing.GetID() for thing, _event in _watch._inputs._observed if hasattr(thing, "GetID")}
+
+    ids = [node.GetID() for node in graded]
+    assert observed() == set(ids)
+    slicer.mrmlScene.RemoveNode(graded[1])
+    assert observed() == {ids[0], *ids[2:]}
+    remove(slicer.util.getNode("case result"))
+    assert observed() == set()
+    second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "case_t2")
+    second.CopyContent(graded[0])
+    module.logic.process(graded[0], second, *graded[2:])
+    assert observed() == {ids[0], second.GetID(), *ids[2:]}
+    host.close_scene()
+    assert observed() == set()
+
+
 def test_drawing_in_another_module_makes_the_result_doubtful(host, module, graded, tmp_path):
     import slicer
 

@@ -6,7 +6,6 @@ is known of a result has to stand on its node as soon as it is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import slicer
@@ -14,7 +13,7 @@ import vtk
 
 from .inputs import change_events
 from .observers import Observers
-from .results import OUTDATED, Published, inputs_of, mark_outdated, result_nodes
+from .results import OUTDATED, RESULT, Published, inputs_of, mark_outdated, result_nodes
 from .stamps import keep, kept
 
 
@@ -45,9 +44,9 @@ class _Watch:
         self._batches = Observers(self._on_changed)
 
     def start(self, leaving: Any = None) -> None:
-        """Begins, or takes in what came since; a node that is leaving the scene is left out."""
+        """Begins, or takes in what came since; an input or a result that is leaving the scene is left out."""
         scene = slicer.mrmlScene
-        self._inputs.observe(change_events(node for node in _inputs() if node is not leaving))
+        self._inputs.observe(change_events(_inputs(leaving)))
         self._removals.observe([(scene, scene.NodeAboutToBeRemovedEvent)])
         self._closings.observe([(scene, scene.StartCloseEvent)])
         self._batches.observe([(scene, scene.EndBatchProcessEvent)])
@@ -64,21 +63,20 @@ class _Watch:
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_removal(self, _scene: Any, _event: str, node: Any) -> None:
-        if any(node is one for one in _inputs()):
+        """When the scene is closed, one after the other leaves, and all has been let go of before."""
+        is_concerned = node.GetAttribute(RESULT) or any(node is one for one in _inputs())
+        if is_concerned and not slicer.mrmlScene.IsClosing():
             self.start(node)
 
     def _on_closing(self, *_event: object) -> None:
         self._inputs.observe([])
 
 
-def _inputs() -> Iterator[Any]:
+def _inputs(leaving: Any = None) -> list[Any]:
     """What the results that can get outdated were made of, each node once."""
-    seen: set[str] = set()
-    for text in result_nodes():
-        for node in inputs_of(Published(text)).nodes if kept(text) is not None else ():
-            if node.GetID() not in seen:
-                seen.add(node.GetID())
-                yield node
+    texts = [text for text in result_nodes() if text is not leaving and kept(text) is not None]
+    nodes = {node.GetID(): node for text in texts for node in inputs_of(Published(text)).nodes}
+    return [node for node in nodes.values() if node is not leaving]
 
 
 _watch = _Watch()

@@ -157,7 +157,7 @@ def publish(
 
         add_charts(result, add)
         place = parent_of(folder_of(former[-1])) if former else 0
-        put_into(new_folder(result.case, place), own)
+        _put_into_folder(own, result.case, place)
     for node in former:
         remove(node)
     keep(text, stamp)
@@ -341,6 +341,10 @@ def _node_name(result: GradeResult, what: str, former: str | None = None) -> str
     if former and re.fullmatch(rf"{re.escape(name)}(_\d+)?", former):
         return former
     return slicer.mrmlScene.GenerateUniqueName(name)
+
+
+def _put_into_folder(nodes: list[Any], name: str, parent: int = 0) -> None:
+    put_into(new_folder(name, parent), nodes)
 
 
 def _role_names(text: Any) -> list[str]:

@@ -233,7 +233,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
 
         Args:
             segmentationNode: a segmentation, or a labelmap.
-            segmentId: one segment; None for all of them together.
+            segmentId: the id of one segment of a segmentation; None for all of them together.
             jump: whether the slice views go to the largest slice.
             progress: called with a stage's name and the fraction done.
             cancelled: asked again and again; where it says True, the grading ends and nothing is published.

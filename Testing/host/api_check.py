@@ -45,6 +45,8 @@ RETURNS = {  # method -> class of what it returns
 }
 # Names that PythonQt gives every object, and Python's own.
 EVERY_OBJECT = {"connect", "disconnect", "name", "className", "delete"}
+FORM_PROPERTIES = {"buddy"}
+"""What Qt's form builder knows besides the properties of the widgets."""
 SLICER_CORE = {"mrmlScene", "modules", "moduleNames", "selfTests"}  # set by the application, not listed
 NEW_IN_5_12 = {
     "slicer.packaging": "new in 5.12",
@@ -343,6 +345,8 @@ def _judge_member(use: Use, api: dict[str, Any]) -> tuple[bool, str]:
         return _judge_loose_signal(use, api)
     if use.kind == "member" and use.member in EVERY_OBJECT:
         return True, "PythonQt"
+    if use.kind == "property" and use.member in FORM_PROPERTIES:
+        return True, "Qt's form builder"
     for cls in _lineage(use.owner, api):
         entry = api["widgets"].get(cls)
         if entry and (found := _in_entry(use, entry)):
@@ -429,26 +433,25 @@ def _in_qt(use: Use, cls: str) -> bool:
 
 
 def table(verdicts: Iterable[Verdict]) -> str:
-    """One line a name: name, kind, where it stands, places."""
+    """One line a name: name, kind, where it stands, the files that use it."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for one in verdicts:
         stands = one.stands if one.ok else f"MISSING: {one.stands}"
         name = f"{one.use.owner}({one.use.member}=)" if one.use.kind == "keyword" else one.use.name
         since = next((text for new, text in NEW_IN_5_12.items() if name.startswith(new)), "")
-        rows.setdefault((name, one.use.kind, f"{stands}; {since}" if since else stands), []).append(
-            one.use.where
-        )
+        files = rows.setdefault((name, one.use.kind, f"{stands}; {since}" if since else stands), [])
+        files.append(one.use.where.partition(":")[0])
     lines = ["| name | kind | stands in | used in |", "|---|---|---|---|"]
     lines += [
-        f"| `{name}` | {kind} | {stands} | {places[0]}{f' and {len(places) - 1} more' if places[1:] else ''} |"
-        for (name, kind, stands), places in rows.items()
+        f"| `{name}` | {kind} | {stands} | {', '.join(dict.fromkeys(files))} |"
+        for (name, kind, stands), files in rows.items()
     ]
     return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
     """Prints the table of the files (or of all files in the folders) given; 1 where a name is missing."""
-    files = [one for argument in arguments for one in _files(Path(argument))]
+    files = [one for argument in arguments for one in module_files(Path(argument))]
     verdicts = check_against(
         names_used(
             [one for one in files if one.suffix == ".py"],
@@ -461,7 +464,8 @@ def main(arguments: list[str]) -> int:
     return 1 if lost else 0
 
 
-def _files(path: Path) -> list[Path]:
+def module_files(path: Path) -> list[Path]:
+    """The file itself, or every Python file and form in a folder."""
     return sorted([*path.rglob("*.py"), *path.rglob("*.ui")]) if path.is_dir() else [path]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
+from .api_check import FORM_PROPERTIES
 from .pythonqt import qt, while_loading
 from .standins import STANDINS, lineage, slot_of
 
@@ -77,17 +78,13 @@ def _named(root: QtWidgets.QWidget, name: str | None) -> Any:
     return root if root.objectName == name else root.findChild(QtCore.QObject, name)
 
 
-_FORM_PROPERTIES = {"buddy"}
-"""What Qt's form builder knows besides the properties of the widgets."""
-
-
 def _refuse_unknown_properties(root: QtWidgets.QWidget, tree: ET.Element) -> None:
     """Qt would keep a misspelt property as a dynamic one and say nothing."""
     for element in tree.iter("widget"):
         widget = _named(root, element.get("name"))
         for declared in element.iterfind("property"):
             name = declared.get("name")
-            known = type(widget).staticMetaObject if widget and name not in _FORM_PROPERTIES else None
+            known = type(widget).staticMetaObject if widget and name not in FORM_PROPERTIES else None
             if known and declared.get("stdset") != "0" and known.indexOfProperty(name) < 0:
                 raise RuntimeError(f"{element.get('class')} {element.get('name')} has no property {name}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from Testing import slicer_names_page
 from Testing.host.api_check import check_against, main, missing, names_used
 
 UI = """<ui version="4.0"><class>P</class><widget class="qMRMLWidget" name="P">
@@ -26,6 +27,12 @@ def test_the_probe_uses_only_names_of_slicer(probe_file, capsys):
     printed = capsys.readouterr().out
     assert "| `ctkSliderWidget.value` | member | list: ctkSliderWidget property |" in printed
     assert "| `slicer.util.loadUI` | python | list: module slicer.util |" in printed
+
+
+def test_the_module_uses_only_names_of_slicer_and_their_page_is_current():
+    assert missing(slicer_names_page.verdicts()) == []
+    stored = slicer_names_page.PAGE.read_text(encoding="utf-8")
+    assert stored == slicer_names_page.page(), "run: python -m Testing.slicer_names_page"
 
 
 @pytest.mark.parametrize(

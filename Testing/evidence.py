@@ -115,6 +115,21 @@ def learning_rows() -> str:
     return learning_table(figures_of("learning"))
 
 
+def learning_sentence() -> str:
+    """What the study with the most patients to learn from says beside the usual one."""
+    figures = figures_of("learning")
+    (usual,) = (study for study in figures["studies"] if study["folds"] == figures["compared_with"])
+    most = figures["studies"][-1]
+    less = most["auc_less_the_compared"]
+    return (
+        f"In {most['folds']} folds, whose models have learned from {most['learned_from']} patients and not "
+        f"from {usual['learned_from']}, the AUC of the soft vote is {most['auc']['value']:.3f}, and "
+        f"{most['own_auc']['value']:.3f} from the networks' own probabilities, which is {less['value']:+.3f} "
+        f"({less['low']:+.3f} to {less['high']:+.3f}) beside {usual['folds']} folds; the models that ship have "
+        f"learned from all {figures['patients']}.\n"
+    )
+
+
 def ablation_rows() -> str:
     return (EVALUATION / "ablation.md").read_text(encoding="utf-8")
 
@@ -278,6 +293,7 @@ QUOTES: dict[str, Callable[[], str]] = {
     "external": external_rows,
     "subgroups": subgroup_rows,
     "learning": learning_rows,
+    "learning-sentence": learning_sentence,
     "ablation": ablation_rows,
     "invariance": benchmark("input_invariance"),
     "unlike": benchmark("unlike_cases"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from GliomaGradingLib.training.evaluate import (
     unit_probabilities,
     vote_against_best,
 )
-from GliomaGradingLib.training.evidence import read_evidence, read_probabilities
+from GliomaGradingLib.training.evidence import read_evidence, read_probabilities, units_of
 from GliomaGradingLib.training.external import external_figures, read_records
 from GliomaGradingLib.training.final import VOTE_FIGURES
+from GliomaGradingLib.training.learning import learning_figures
 from GliomaGradingLib.training.paired import ScoreTable
 from GliomaGradingLib.training.protocols import protocol_figures
 from GliomaGradingLib.training.subgroups import read_groups, subgroup_figures
@@ -180,6 +182,18 @@ def test_external_figures_are_those_of_the_shipped_bundle_on_other_collections()
     assert not {r["collection"] for r in records} & {*bundle.metadata["training"]["collections"]}
     learned, _ = read_probabilities(EVALUATION / "patient" / "probabilities.csv")
     assert not {r["patient"] for r in records} & {*learned.patient}
+
+
+@there("learning")
+def test_what_more_patients_bring_is_that_of_the_stored_logits():
+    stored = figures_of("learning")
+    first = units_of(EVALUATION / "patient")
+    others = []
+    for path in sorted((EVALUATION / "learning").glob("probabilities-*.csv")):
+        folds = int(path.stem.removeprefix("probabilities-"))
+        others.append((replace(first[0], folds=folds), read_probabilities(path)[0]))
+    again = learning_figures(first, others, stored["command"], draws=FEW)
+    assert len(others) == len(stored["studies"]) - 1 and values(stored) == values(again)
 
 
 @there("subgroups")

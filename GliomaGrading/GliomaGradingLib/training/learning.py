@@ -7,7 +7,7 @@ figure rises from few folds to many says what to expect of all; nobody is graded
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +152,8 @@ def _sorted(units: Predictions) -> Predictions:
 def _check_alike(first: tuple[Study, Predictions], other: tuple[Study, Predictions], folder: Path) -> None:
     """Raises UsageError where two studies differ in more than their folds."""
     study, units = first
-    if study.protocol != "patient" or replace(other[0], folds=study.folds) != study:
+    settings = [json_text(asdict(replace(each, folds=study.folds))) for each in (study, other[0])]
+    if study.protocol != "patient" or settings[0] != settings[1]:  # as text: evidence has six decimals
         problem = "the studies differ in more than their folds"
         raise UsageError(
             problem, folder, "train both by patient, with one recipe, one seed and as many repeats"

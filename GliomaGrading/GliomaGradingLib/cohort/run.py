@@ -126,7 +126,9 @@ class Outcomes(Mapping[str, Outcome]):
             return CaseError(done.error)
         try:
             return GradeResult.fromDict(self._store.result(case))
-        except (OSError, ValueError) as error:  # somebody has edited or removed it since
+        except UsageError as error:  # somebody has removed it since
+            return CaseError(error.problem, case, "grade the case again")
+        except ValueError as error:  # or edited it
             return CaseError(f"its result cannot be read any more ({error})", case, "grade the case again")
 
     def __iter__(self) -> Iterator[str]:

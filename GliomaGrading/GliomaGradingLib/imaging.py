@@ -79,7 +79,8 @@ _BYTES = {
 _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 _environment = threading.Lock()
 _one_at_a_time = threading.Lock()
-"""For formats that ITK is left to tell apart: two threads in the library for HDF5 and MINC end the process."""
+"""Holds every file reader of ITK. Two threads in the library for HDF5 and MINC end the process, and where many
+damaged files had been read before, two that read NIfTI did so once in some thousand cases."""
 _registering = threading.Lock()
 
 
@@ -335,11 +336,11 @@ def _reading_sheared(isRotationTaken: bool) -> Iterator[None]:
 def _read_file(path: Path, image_io: str) -> tuple[Volume, ...]:
     if image_io in _HEADER_CHECKS:
         _HEADER_CHECKS[image_io](path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(image_io)
     try:
-        with contextlib.nullcontext() if image_io else _one_at_a_time:
+        with _one_at_a_time:
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(path))
+            reader.SetImageIO(image_io)
             reader.ReadImageInformation()
             _check_header(path, reader)
             image = reader.Execute()

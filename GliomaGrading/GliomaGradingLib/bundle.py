@@ -149,16 +149,14 @@ class Bundle:
         model = TransferModel(self.backbone)
         try:
             model.load_state_dict(unpack_state(packed))
-            _check_numbers(model)
+            _check_deviation(model)
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise unfit(error, path) from error
         return model.eval()
 
 
-def _check_numbers(model: TransferModel) -> None:
+def _check_deviation(model: TransferModel) -> None:
     """Raises ValueError where the network could give no number: a grade would be made of it."""
-    if not all(bool(values.isfinite().all()) for values in model.state_dict().values()):
-        raise ValueError("a weight is too large")
     if not bool((model.output.deviation > 0).all()):
         raise ValueError("a feature's deviation is not above 0")
 
@@ -301,7 +299,7 @@ def unpack_state(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of ``pack_state``, to within half a step of each channel's scale.
 
     Raises:
-        KeyError, ValueError: a tensor has no scale, or one that is not of its channels.
+        KeyError, ValueError: a tensor has no scale, or one that is too large or not of its channels.
     """
     state = {}
     for name, tensor in packed.items():
@@ -310,6 +308,8 @@ def unpack_state(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
             scale = packed[f"{base}.scale"]
             if scale.shape != tensor.shape[:1]:  # their product could have any size
                 raise ValueError(f"the scale of {base} is not of its channels")
+            if not bool((128 * scale).isfinite().all()):  # of the largest number of 8 bits
+                raise ValueError(f"the scale of {base} is too large")
             state[base] = tensor.float() * scale.view(-1, *[1] * (tensor.dim() - 1))
         elif not name.endswith(".scale"):
             state[name] = tensor.float()

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files import all_or_nothing
-from .evaluate import DRAWS, cell, intervals_of, own_probabilities, scores_of, unit_probabilities
+from .evaluate import DRAWS, cell, intervals_of, own_probabilities, ranking, scores_of, unit_probabilities
 from .evidence import FIGURES, json_text, probabilities_csv, units_of
 from .metrics import Figures, auc, probability_figures, with_intervals
 from .plots import COLOURS, look, new_figure, png
@@ -120,10 +120,9 @@ def _figures(study: Study, units: Predictions, draws: int) -> dict[str, Any]:
     scores = scores_of(unit_probabilities(study, units))
     soft = intervals_of(units, probability_figures, scores["soft"], draws)
     together = intervals_of(units, probability_figures, scores["together"], draws)
-    own = intervals_of(units, _auc_alone, own_probabilities(units).mean(axis=1), draws)
     return {
         "auc": soft["auc"],
-        "own_auc": own["auc"],
+        "own_auc": ranking(units, draws)["soft"]["auc"],
         "accuracy": together["accuracy"],
         "brier": together["brier"],
     }
@@ -138,10 +137,6 @@ def _difference(units: Predictions, first: Predictions, draws: int) -> dict[str,
         return {"auc": auc(grades[rows], scores[0][rows]) - auc(grades[rows], scores[1][rows])}
 
     return with_intervals(partial(difference, ours.grade), ours.patient, draws, repeats=ours.repeat)["auc"]
-
-
-def _auc_alone(grades: np.ndarray, scores: np.ndarray) -> Figures:
-    return {"auc": auc(grades, scores)}
 
 
 def _sorted(units: Predictions) -> Predictions:

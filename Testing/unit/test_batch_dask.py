@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from asyncio import all_tasks
+from dataclasses import replace
 
 import pytest
 from batch_stub import ENGINE, ENVIRONMENT, HERE, make_cohort
@@ -211,17 +212,19 @@ def test_waiting_leaves_nothing_behind_in_dasks_event_loop(idle, monkeypatch):
 def test_quick_tasks_are_given_away_further_ahead_and_many_in_a_message(idle, monkeypatch):
     monkeypatch.setattr(dask_runner, "grade_on_worker", quick_task)
     assert idle.window == 2 * idle._threads  # as long as nothing is known of them
-    sent, outcomes, waiting = [], [], tasks(150)
-    give = idle._client.map
+    first, most = tasks(60), 16 * idle._threads
+    for task in first:
+        idle.submit(task)
+    outcomes = collected(idle, len(first))
+    assert idle.window == most
+    sent, give = [], idle._client.map
     monkeypatch.setattr(idle._client, "map", lambda *a, **k: sent.append(len(a[2])) or give(*a, **k))
-    while len(outcomes) < 150:
-        while waiting and 150 - len(waiting) - len(outcomes) < idle.window:
-            idle.submit(waiting.pop())
-        outcomes += idle.collect()
-    assert idle.window == 16 * idle._threads
-    assert sum(sent) == 150 and len(sent) < 100
+    for number in range(60, 60 + most):
+        idle.submit(replace(first[0], number=number, case=f"case-{number}"))
+    outcomes += collected(idle, most)
+    assert sent == [most]
     assert {outcome.task.number: outcome.result for outcome in outcomes} == {
-        n: {"case": f"case-{n}"} for n in range(150)
+        n: {"case": f"case-{n}"} for n in range(60 + most)
     }
 
 

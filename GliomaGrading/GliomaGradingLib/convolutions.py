@@ -63,11 +63,11 @@ class Pointwise(ReluConvolution):
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.kernel_elements = weight[0].numel()
-        self._weight, self._bias = weight.flatten(1).t().contiguous(), bias
+        self._weight, self._bias = weight.flatten(1).contiguous(), bias
 
     def forward(self, x: Tensor) -> Tensor:
         points = x.permute(0, 2, 3, 1)
-        flat = torch.addmm(self._bias, points.reshape(-1, x.shape[1]), self._weight).relu_()
+        flat = torch.addmm(self._bias, points.reshape(-1, x.shape[1]), self._weight.t()).relu_()
         return flat.view(*points.shape[:3], -1).permute(0, 3, 1, 2)
 
 
@@ -144,15 +144,14 @@ class WholePlane(ReluConvolution):
     """A convolution on planes that its kernel covers from every point: one matrix product for an image.
 
     Where each output point sees all of the plane, a sliding kernel spends most of its products on the padding.
-    Images go into the product as many at a time as ``shape`` says, with empty ones where there are fewer: of
-    another number it would add up in another order. Other planes are convolved as PyTorch does it.
+    Other planes are convolved as PyTorch does it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, shape: list[int]) -> None:
         super().__init__()
         self.kernel_elements = weight[0].numel()
         self._kernel, self._bias = weight, bias
-        self._images, self._plane = shape[0], tuple(shape[2:])
+        self._plane = tuple(shape[2:])
         height, width = self._plane
         reach = weight.shape[2] // 2
         rows = torch.arange(height)[:, None] - torch.arange(height) + reach  # input row, output row
@@ -165,9 +164,7 @@ class WholePlane(ReluConvolution):
         if tuple(x.shape[2:]) != self._plane:
             return functional.relu_(functional.conv2d(x, self._kernel, self._bias, padding="same"))
         points = x.permute(0, 2, 3, 1).reshape(len(x), -1)
-        points = functional.pad(points, (0, 0, 0, -len(x) % self._images))
-        parts = [torch.addmm(self._biases, part, self._weight) for part in points.split(self._images)]
-        flat = torch.cat(parts)[: len(x)].relu_()
+        flat = torch.addmm(self._biases, points, self._weight).relu_()
         return flat.view(len(x), *self._plane, -1).permute(0, 3, 1, 2)
 
 

@@ -230,16 +230,16 @@ class Grader:
 
         mask = without_gaps(torch.from_numpy(stack.mask)).to(self.device)
 
-        def input_of(sequence: str, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        def input_of(sequence: str) -> tuple[torch.Tensor, torch.Tensor]:
             planes = torch.from_numpy(stack.planes[SEQUENCES.index(sequence)]).to(self.device)
-            return stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form, part)
+            return stack_input(planes, mask, stack.first, SLICE_COUNT, self._image_form)
 
         def judge(sequence: str, pooled: torch.Tensor) -> tuple[list[float], float]:
             output = self._models[sequence].output
             return output(pooled).double().cpu().tolist(), float(output.unexplained(pooled))
 
         inputs = {sequence: partial(input_of, sequence) for sequence in sequences}
-        for _, found in self._readers.judged(inputs, SLICE_COUNT, judge):
+        for _, found in self._readers.judged(inputs, judge):
             yield found
 
 

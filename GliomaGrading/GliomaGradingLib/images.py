@@ -94,13 +94,13 @@ def network_input(channels: Tensor, tumour: Tensor, form: ImageForm, views: View
 
 
 def stack_input(
-    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm, part: slice = slice(None)
+    stack: Tensor, mask: Tensor, first: float, count: int, form: ImageForm
 ) -> tuple[Tensor, Tensor]:
     """Network input of ``count`` slices from plane ``first`` on, of one stack (P, H, W) and its mask.
 
-    The planes of a stack lie 1 mm apart. Of the slices only a ``part`` is made, to the same bits.
+    The planes of a stack lie 1 mm apart.
     """
-    slices = np.arange(count)[part]
+    slices = np.arange(count)
     positions = first + torch.from_numpy(slices.astype(np.float32))
     channels = channel_planes(stack.expand(len(positions), *stack.shape), positions, form, plane_mm=1.0)
     tumour = mask_planes(mask.expand(len(positions), *mask.shape), positions)

@@ -5,7 +5,7 @@ What makes a :class:`FusedModel` faster, none of which needs a compiler on the u
 * batch normalisation, where there is some, is folded into the convolution before it;
 * convolutions are done in the form that suits their size (:mod:`.convolutions`);
 * the stem goes over a few slices at a time, whose large planes then stay in the processor's cache;
-* the sum over neighbouring channels of the local response normalisation is four additions of shifted views;
+* the sum over neighbouring channels of the local response normalisation is three additions of shifted views;
 * pooling goes along one axis after the other, and does not keep where the maxima were.
 """
 
@@ -52,7 +52,11 @@ class FusedModel(TransferModel):
         return torch.cat([super(FusedModel, self).stem(part) for part in images.split(STEM_PART)])
 
     def pooled(self, images: Tensor, tumour: Tensor) -> Tensor:
-        levels = self.features(images)
+        return self.pooled_from(self.shallow(images), tumour)
+
+    def pooled_from(self, x3b: Tensor, tumour: Tensor) -> Tensor:
+        """What ``pooled`` gives, from what ``shallow`` has made of the images."""
+        levels = self.deeper(x3b)
         means = [channel_means(level) for level in levels.values()]
         over_tumour = channel_means(levels["3b"], tumour_weights(tumour, levels["3b"]))
         return torch.cat([*means, over_tumour], dim=1)
@@ -153,15 +157,18 @@ class FusedNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
-        scale = self._neighbours(x * x).mul_(self._alpha).add_(self._k)
+        scale = self._neighbours(x).mul_(self._alpha).add_(self._k)
         return scale.sqrt().mul_(scale).rsqrt_().mul_(x).permute(0, 3, 1, 2)  # x * scale ** -0.75
 
-    def _neighbours(self, squares: Tensor) -> Tensor:
-        """Sums over the channels (the last axis) within reach."""
-        total = squares.clone()
-        for distance in range(1, self._reach + 1):
-            total[..., distance:] += squares[..., :-distance]
-            total[..., :-distance] += squares[..., distance:]
+    def _neighbours(self, x: Tensor) -> Tensor:
+        """Sums of the squares over the channels (the last axis) within reach."""
+        reach, channels = self._reach, x.shape[-1]
+        squares = x.new_zeros((*x.shape[:-1], channels + 2 * reach))  # nothing beyond the first and the last
+        torch.mul(x, x, out=squares[..., reach : reach + channels])
+        pairs = squares[..., :-1] + squares[..., 1:]
+        total = squares[..., 2 * reach :] + pairs[..., :channels]  # two at a time, and the last
+        for first in range(2, 2 * reach, 2):
+            total += pairs[..., first : first + channels]
         return total
 
 

@@ -83,8 +83,17 @@ class TransferModel(nn.Module):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Activations (N, channels, h, w) of the blocks in ``LEVELS``."""
+        return self.deeper(self.shallow(images))
+
+    def shallow(self, images: Tensor) -> Tensor:
+        """(N, 480, h, w): block 3b, after somewhat more than half of the work."""
         net = self.backbone
-        x3b = net.inception3b(net.inception3a(self.stem(images)))
+        x3b: Tensor = net.inception3b(net.inception3a(self.stem(images)))
+        return x3b
+
+    def deeper(self, x3b: Tensor) -> dict[str, Tensor]:
+        """The blocks in ``LEVELS`` from 3b on."""
+        net = self.backbone
         x4c = net.inception4c(net.inception4b(net.inception4a(net.maxpool3(x3b))))
         x4e = net.inception4e(net.inception4d(x4c))
         x5b = net.inception5b(net.inception5a(net.maxpool4(x4e)))

@@ -1,20 +1,21 @@
-"""The three networks side by side: each thread reads some slices of one sequence alone.
+"""The three networks side by side: each thread reads a sequence alone.
 
 Threads that share out a layer wait for one another at its end, some hundred times a case; threads that each
-take slices of their own wait once. The more slices a thread takes, the less often weights are read: sequences
-are read whole, but for the last, whose halves let two threads share three sequences evenly.
-The parts are the same however many threads there are: on some processors a product of another number of rows
-is added up in another order, and the last digits of a grade would depend on the machine's cores.
+take a sequence of their own wait once. Sequences are read whole: of fewer slices a layer takes more time for
+each, since its weights are read again. So that two threads share three sequences evenly, the last is begun
+first and put aside half way, for the thread that is done with the first.
+What is computed is the same however many threads there are: on some processors a product of another number of
+rows is added up in another order, and the last digits of a grade would depend on the machine's cores.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ from .inference import FusedModel
 
 T = TypeVar("T")
 
-Input = Callable[[slice], tuple[Tensor, Tensor]]
-"""Makes the images (N, 3, H, W) and the tumour (N, H, W) of a part of a sequence's slices."""
+Input = Callable[[], tuple[Tensor, Tensor]]
+"""Makes the images (N, 3, H, W) and the tumour (N, H, W) of a sequence's slices."""
 
 
 class Readers:
@@ -37,62 +38,51 @@ class Readers:
     def __init__(self, models: Mapping[str, FusedModel]) -> None:
         self._models = models
 
-    def judged(
-        self, inputs: Mapping[str, Input], count: int, judge: Callable[[str, Tensor], T]
-    ) -> Iterator[tuple[str, T]]:
+    def judged(self, inputs: Mapping[str, Input], judge: Callable[[str, Tensor], T]) -> Iterator[tuple[str, T]]:
         """Sequences in the order of ``inputs``, each with what ``judge`` makes of it.
 
         Args:
             inputs: by sequence; several threads call them.
-            count: slices of each sequence.
-            judge: of a sequence and the pooled features (count, features) of its slices. It is called on a
-                thread that computes alone: the caller's own may share out even small sums, and would wait
-                for cores that are busy with the next sequence.
+            judge: of a sequence and the pooled features (N, features) of its slices. It is called on a thread
+                that computes alone: the caller's own may share out even small sums, and would wait for cores
+                that are busy with the next sequence.
         """
 
-        def read(sequence: str, part: slice) -> Tensor:
+        def begin(sequence: str) -> tuple[Tensor, Tensor]:
             with torch.inference_mode():
-                return self._models[sequence].pooled(*inputs[sequence](part))
+                images, tumour = inputs[sequence]()
+                return self._models[sequence].shallow(images), tumour
 
-        def finish(sequence: str, parts: list[Tensor]) -> T:
+        def finish(sequence: str, begun: tuple[Tensor, Tensor]) -> T:
             with torch.inference_mode():
-                return judge(sequence, torch.cat(parts))
+                return judge(sequence, self._models[sequence].pooled_from(*begun))
 
-        threads = torch.get_num_threads()
-        parts = dict(zip(inputs, parts_of(len(inputs), count), strict=True))
+        def read(sequence: str) -> T:
+            return finish(sequence, begin(sequence))
+
+        def go_on() -> T:
+            return finish(last, begun.result())  # it was begun before anything else: no thread waits long
+
+        threads = min(torch.get_num_threads(), len(inputs))
         if self._on_gpu() or threads < 2:
             for sequence in inputs:
-                yield sequence, finish(sequence, [read(sequence, part) for part in parts[sequence]])
+                yield sequence, read(sequence)
             return
-        pool = _pool(os.getpid(), min(threads, sum(map(len, parts.values()))))
-
-        def read_last(sequence: str, others: Sequence[Future[Tensor]]) -> T:
-            """Waits for parts that were begun before it, so that none of them waits for its thread."""
-            last = read(sequence, parts[sequence][-1])
-            return finish(sequence, [*(part.result() for part in others), last])
-
-        given: list[Future[Any]] = []
-        judged: dict[str, Future[T]] = {}
-        for sequence in inputs:
-            others = [pool.submit(read, sequence, part) for part in parts[sequence][:-1]]
-            judged[sequence] = pool.submit(read_last, sequence, others)
-            given += [*others, judged[sequence]]
+        pool = _pool(os.getpid(), threads)
+        *others, last = inputs
+        begun = pool.submit(begin, last)
+        judged: dict[str, Future[T]] = {sequence: pool.submit(read, sequence) for sequence in others}
+        judged[last] = pool.submit(go_on)
         try:
             for sequence, future in judged.items():
                 yield sequence, future.result()
         finally:
-            for future in given:
+            begun.cancel()
+            for future in judged.values():
                 future.cancel()
 
     def _on_gpu(self) -> bool:
         return any(model.output.mean.is_cuda for model in self._models.values())
-
-
-def parts_of(sequences: int, count: int) -> list[list[slice]]:
-    """The parts in which the ``count`` slices of each sequence are read."""
-    half = -(-count // 2)
-    halves = [part for part in (slice(0, half), slice(half, count)) if part.start < part.stop]
-    return [[slice(0, count)]] * (sequences - 1) + [halves]
 
 
 @cache

@@ -110,13 +110,13 @@ def plainly(models: dict[str, TransferModel], images: Tensor, tumour: Tensor) ->
 def fused(models: dict[str, FusedModel], images: Tensor, tumour: Tensor) -> Callable[[], None]:
     """As a grading does it."""
     readers = Readers(models)
-    parts = dict.fromkeys(models, lambda part: (images[part], tumour[part]))
+    given = dict.fromkeys(models, lambda: (images, tumour))
 
     def judge(sequence: str, pooled: Tensor) -> Tensor:
         return models[sequence].output(pooled)
 
     def run() -> None:
-        for _ in readers.judged(parts, len(images), judge):
+        for _ in readers.judged(given, judge):
             pass
 
     return run

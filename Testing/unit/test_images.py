@@ -85,13 +85,6 @@ def test_slices_are_turned_first_and_shifted_then():
     assert torch.equal(found[1], shifted(turned_only[1][:, None], shifts)[:, 0])
 
 
-@pytest.mark.parametrize("part", [slice(0, 7), slice(7, 20), slice(19, 20)])
-def test_a_part_of_the_slices_has_the_bits_of_the_whole(part):
-    whole = stack_input(*stack(), 3, SLICE_COUNT, SHIFTED)
-    found = stack_input(*stack(), 3, SLICE_COUNT, SHIFTED, part)
-    assert all(torch.equal(here, there[part]) for here, there in zip(found, whole, strict=True))
-
-
 @pytest.mark.parametrize("form", [UPRIGHT, TURNED, SHIFTED], ids=("upright", "turned", "shifted"))
 def test_a_slice_is_the_same_in_training_and_in_grading(form):
     data = small_training_set(patients=2)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 from GliomaGradingLib.inference import FusedModel
 from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.readers import Input, Readers, _pool, parts_of
+from GliomaGradingLib.readers import Input, Readers, _pool
 from GliomaGradingLib.words import SEQUENCES
 
-PIXELS, COUNT = 32, 23  # the last part is a short one
+PIXELS, COUNT = 32, 20
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,11 @@ def readers() -> Readers:
 def inputs() -> dict[str, Input]:
     images = {name: torch.randn(COUNT, 3, PIXELS, PIXELS) for name in SEQUENCES}
     tumour = (torch.rand(COUNT, PIXELS, PIXELS) > 0.5).float()
-    return {name: lambda part, own=own: (own[part], tumour[part]) for name, own in images.items()}
+    return {name: lambda own=own: (own, tumour) for name, own in images.items()}
 
 
 def pooled(readers: Readers, inputs: dict[str, Input]) -> Iterator[tuple[str, torch.Tensor]]:
-    return readers.judged(inputs, COUNT, lambda _sequence, features: features)
+    return readers.judged(inputs, lambda _sequence, features: features)
 
 
 @pytest.fixture
@@ -57,29 +58,30 @@ def test_any_number_of_threads_gives_the_same_bits_in_the_same_order(readers, in
 def test_a_threads_error_reaches_the_caller_and_the_next_reading_works(readers, inputs, threads):
     torch.set_num_threads(2)
 
-    def fails(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        raise ValueError(f"no slice {part.start}")
+    def fails() -> tuple[torch.Tensor, torch.Tensor]:
+        raise ValueError("no slice")
 
     with pytest.raises(ValueError, match="no slice"):
         list(pooled(readers, {**inputs, "T2": fails}))
     assert len(list(pooled(readers, inputs))) == len(SEQUENCES)
 
 
-def test_a_reader_that_is_given_up_leaves_no_work_behind(readers, inputs, threads):
+def test_a_reader_that_is_given_up_leaves_no_work_behind(readers, inputs, threads, monkeypatch):
     torch.set_num_threads(2)
+    monkeypatch.setattr(readers._models["FLAIR"], "pooled_from", lambda *_: read.append("FLAIR's rest"))
     read, given_up = [], threading.Event()
 
-    def held(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        read.append(part)
+    def held(sequence: str) -> tuple[torch.Tensor, torch.Tensor]:
+        read.append(sequence)
         given_up.wait(30)
-        return inputs["T2"](part)
+        return inputs[sequence]()
 
-    reading = pooled(readers, {"T1": inputs["T1"], "T2": held, "FLAIR": held})
+    reading = pooled(readers, {**inputs, **{name: partial(held, name) for name in ("T2", "FLAIR")}})
     next(reading)
     reading.close()
     given_up.set()
     _wait_for_the_pool()
-    assert len(read) <= 2  # what was begun: T2, and a part of FLAIR; the other part never was
+    assert read in (["FLAIR"], ["FLAIR", "T2"])  # what was begun; the rest of FLAIR never was
 
 
 def _wait_for_the_pool() -> None:
@@ -88,14 +90,28 @@ def _wait_for_the_pool() -> None:
         done.result()
 
 
-@pytest.mark.parametrize(
-    ("sequences", "count", "sizes"),
-    [(3, 20, [[20], [20], [10, 10]]), (2, 23, [[23], [12, 11]]), (1, 1, [[1]])],
-)
-def test_sequences_are_read_whole_but_for_the_last(sequences, count, sizes):
-    parts = parts_of(sequences, count)
-    assert [[part.stop - part.start for part in sequence] for sequence in parts] == sizes
-    assert all([n for part in own for n in range(part.start, part.stop)] == [*range(count)] for own in parts)
+def test_two_threads_share_three_sequences_by_the_last_put_aside_half_way(
+    readers, inputs, threads, monkeypatch
+):
+    torch.set_num_threads(2)
+    order, begun = [], FusedModel.shallow
+    ended = FusedModel.pooled_from
+    names = {id(model): name for name, model in readers._models.items()}
+
+    def shallow(model, images):
+        order.append((names[id(model)], "begun"))
+        return begun(model, images)
+
+    def pooled_from(model, x3b, tumour):
+        order.append((names[id(model)], "ended"))
+        return ended(model, x3b, tumour)
+
+    monkeypatch.setattr(FusedModel, "shallow", shallow)
+    monkeypatch.setattr(FusedModel, "pooled_from", pooled_from)
+    list(pooled(readers, inputs))
+    assert {order[0], order[1]} == {("FLAIR", "begun"), ("T1", "begun")}
+    assert order.index(("T2", "begun")) < order.index(("FLAIR", "ended"))
+    assert len(order) == 6
 
 
 def test_threads_of_the_pool_compute_alone(threads):

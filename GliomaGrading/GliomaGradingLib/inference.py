@@ -23,7 +23,7 @@ from .network import TransferModel, tumour_weights
 from .words import SLICE_COUNT
 
 _OTHER_LAYERS = (LocalResponseNorm, nn.MaxPool2d)
-STEM_PART = 5
+STEM_PART = 10
 """Slices that go through the stem at once."""
 
 

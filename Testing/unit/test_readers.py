@@ -85,8 +85,8 @@ def test_a_reader_that_is_given_up_leaves_no_work_behind(readers, inputs, thread
 
 
 def _wait_for_the_pool() -> None:
-    pool = _pool(os.getpid(), 2)
-    for done in [pool.submit(int) for _ in range(2)]:
+    pool, everybody = _pool(os.getpid(), 2), threading.Barrier(2)
+    for done in [pool.submit(everybody.wait, 30) for _ in range(2)]:
         done.result()
 
 
@@ -94,12 +94,16 @@ def test_two_threads_share_three_sequences_by_the_last_put_aside_half_way(
     readers, inputs, threads, monkeypatch
 ):
     torch.set_num_threads(2)
-    order, begun = [], FusedModel.shallow
-    ended = FusedModel.pooled_from
+    order, begun, ended = [], FusedModel.shallow, FusedModel.pooled_from
+    third = threading.Event()
     names = {id(model): name for name, model in readers._models.items()}
 
     def shallow(model, images):
         order.append((names[id(model)], "begun"))
+        if names[id(model)] == "T1":
+            third.wait(30)  # so that the other thread has to begin the next one
+        elif names[id(model)] == "T2":
+            third.set()
         return begun(model, images)
 
     def pooled_from(model, x3b, tumour):
@@ -110,8 +114,9 @@ def test_two_threads_share_three_sequences_by_the_last_put_aside_half_way(
     monkeypatch.setattr(FusedModel, "pooled_from", pooled_from)
     list(pooled(readers, inputs))
     assert {order[0], order[1]} == {("FLAIR", "begun"), ("T1", "begun")}
-    assert order.index(("T2", "begun")) < order.index(("FLAIR", "ended"))
-    assert len(order) == 6
+    assert order[2] == ("T2", "begun") and {name for name, what in order[3:] if what == "ended"} == set(
+        SEQUENCES
+    )
 
 
 def test_threads_of_the_pool_compute_alone(threads):

@@ -16,7 +16,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -34,6 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "GliomaGrading")]
 
 from Testing.benchmarks.batch_kill import differences  # noqa: E402
+from Testing.benchmarks.measure import processor  # noqa: E402
 
 RESULTS = REPOSITORY / "Resources" / "Benchmarks"
 ENDINGS = {"T1": "t1", "T2": "t2", "FLAIR": "flair", "mask": "seg"}
@@ -499,7 +499,7 @@ def report(options: argparse.Namespace, folder: Path) -> None:
     size = [int(options.cases), str(SPACING)]
     about = {
         "command": command_line(options),
-        "machine": f"{options.cores} core(s) of {platform.processor() or platform.machine()}, {memory_gb()} GB",
+        "machine": f"{options.cores} core(s) of {processor()}, {memory_gb()} GB",
         "cases": f"{size[0]} at {size[1]} mm, {shape_of(options.inputs)} voxels",
         "steps": found,
     }

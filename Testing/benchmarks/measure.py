@@ -69,7 +69,7 @@ def milliseconds(seconds: Sequence[float]) -> str:
 def machine(threads: int, clock: str) -> dict[str, Any]:
     """What the figures were taken on. Imports nothing: torch is not for the process with Qt in it."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "clock": clock,
@@ -80,7 +80,7 @@ def machine(threads: int, clock: str) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

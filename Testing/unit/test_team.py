@@ -56,14 +56,16 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 def team_runs(data: TrainingSet, folder: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
     data.write(folder / "set.npz")
+    (folder / "temporary").mkdir(exist_ok=True)  # torchrun leaves a folder for logs there
     (folder / "recipe.json").write_text(json.dumps(RECIPE.to_dict()), encoding="utf-8")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     product = ["-m", "GliomaGradingLib", "train"]
     given = ["--data", folder / "set.npz", "--recipe", folder / "recipe.json"]
     wanted = ["--output", folder / "study", "--protocol", "image", "--device", "cpu", *more]
+    temporary = {"TMPDIR": str(folder / "temporary")}
     return subprocess.run(
         [sys.executable, *torchrun, *product, *map(str, [*given, *wanted])],
-        env={**os.environ, "PYTHONPATH": str(PRODUCT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(PRODUCT), "OMP_NUM_THREADS": "1", **temporary},
         capture_output=True,
         text=True,
         encoding="utf-8",  # a library may have set another locale in this process

@@ -29,7 +29,7 @@ def grades(cohort: Cohort) -> dict[str, str | None]:
     [
         "2020-01-01", "20200101", "01.02.2020", "12-25-1982", "2020_1_9", "20200101_093000",
         "ses-pre", "session2",
-        "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "post-op", "pre_treatment",
+        "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "pre_treatment",
         "tp1", "timepoint-3", "week12", "week-000-1", "6months", "pre", "Post",
     ],
 )  # fmt: skip
@@ -190,3 +190,23 @@ def test_grades_by_what_dicom_files_call_the_patient(tmp_path: Path) -> None:
         assert list(grades(cohort).values()) == expected
         told = f"{describe(cohort)}{to_dict(cohort)}{cohort!r}"
         assert "PAT-" not in told and "patient 1" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["postop", "post-surgery", "Post_RT", "early_postop", "recurrence", "ses-postop"]
+)
+def test_a_visit_after_treatment_is_no_case_unless_it_is_asked_for(tmp_path, name):
+    cohort = find_cohort(tree(tmp_path / "cohort", f"P1/{{preop,{name}}}/{FOUR}", f"P2/{FOUR}"))
+    assert {entry.patient for entry in cohort.cases} == {"P1", "P2"} and len(cohort.cases) == 2
+    (skipped,) = cohort.skipped
+    assert skipped.path == tmp_path / "cohort" / "P1" / name
+    assert skipped.reason.startswith(f"{name!r} says that it was imaged after treatment, and the models have")
+    assert skipped.reason.endswith("--layout plain takes it all the same")
+    assert len(find_cohort(tmp_path / "cohort", "plain").cases) == 3
+    assert len(find_cohort(tmp_path / "cohort" / "P1" / name).cases) == 1  # who names the folder wants it
+
+
+def test_flat_cases_after_treatment_are_skipped_too(tmp_path):
+    cohort = find_cohort(tree(tmp_path / "cohort", "{P1_preop,P1_postop,P2}_{t1,t2,flair,seg}.nii.gz"))
+    assert [entry.case for entry in cohort.cases] == ["P1_preop", "P2"]
+    assert [skipped.reason.split(" says")[0] for skipped in cohort.skipped] == ["'postop'"]

@@ -27,6 +27,7 @@ from .grades import (
 )
 from .layouts import AUTO, LAYOUTS, ROLES, Flat, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
+from .visit_names import is_after_treatment, split_visit
 from .visits import with_visits
 from .walk import Skipped, Walk, cases_below
 
@@ -35,6 +36,10 @@ __all__ = ["CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict
 SCHEMA = "glioma-grading/cohort/1"
 _NUMBERED = "patient {}"
 """What patients are called whose ids are not told."""
+_TREATED = (
+    "{!r} says that it was imaged after treatment, and the models have learned from untreated tumours: "
+    "--layout {} takes it all the same"
+)
 _SHOWN_NAMES = 3
 _SHOWN_REMEDIES = 5
 """Cases with a problem whose remedy a listing tells: it is much the same for all."""
@@ -125,7 +130,7 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort
     walk = cases_below(source, layouts, left_out)
     if not walk.found:
         raise _no_case(source, walk, layout)
-    wanted, skipped = _fit(_alike(walk.found), layout)
+    wanted, skipped = _fit(_alike(walk.found), source, layout)
     wanted = with_visits(wanted, source)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
@@ -155,18 +160,30 @@ def _by(main: Layout, layout: Layout, found: Found) -> tuple[Layout, Found]:
     return (main, other[0]) if other and len(other[0].paths) >= len(found.paths) else (layout, found)
 
 
-def _fit(cases: list[tuple[Layout, Found]], asked_for: str) -> tuple[list[tuple[Layout, Found]], list[Skipped]]:
+def _fit(
+    cases: list[tuple[Layout, Found]], source: Path, asked_for: str
+) -> tuple[list[tuple[Layout, Found]], list[Skipped]]:
     """Cases to grade, and those that their data set would not have graded, or only where it is asked for."""
     wanted, skipped = [], []
     shared = Counter(found.folder for _layout, found in cases)
     for layout, found in cases:
-        reason = layout.unfit(found.case) or ("" if layout.name == asked_for else layout.on_request)
+        reason = layout.unfit(found.case)
+        if not reason and layout.name != asked_for:
+            reason = layout.on_request or _after_treatment(layout, found, source)
         if reason:
             files = found.paths.values() if shared[found.folder] > 1 else ()
             skipped.append(Skipped(next(iter(files), found.folder), reason))
         else:
             wanted.append((layout, found))
     return wanted, skipped
+
+
+def _after_treatment(layout: Layout, found: Found, source: Path) -> str:
+    """Why a case is not to be graded unless it is asked for: the name of its visit, or ''."""
+    below = found.folder.relative_to(source).parts if found.folder.is_relative_to(source) else ()
+    names = (*below, split_visit(found.case)[1]) if isinstance(layout, Flat) else below
+    name = next(filter(is_after_treatment, names), None)
+    return _TREATED.format(name, layout.name) if name else ""
 
 
 def _tables_above(source: Path) -> list[Path]:

@@ -9,13 +9,16 @@ _DATE = (
     rf"{_YEAR}[-_. ]{_MONTH}[-_. ]{_DAY}|{_YEAR}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
     rf"|{_DAY}[-_. ]{_MONTH}[-_. ]{_YEAR}|{_MONTH}[-_. ]{_DAY}[-_. ]{_YEAR}"
 )
+_TREATMENT = "op|operative|operation|surgery|surgical|treatment|therapy|rt"
+_TREATED = rf"(ses-)?(early[-_ ]?)?post[-_ ]?({_TREATMENT})|recurren(ce|t)|relapse"
+_AFTER_TREATMENT = re.compile(_TREATED, re.IGNORECASE)
 _VISIT = re.compile(
     rf"({_DATE})([-_ t.]?\d\d[-:_.h]?\d\d([-:_.]?\d\d)?)?"
     r"|ses-[a-z0-9]+"
     r"|(session|ses|visit|vis|tp|time[-_ ]?point|fu|follow[-_ ]?up)[-_ ]?\d{1,3}"
     r"|(day|week|month|year)[-_ ]?\d{1,4}([-_]\d{1,2})?|\d{1,3}[-_ ]?(days?|weeks?|months?|years?)"
     r"|baseline|base|initial|follow[-_ ]?up"
-    r"|(pre|post|intra)[-_ ]?(op|operative|operation|surgery|surgical|treatment|therapy|rt)|pre|post",
+    rf"|(pre|intra)[-_ ]?({_TREATMENT})|pre|post|{_TREATED}",
     re.IGNORECASE,
 )
 _DOUBTFUL = re.compile(r"((v|t|scan|exam|mri?|study)[-_ ]?)?\d{1,3}|m\d\d", re.IGNORECASE)
@@ -30,6 +33,11 @@ def is_visit(name: str) -> bool:
 def may_be_visit(name: str) -> bool:
     """Whether a folder is called as a visit may be, and a patient as well: ``1``, ``scan1``, ``m06``."""
     return bool(_DOUBTFUL.fullmatch(name))
+
+
+def is_after_treatment(name: str) -> bool:
+    """Whether a visit's name says that the tumour had been operated on or irradiated before."""
+    return bool(_AFTER_TREATMENT.fullmatch(name))
 
 
 def holds_visits(name: str) -> bool:

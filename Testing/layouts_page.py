@@ -92,8 +92,8 @@ What holds for all of them:
   grade, a site or a collection are no patient's. In doubt a folder is a patient of its own: the column
   `patient` of a table says otherwise.
 - A visit that is called after treatment (`postop`, `post-surgery`, `post_RT`, `ses-postop`, `recurrence`) is
-  skipped with the reason: the models have learned from untreated tumours. With the layout's name it is taken all
-  the same, and so is one whose own folder is the input.
+  skipped with the reason: the models have learned from untreated tumours. With the layout's name it is taken
+  all the same, and so is one whose own folder is the input.
 - Cases with the same images under several names, several cases of one patient, and a file that a table names
   for several cases, are named in a note. Each is graded.
 - Several layouts may be mixed in one folder; the listing says so.

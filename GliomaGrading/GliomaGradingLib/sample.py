@@ -101,7 +101,8 @@ def sample_identifier(preset: str) -> str:
 
 def is_synthetic(identifier: str, *sources: str | Path) -> bool:
     """Whether a case is the sample: by its name, or by the marker beside one of its files."""
-    return identifier.lower().startswith("synthetic") or any(
+    samples = tuple(map(sample_identifier, PRESETS))  # a patient's may begin with "synthetic": an acquisition
+    return identifier.lower().startswith(samples) or any(
         (place / MARKER).is_file() for source in sources if str(source) for place in _places(Path(source))
     )
 

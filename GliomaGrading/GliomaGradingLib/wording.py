@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def probability_text(probability: float) -> str:
     """Two decimals that never round to certainty."""
@@ -12,7 +14,7 @@ def probability_text(probability: float) -> str:
 
 def height_text(position: float) -> str:
     """``S 4`` above the origin, ``I 18`` below it: mm along the patient's axis, in Slicer's letters."""
-    rounded = round(position)
+    rounded = math.floor(position + 0.5)  # halves all one way: slices 1 mm apart have names 1 mm apart
     return f"I {-rounded}" if rounded < 0 else f"S {rounded}"
 
 

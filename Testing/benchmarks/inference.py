@@ -207,7 +207,7 @@ def draw(path: Any, rows: list[dict[str, float]], rate: float, bytes_a_second: f
     ends = [min(*intensity, 1.0) / 1.5, max(intensity) * 1.5]
     points = sorted([*ends, rate / bytes_a_second])
     roof = [min(rate, bytes_a_second * x) / 1e9 for x in points]
-    axes.plot(points, roof, color="black", label=f"best product {rate / 1e9:.0f} G/s, memory")
+    axes.plot(points, roof, color="black", label=f"one thread: best product {rate / 1e9:.0f} G/s, memory")
     share = [row["macs"] for row in rows]
     axes.scatter(
         intensity,
@@ -216,13 +216,28 @@ def draw(path: Any, rows: list[dict[str, float]], rate: float, bytes_a_second: f
         alpha=0.6,
         label="a convolution (area: its multiply-adds, those of padding too)",
     )
-    axes.axhline(
-        whole["macs"] / whole["seconds"] / 1e9, ls="--", color="tab:red", label="the three networks whole"
-    )
+    axes.axhline(whole["macs"] / whole["seconds"] / 1e9, ls="--", color="tab:red", label="one network whole")
     axes.set_xlabel("multiply-adds per byte (input, weights, output)")
     axes.set_ylabel("10^9 multiply-adds per second")
     figure.legend(loc="outside lower center", fontsize=8)
     figure.savefig(path, dpi=120)
+
+
+def roofline(options: Any, model: FusedModel, given: tuple[Tensor, Tensor], macs: int) -> None:
+    """Drawn of one sequence on one thread, which is how the networks are run."""
+    torch.set_num_threads(1)
+
+    def whole() -> None:
+        with torch.inference_mode():
+            model(*given)
+
+    seconds = in_turn({"whole": whole, **products()}, options.rounds, options.clock)
+    rate = max(n**3 / min(seconds[f"product {n}"]) for n in PRODUCTS)
+    rounds = max(3, options.rounds // 2)
+    rows = layers(model, *given, rounds, options.clock)
+    whole_run = {"macs": macs, "seconds": statistics.median(seconds["whole"])}
+    draw(options.output / "roofline.png", rows, rate, bandwidth(rounds, options.clock), whole_run)
+    torch.set_num_threads(options.threads)
 
 
 def measure(options: Any) -> dict[str, Any]:
@@ -255,16 +270,8 @@ def measure(options: Any) -> dict[str, Any]:
     rate = max(rates.values())
     # against the best product within each round, then the median: both see the same machine
     best = [min(seconds[f"product {n}"][i] / n**3 for n in PRODUCTS) * macs for i in range(options.rounds)]
-    median = statistics.median(seconds["fused"])
-    rows = layers(quick["T1"], *given, max(3, options.rounds // 2), options.clock)
     options.output.mkdir(parents=True, exist_ok=True)
-    draw(
-        options.output / "roofline.png",
-        rows,
-        rate,
-        bandwidth(max(3, options.rounds // 2), options.clock),
-        {"macs": macs, "seconds": median},
-    )
+    roofline(options, quick["T1"], given, macs // len(SEQUENCES))
     usual_macs = 3 * sum(c["macs"] for c in convolutions(usual, given[0]))
     return {
         "machine": machine(options.threads, options.clock),

@@ -24,6 +24,7 @@ from GliomaGradingLib.grid import Lattice
 from GliomaGradingLib.palette import SEQUENCE_COLORS
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
 from GliomaGradingLib.volume import Volume
+from GliomaGradingLib.wording import height_text
 from GliomaGradingLib.words import DISCLAIMER, GRADE_MEANING, SEQUENCES
 from PIL import Image
 
@@ -305,8 +306,20 @@ def test_region_is_given_in_pixels_of_the_planes() -> None:
     display = display_planes(head_case(), HEAD_INFO, lattice)
     margin = MARGIN_MM
     # column 0 lies at L = -55 + 30 - margin, row 0 at P = -60 + 20 - margin
-    expected = (-21 + 25 + margin, -31 + 40 + margin, 11 + 25 + margin, 1 + 40 + margin)
-    assert display.region == pytest.approx(expected)
+    centres = (-21 + 25 + margin, -31 + 40 + margin, 11 + 25 + margin, 1 + 40 + margin)
+    assert display.region == pytest.approx([at + 0.5 for at in centres])  # 0 is the outer edge of column 0
+
+
+def test_a_sure_vote_fits_beside_the_slices() -> None:
+    from GliomaGradingLib.export.drawing import LABEL, VOTE_SIZE, font
+
+    for text in ("HGG  P(HGG) > 0.99", "LGG  P(HGG) < 0.01"):
+        assert font(VOTE_SIZE).getlength(text) <= LABEL - 14  # where its letters begin
+
+
+def test_positions_at_half_millimetres_have_names_one_millimetre_apart() -> None:
+    names = [height_text(position) for position in (-1.5, -0.5, 0.5, 1.5, 2.5)]
+    assert names == ["I 1", "S 0", "S 1", "S 2", "S 3"]
 
 
 def test_between_voxels_every_voxel_of_the_mask_is_shown_once() -> None:

@@ -200,7 +200,7 @@ def test_another_process_writes_the_same_bytes(hgg_folder: Path, sample_case: Pa
 def test_synthetic_is_told_by_name_or_by_marker(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / MARKER).write_text("")
-    assert is_synthetic("synthetic-lgg")
+    assert is_synthetic("synthetic-lgg") and not is_synthetic("SyntheticMR_0012")  # a way to image patients
     assert is_synthetic("case", tmp_path / "a" / "x_t1.nii.gz")
     assert is_synthetic("case", "", tmp_path / "a")
     assert not is_synthetic("case", tmp_path / "b" / "x_t1.nii.gz", "")

@@ -136,7 +136,7 @@ def cohort_page(
         _evaluated(known, evaluation),
         _looks(cohort, looks, pictures, link),
         _cases(cohort, rows, pictures, link),
-        _list("Skipped", [f"{item.path}: {item.reason}" for item in cohort.skipped[:200]]),
+        _list("Skipped", [f"{item.path}: {item.reason}" for item in cohort.skipped], most=200),
         f'<p class="quiet">{escape(GRADE_MEANING)}</p><footer>{escape(DISCLAIMER)}</footer>',
         f"<script>{_SCRIPT}</script>",
     ]
@@ -187,10 +187,11 @@ def _tiles(rows: Sequence[Row]) -> str:
     return f'<div class="tiles">{tiles}</div>'
 
 
-def _list(title: str, lines: Sequence[str]) -> str:
+def _list(title: str, lines: Sequence[str], most: int | None = None) -> str:
     if not lines:
         return ""
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    shown = [*lines[:most], *([f"{len(lines) - most} more"] if most and len(lines) > most else [])]
+    items = "".join(f"<li>{escape(line)}</li>" for line in shown)
     state = " open" if len(lines) < 6 else ""
     return f"<details{state}><summary>{title}: {len(lines)}</summary><ul>{items}</ul></details>"
 

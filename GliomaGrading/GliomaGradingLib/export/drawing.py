@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CELL = 232
 """Width of one slice in the picture, in pixels."""
 LABEL, GAP = 178, 6
+VOTE_SIZE = 17
+"""Of the letters of a vote, which end before the first slice even where it says < 0.01."""
 
 GROUND, TEXT, QUIET = (13, 15, 18), (238, 240, 243), (160, 167, 177)
 OUTLINE = pixel(OUTLINE_COLOR)
@@ -117,7 +119,7 @@ def write_row_label(
     write_text(pen, (left, middle - 34), name, 26, TEXT)
     if vote is None:
         return
-    write_text(pen, (left, middle), vote_text(vote), 19, TONES.get(vote.grade, TEXT))
+    write_text(pen, (left, middle), vote_text(vote), VOTE_SIZE, TONES.get(vote.grade, TEXT))
     slices = f"({vote.slices_hgg} of {len(vote.slice_probabilities)} slices HGG)"
     write_text(pen, (left, middle + 24), slices, 13, QUIET)
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..explanation import SALIENCY_NOTE
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
+from ..sample import is_synthetic
 from ..voting import SOFT, DecisionRule, mean_probability
 from ..wording import probability_text, sentence
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
@@ -130,13 +131,13 @@ def report_html(
     Args:
         pictures: PNG by name; ``slices`` and ``saliency`` have captions of their own, others their name.
         card: figures of the model, by name: a number, a text, or ``{"value", "low", "high"}``.
-        synthetic: no patient is behind the case (also taken from a name that begins with "synthetic").
+        synthetic: no patient is behind the case (also taken from the sample's name).
         rule: the probabilities between which no decision is stood for, to mark in the plot.
         reliability: a sentence on how often such a probability was right.
         inputs: what was graded: the name of each sequence and of the mask.
         measured: whom the card's figures are of.
     """
-    synthetic = synthetic or result.case.lower().startswith("synthetic")
+    synthetic = synthetic or is_synthetic(result.case)
     body = [
         _title(result, synthetic),
         _warnings(result),

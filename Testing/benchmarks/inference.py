@@ -226,12 +226,7 @@ def draw(path: Any, rows: list[dict[str, float]], rate: float, bytes_a_second: f
 def roofline(options: Any, model: FusedModel, given: tuple[Tensor, Tensor], macs: int) -> None:
     """Drawn of one sequence on one thread, which is how the networks are run."""
     torch.set_num_threads(1)
-
-    def whole() -> None:
-        with torch.inference_mode():
-            model(*given)
-
-    seconds = in_turn({"whole": whole, **products()}, options.rounds, options.clock)
+    seconds = in_turn({"whole": lambda: model(*given), **products()}, options.rounds, options.clock)
     rate = max(n**3 / min(seconds[f"product {n}"]) for n in PRODUCTS)
     rounds = max(3, options.rounds // 2)
     rows = layers(model, *given, rounds, options.clock)

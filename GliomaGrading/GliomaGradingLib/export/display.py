@@ -124,9 +124,9 @@ def _tumour(mask: Volume, frame: Lattice, interpolator: int) -> np.ndarray:
 
 def _pixels_of(region: Lattice, frame: Lattice) -> tuple[float, float, float, float]:
     """Left, top, right, bottom: the outer edges of the region's points; 0 is the frame's own edge."""
-    left, top = (frame.index(axis, region.position(axis, -0.5)) for axis in (0, 1))
-    right, bottom = (frame.index(axis, region.position(axis, region.size[axis] - 0.5)) for axis in (0, 1))
-    return float(left) + 0.5, float(top) + 0.5, float(right) + 0.5, float(bottom) + 0.5
+    left, top = (frame.index(axis, region.position(axis, -0.5)) + 0.5 for axis in (0, 1))
+    right, bottom = (frame.index(axis, region.position(axis, region.size[axis] - 0.5)) + 0.5 for axis in (0, 1))
+    return float(left), float(top), float(right), float(bottom)
 
 
 def _head_box(planes: np.ndarray, tumour: np.ndarray) -> tuple[int, int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,7 +68,8 @@ class Case:
         named = {role: Path(place) for role, place in (given or {}).items()}
         found = find_case_files(Path(path), layout, named)
         labels = labels_of(maskLabels) or found.mask_labels
-        case = read_paths(found.paths, labels, caseId or found.case, isFound=not named)
+        by_name = [role for role in ROLES if role not in named]
+        case = read_paths(found.paths, labels, caseId or found.case, by_name)
         doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()
         return replace(case, warnings=(*doubt, *case.warnings))
 
@@ -178,19 +179,19 @@ def _volume(
     )
 
 
-def read_paths(paths: Mapping[str, Path], labels: Labels, identifier: str, isFound: bool = False) -> Case:
+def read_paths(paths: Mapping[str, Path], labels: Labels, identifier: str, found: Collection[str] = ()) -> Case:
     """Reads the four at once: unpacking leaves Python's lock, so two cores are used.
 
     Args:
         paths: file or DICOM folder by T1, T2, FLAIR and mask.
-        isFound: they were found by their names, and nobody has said that this is the T1: one with contrast
-            by its header is refused, where it would come with a notice.
+        found: the roles whose files were found by their names: where nobody has said that this is the T1, one
+            with contrast by its header is refused, where it would come with a notice.
 
     Raises:
         CaseError: as ``Case.fromFiles``.
     """
     try:
-        inputs = resolve(paths, isFound)
+        inputs = resolve(paths, found)
     except OSError as error:
         where = str(error.filename or "")
         raise CaseError(f"it cannot be read ({error.strerror or error})", where, "check the path") from None

@@ -14,8 +14,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from . import coarse
+from .doubts import PLACELESS
 from .errors import CaseError, UsageError
-from .grid import content_box, voxels_of
+from .grid import content_box, mask_points
 from .nrrd_segments import segments_in
 from .result import Notice
 from .text_headers import nrrd_values
@@ -36,6 +37,9 @@ LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 
 LEAST_VALUE = 1e-30
 """Below, what grey values are divided by has no place in float32; no scanner gives such values."""
+
+CUT_OFF = "tumour-cut-off"
+"""A sequence ends within the tumour."""
 
 _MOST_LABELS = 20
 _SCALES = (100, 255)
@@ -58,7 +62,9 @@ def check_case(images: Mapping[str, Volume], mask: Volume) -> tuple[Notice, ...]
         check_sequence(name, volume)
     _check_different(images)
     points = mask_points(mask)
-    notices = [n for name, volume in images.items() for n in _check_coverage(name, volume, points)]
+    for name, volume in images.items():
+        _check_coverage(name, volume, mask, points)
+    notices = list(coverage_notices(images, mask))
     small = {name: coarse.shrunk(volume, _COARSE_MM) for name, volume in images.items()}
     heads = {name: coarse.head(volume) for name, volume in small.items()}
     notices += _check_inside(small, heads, points, mask)
@@ -95,10 +101,10 @@ def _tiny(millilitres: float) -> Notice:
 
 def check_sequence(name: str, volume: Volume) -> None:
     """Raises: CaseError: the volume is no image of a head that 20 axial slices can be taken from."""
-    height = axial_extent(volume)
-    if height < SLICE_COUNT:
+    count = axial_count(volume)
+    if count < SLICE_COUNT:
         raise CaseError(
-            f"{name} is {height:.0f} mm thick from foot to head, and {SLICE_COUNT} mm are needed",
+            f"{name} reaches over {count} axial slices of 1 mm, and {SLICE_COUNT} are needed",
             volume.source,
             "give the whole volume",
         )
@@ -144,18 +150,11 @@ def _value_counts(values: np.ndarray) -> np.ndarray:
     return np.unique(values, return_counts=True)[1]
 
 
-def axial_extent(volume: Volume) -> float:
-    """mm from foot to head through the middle of the volume."""
-    lengths = np.asarray(volume.size) * np.asarray(volume.spacing)
+def axial_count(volume: Volume) -> int:
+    """Axial slices 1 mm apart through the middle of the volume, from the centres of its outermost voxels on."""
+    lengths = (np.asarray(volume.size) - 1) * np.asarray(volume.spacing)
     cosines = np.maximum(np.abs(np.asarray(volume.direction)[2]), 1e-9)
-    return float((lengths / cosines).min())
-
-
-def mask_points(mask: Volume, most: int = 20000) -> np.ndarray:
-    """(N, 3) LPS positions of evenly chosen tumour voxels."""
-    index = voxels_of(mask.array)[:, ::-1]
-    index = index[:: max(1, -(-len(index) // most))]
-    return index @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    return int(np.floor(min((lengths / cosines).min(), 1e6) + 1e-3)) + 1
 
 
 def _check_different(images: Mapping[str, Volume]) -> None:
@@ -168,15 +167,36 @@ def _check_different(images: Mapping[str, Volume]) -> None:
                 raise CaseError(f"{first} and {second} are the same image", where, "give each sequence its own")
 
 
-def _check_coverage(name: str, volume: Volume, points: np.ndarray) -> Iterator[Notice]:
-    share = float(coarse.within(volume, points).mean())
-    if share < 0.5:
-        what = "does not overlap" if share < 0.01 else f"covers only {100 * share:.0f} % of"
-        raise CaseError(
-            f"{name} {what} the tumour mask", volume.source, "check that both are of one patient and session"
-        )
-    if share < 0.99:
-        yield Notice("tumour-cut-off", f"{name} covers only {100 * share:.0f} % of the tumour mask")
+def _check_coverage(name: str, volume: Volume, mask: Volume, points: np.ndarray) -> None:
+    share = _covered(volume, points)
+    if share >= 0.5:
+        return
+    what = "does not overlap" if share < 0.01 else f"covers only {100 * share:.0f} % of"
+    placeless = next((one for one in (volume, mask) if _is_placeless(one)), None)
+    if placeless:
+        text = f"{name} {what} the tumour mask, by a header that has no orientation"
+        raise CaseError(text, placeless.source, "write the geometry of the image it belongs to into it")
+    remedy = "check that both are of one patient and session: registration begins where the headers place them"
+    raise CaseError(f"{name} {what} the tumour mask", volume.source, remedy)
+
+
+def _is_placeless(volume: Volume) -> bool:
+    return any(warning.code == PLACELESS for warning in volume.warnings)
+
+
+def coverage_notices(images: Mapping[str, Volume], mask: Volume) -> tuple[Notice, ...]:
+    """Which sequences end within the tumour."""
+    points = mask_points(mask)
+    shares = {name: _covered(volume, points) for name, volume in images.items()}
+    return tuple(
+        Notice(CUT_OFF, f"{name} covers only {100 * share:.0f} % of the tumour mask")
+        for name, share in shares.items()
+        if share < 0.99
+    )
+
+
+def _covered(volume: Volume, points: np.ndarray) -> float:
+    return float(coarse.within(volume, points).mean())
 
 
 def _check_inside(
@@ -326,7 +346,7 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     if not array.any() and any(notice.code == "mask-thresholded" for notice in notices):
         text = "the mask has values between 0 and 1, and none above 0.5"
         raise CaseError(text, first.source, "give a label map in which the tumour is 1")
-    return replace(first, array=array, warnings=()), tuple(notices)
+    return replace(first, array=array), tuple(notices)
 
 
 def _has_frames(path: Path) -> bool:

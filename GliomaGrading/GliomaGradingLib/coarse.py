@@ -111,7 +111,7 @@ def head(volume: Volume) -> np.ndarray:
     The background is what the border of the volume mostly shows; the threshold is low, so that skull,
     cortex and dark CSF stay inside.
     """
-    signal = np.abs(volume.array - _background(volume.array))
+    signal = np.abs(volume.array - background(volume.array))
     top = float(np.percentile(signal, 99.5))
     if top <= 0:
         return _read_only(np.zeros(signal.shape, bool))
@@ -180,9 +180,12 @@ def _without_border(array: np.ndarray, voxels: int) -> np.ndarray:
     return array[(slice(voxels, -voxels or None),) * 3]
 
 
-def _background(array: np.ndarray) -> float:
+def background(array: np.ndarray) -> np.float64:
+    """What the border of a volume (KJI) mostly shows; its lowest number where that shows none."""
     faces = [array[0], array[-1], array[:, 0], array[:, -1], array[:, :, 0], array[:, :, -1]]
-    return float(np.median(np.concatenate([face.ravel() for face in faces])))
+    border = np.concatenate([face.ravel() for face in faces])
+    found = border[np.isfinite(border)]
+    return np.float64(np.median(found) if found.size else array[np.isfinite(array)].min())
 
 
 def _otsu(signal: np.ndarray, top: float) -> float:

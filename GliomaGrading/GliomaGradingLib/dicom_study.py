@@ -7,7 +7,7 @@ comes with a notice; notices name series by number only, for descriptions are fr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def pick_series(folder: Path, is_strict: bool = True) -> Picks:
     )
 
 
-def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
+def resolve(paths: Mapping[str, Path], found_roles: Collection[str] = ()) -> Inputs:
     """The given inputs with each DICOM folder replaced by what it is meant for.
 
     A folder with several series gives each sequence its own, and the mask its segmentation. What the headers
@@ -125,7 +125,8 @@ def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
 
     Args:
         paths: by T1, T2, FLAIR and mask.
-        is_found: they were found by their names; what a user has named himself is taken with a notice.
+        found_roles: which of them were found by their names; what a user has named himself is taken with a
+            notice.
 
     Raises:
         CaseError: as ``pick_series``; or what was found is of several patients or studies, or its T1 is with
@@ -138,8 +139,10 @@ def resolve(paths: Mapping[str, Path], is_found: bool = False) -> Inputs:
         found = _study_at(paths[name], studies)
         images[name] = _series_for(name, paths[name], found.images, notices) if found else paths[name]
     series = [one for one in images.values() if isinstance(one, Series)]
-    if is_found:
-        _check_one_study(_folder_of(paths), series)
+    by_name = [one for name in images if name in found_roles and isinstance(one := images[name], Series)]
+    if by_name:
+        _check_one_study(_folder_of([paths[role] for role in found_roles]), by_name)
+    if "T1" in found_roles:
         _check_no_contrast(images["T1"])
     mask = _mask_at(paths["mask"], studies)
     notices += _against_one_origin([one.first for one in series], _mask_header(mask))
@@ -155,9 +158,9 @@ def _study_at(path: Path, studies: dict[Path, Found]) -> Found | None:
     return studies.get(path)
 
 
-def _folder_of(paths: Mapping[str, Path]) -> Path:
+def _folder_of(paths: Sequence[Path]) -> Path:
     """The folder that all of a case lies in."""
-    return Path(os.path.commonpath([path.absolute() for path in paths.values()]))
+    return Path(os.path.commonpath([path.absolute() for path in paths]))
 
 
 def _mask_at(path: Path, studies: dict[Path, Found]) -> Path:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 SWAPPED = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped")
 """Two sequences seem to have been exchanged."""
 
+PLACELESS = "orientation-unknown"
+"""A file does not say how its volume lies in the patient: it was taken for axial."""
+
 DOUBTFUL = (
     *SWAPPED,
+    PLACELESS,
     "mirrored",
     "misaligned",
     "brain-doubtful",

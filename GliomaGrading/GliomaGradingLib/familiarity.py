@@ -17,6 +17,7 @@ import numpy as np
 
 from .result import Notice
 from .slices import SliceStack
+from .wording import told_apart
 from .words import SEQUENCES, SLICE_COUNT
 
 RING = 2
@@ -67,11 +68,12 @@ class Familiarity:
         notices = []
         strangeness = self.strangeness(unexplained)
         if not strangeness <= self.unlike:
+            found, usual = told_apart(strangeness, self.unlike)
             notices.append(
                 Notice(
                     "unlike-training",
                     "Indeterminate: the images are unlike those of the patients the models have learned from "
-                    f"({strangeness:.1f} standard deviations from their mean; {self.unlike:.1f} are usual at "
+                    f"({found} standard deviations from their mean; {usual} are usual at "
                     "most). Check sequences, mask and image quality.",
                 )
             )

@@ -98,7 +98,14 @@ class FieldOfView:
         high = np.asarray(volume.origin) + np.maximum(span, 0).sum(1)
         return cls(triple(low), triple(high))
 
-    def contains(self, other: FieldOfView, tolerance: float = 1.0) -> bool:
+    @classmethod
+    def of_voxels(cls, volume: Volume) -> FieldOfView:
+        """As ``of``, to the faces of the outermost voxels."""
+        inner = cls.of(volume)
+        half = np.abs(volume.direction * np.asarray(volume.spacing)).sum(1) / 2
+        return cls(triple(np.asarray(inner.low) - half), triple(np.asarray(inner.high) + half))
+
+    def contains(self, other: FieldOfView, tolerance: float = 0.5) -> bool:
         below = all(a <= b + tolerance for a, b in zip(self.low, other.low, strict=True))
         return below and all(a >= b - tolerance for a, b in zip(self.high, other.high, strict=True))
 
@@ -154,9 +161,9 @@ def cut_around(volume: Volume, lattice: Lattice, margin: int = 2) -> Volume:
     return cut(volume, first.astype(int), stop.astype(int))
 
 
-def cut_to_content(mask: Volume) -> Volume:
+def cut_to_content(mask: Volume, margin: int = 1) -> Volume:
     """The bounding box of a mask's voxels and a voxel around it; empty where the mask is empty."""
-    box = content_box(mask.array, margin=1)
+    box = content_box(mask.array, margin)
     return cut(mask, [side.start for side in box[::-1]], [side.stop for side in box[::-1]])
 
 
@@ -165,12 +172,15 @@ def with_margin(mask: Volume) -> Volume:
     array = mask.array
     if array.size == 0:
         return mask
-    pads = [(int(array.take(0, axis).any()), int(array.take(-1, axis).any())) for axis in range(array.ndim)]
-    if not any(map(any, pads)):
-        return mask
-    before = np.array([first for first, _last in pads[::-1]], dtype=float)  # I, J, K
-    x, y, z = np.asarray(mask.origin) - mask.affine[:3, :3] @ before
-    return replace(mask, array=np.pad(array, pads), origin=(float(x), float(y), float(z)))
+    before, after = ([int(array.take(end, axis).any()) for axis in (2, 1, 0)] for end in (0, -1))
+    return padded(mask, before, after) if any((*before, *after)) else mask
+
+
+def padded(volume: Volume, before: Sequence[int], after: Sequence[int]) -> Volume:
+    """The volume with so many voxels of 0 more at the beginning and the end of each axis (I, J, K)."""
+    pads = list(zip(before[::-1], after[::-1], strict=True))
+    origin = np.asarray(volume.origin) - volume.affine[:3, :3] @ np.asarray(before, dtype=float)
+    return replace(volume, array=np.pad(volume.array, pads), origin=triple(origin))
 
 
 def content_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
@@ -194,6 +204,13 @@ def voxels_of(mask: np.ndarray) -> np.ndarray:
     """``np.argwhere`` (N, 3; KJI) of what is mostly 0, looking at its bounding box only."""
     box = content_box(mask)
     return np.argwhere(mask[box]) + np.array([side.start for side in box])
+
+
+def mask_points(mask: Volume, most: int = 20000) -> np.ndarray:
+    """(N, 3) LPS positions of evenly chosen tumour voxels."""
+    index = voxels_of(mask.array)[:, ::-1]
+    index = index[:: max(1, -(-len(index) // most))]
+    return index @ mask.affine[:3, :3].T + mask.affine[:3, 3]
 
 
 def shares_grid(volume: Volume, other: Volume) -> bool:

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from . import nifti_check, text_headers
+from . import coarse, nifti_check, text_headers
 from .dicom_header import read_header, sop_class
 from .dicom_lengths import check_lengths
 from .dicom_segmentation import is_segmentation_file, read_segmentation
 from .dicom_series import Series, find_series, only_series, read_series
+from .doubts import PLACELESS
 from .errors import CaseError
 from .nrrd_segments import tumour_layers
 from .result import Notice
@@ -139,7 +140,7 @@ def volume_suffix(path: Path) -> str:
 
 
 def finite(volume: Volume) -> Volume:
-    """The volume without NaN and infinity: few are replaced by its smallest value, many are refused.
+    """The volume without NaN and infinity: few are replaced by its background, many are refused.
 
     Raises:
         CaseError: more than ``MAX_NONFINITE`` of the voxels are no numbers.
@@ -161,9 +162,9 @@ def finite(volume: Volume) -> Volume:
             "set them to 0 (where they are the background), or export the volume again",
         )
     notice = Notice(
-        "non-finite-voxels", f"{bad} NaN or infinite voxels in {_shown(volume)} were set to its minimum"
+        "non-finite-voxels", f"{bad} NaN or infinite voxels in {_shown(volume)} were set to its background"
     )
-    array = np.where(good, volume.array, volume.array[good].min())
+    array = np.where(good, volume.array, coarse.background(volume.array).astype(volume.array.dtype))
     return _of_usual_size(replace(volume, array=array, warnings=(*volume.warnings, notice)))
 
 
@@ -284,7 +285,7 @@ def _read_nifti(path: Path) -> tuple[Volume, ...]:
 def _nifti_notices(path: Path, header: nifti_check.NiftiHeader, volume: Volume) -> Iterator[Notice]:
     if header.sform_code <= 0 and header.qform_code <= 0:
         yield Notice(
-            "orientation-unknown",
+            PLACELESS,
             f"{path.name} has no orientation (no sform, no qform): it was taken for axial",
         )
     elif header.is_singular:
@@ -357,7 +358,7 @@ def _orientation_notices(path: Path, image_io: str) -> tuple[Notice, ...]:
     if image_io not in ("NrrdImageIO", "MetaImageIO") or text_headers.has_orientation(path):
         return ()
     field = "no space of a patient" if image_io == "NrrdImageIO" else "no TransformMatrix, no Offset"
-    return (Notice("orientation-unknown", f"{path.name} has no orientation ({field}): it was taken for axial"),)
+    return (Notice(PLACELESS, f"{path.name} has no orientation ({field}): it was taken for axial"),)
 
 
 def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -199,7 +199,7 @@ def _parse(path: Path, raw: bytes) -> NiftiHeader:
     has_forms = raw[344:347] in (b"n+1", b"ni1")  # Analyze 7.5 has other things there (originator, patient id)
     codes = struct.unpack_from(order + "2h", raw, 252) if has_forms else (0, 0)
     return NiftiHeader(
-        dim=dim[1 : dim[0] + 1] if 0 < dim[0] < 8 else (0,),
+        dim=(*dim[1:4], *(length or 1 for length in dim[4:]))[: dim[0]] if 0 < dim[0] < 8 else (0,),
         datatype=struct.unpack_from(order + "h", raw, 70)[0],
         pixdim=struct.unpack_from(order + "8f", raw, 76)[1:4],
         vox_offset=struct.unpack_from(order + "f", raw, 108)[0],

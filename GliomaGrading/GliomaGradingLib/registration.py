@@ -16,12 +16,12 @@ import numpy as np
 
 from . import coarse
 from .case import Case
-from .case_checks import mask_points, swap_notices
+from .case_checks import CUT_OFF, LEAST_VALUE, coverage_notices, swap_notices
 from .doubts import SWAPPED
 from .errors import UsageError
-from .grid import voxels_of
+from .grid import cut_to_content, mask_points, padded, voxels_of
 from .mirrored import mirrored_notice
-from .motion import CHECK_MM, Motion, check_target, find_motion, inverse_motion, suspected_motion
+from .motion import CHECK_MM, FINE_MM, Motion, check_target, find_motion, inverse_motion, suspected_motion
 from .result import Notice
 from .volume import Volume
 from .words import REGISTER_MODES
@@ -34,6 +34,12 @@ SUSPECT = 1.0
 
 ACCEPT_MM, ACCEPT_DEGREES, ACCEPT_GAIN = 1.5, 1.5, 0.02
 """A registration is kept if the tumour moves or turns by more, and this share of information is gained."""
+
+RIM_MM = 10.0
+"""The surroundings that a tumour is compared with reach this far from the mask."""
+
+FITS = 0.1
+"""Standard deviations of the head by which a mask has to fit one place better than the other."""
 
 LIMIT_MM, LIMIT_DEGREES = 100.0, 60.0
 """Nobody's head moves further between two sequences: beyond, the registration has failed."""
@@ -80,16 +86,18 @@ def register(case: Case, mode: str = "auto") -> tuple[Case, dict[str, Any]]:
         return case, report
     known = case.warnings
     if any(images[name] is not case.images[name] for name in images):
-        known = _without_what_motion_explains(known, images, case.mask)
+        known = _as_they_lie_now(known, images, case.mask)
     return replace(case, images=images, warnings=(*known, *notices)), report
 
 
-def _without_what_motion_explains(
+def _as_they_lie_now(
     warnings: tuple[Notice, ...], images: Mapping[str, Volume], mask: Volume
 ) -> tuple[Notice, ...]:
-    """Sequences that did not lie on the tumour may have seemed to be swapped; where they lie now counts."""
-    rest = tuple(warning for warning in warnings if warning.code not in SWAPPED)
-    return warnings if rest == warnings else (*rest, *swap_notices(images, mask))
+    """Sequences that did not lie on the tumour may have seemed to be swapped, or to end within it."""
+    rest = tuple(warning for warning in warnings if warning.code not in (*SWAPPED, CUT_OFF))
+    seemed_swapped = any(warning.code in SWAPPED for warning in warnings)
+    cut_off = coverage_notices(images, mask)
+    return (*rest, *cut_off, *(swap_notices(images, mask) if seemed_swapped else ()))
 
 
 def grid_relation(volume: Volume, mask: Volume, tolerance: float = 0.01) -> str:
@@ -119,7 +127,7 @@ def _choose_reference(
     """The reference, and the suspected motion of every other sequence against it.
 
     Where the mask shares the grid of all three and one of them is off the other two, that one was moved
-    without its header, and the mask belongs to the other two.
+    without its header, and the mask belongs to the other two, unless it fits the one better.
     """
     shared = _sharing(case, grids)
     reference = shared[0]
@@ -128,10 +136,40 @@ def _choose_reference(
     others = [name for name in shared[1:] if motions[name] > SUSPECT]
     if len(shared) == 3 and len(others) == 2:
         between = suspected_motion(small[others[0]], small[others[1]])
-        if between <= SUSPECT or between < 0.3 * min(motions.values()):
+        is_odd = between <= SUSPECT or between < 0.3 * min(motions.values())
+        if is_odd and not _is_drawn_on(case, reference, others[0]):
             motions = {others[1]: between, reference: suspected_motion(small[others[0]], small[reference])}
             reference = others[0]
     return reference, motions
+
+
+def _is_drawn_on(case: Case, odd: str, other: str) -> bool:
+    """Whether the mask stands out from its surroundings on a sequence where that lies, and on another were it
+    moved there, more than the other way round."""
+    motion = find_motion(case.images[other], case.images[odd])
+    if not _judge(motion, tumour_centre(case.mask))[1]:
+        return False
+    tumour, rim = mask_points(case.mask), _rim_points(case.mask)
+
+    def contrast(name: str, matrix: np.ndarray) -> float:
+        small = coarse.shrunk(case.images[name], FINE_MM)
+        values, rest = (coarse.sample(small, coarse.transformed(matrix, p))[0] for p in (tumour, rim))
+        spread = float(small.array[coarse.head(small)].std())
+        return float(values.mean() - rest.mean()) / max(spread, LEAST_VALUE)
+
+    still = np.eye(4)
+    where_it_lies = contrast(odd, still) + contrast(other, inverse_motion(motion.matrix))
+    where_others_lie = contrast(odd, motion.matrix) + contrast(other, still)
+    return where_it_lies > where_others_lie + FITS
+
+
+def _rim_points(mask: Volume) -> np.ndarray:
+    """(N, 3) LPS positions around the mask, not in it."""
+    steps = [int(np.ceil(RIM_MM / step)) for step in mask.spacing]
+    small = coarse.shrunk(padded(cut_to_content(mask, margin=0), steps, steps), FINE_MM)
+    drawn = small.array > 0
+    reach = (RIM_MM / float(np.mean(small.spacing))) ** 2
+    return coarse.positions(small)[coarse.grown(drawn, reach) & ~drawn]
 
 
 def _sharing(case: Case, grids: Mapping[str, str]) -> list[str]:
@@ -177,7 +215,8 @@ def _grid_notices(reference: str, relation: str) -> list[Notice]:
 
 
 def _motion_notices(name: str, reference: str, mode: str, entry: Mapping[str, Any]) -> list[Notice]:
-    if entry["applied"] and mode == "auto":
+    is_large = entry["translation_mm"] > ACCEPT_MM or entry["rotation_deg"] > ACCEPT_DEGREES
+    if entry["applied"] and (is_large or mode == "auto"):
         text = (
             f"{name} did not lie on {reference} and was registered to it "
             f"({entry['translation_mm']:.1f} mm at the tumour, {entry['rotation_deg']:.1f} degrees)"

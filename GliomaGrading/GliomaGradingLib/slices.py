@@ -29,7 +29,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .brain import Brain, find_brain, without_halo
-from .coarse import largest_component
+from .coarse import largest_component, within
 from .errors import CaseError
 from .grid import (
     FieldOfView,
@@ -39,6 +39,7 @@ from .grid import (
     cut_to_content,
     gather,
     linear_weights,
+    mask_points,
     nearest,
     shares_grid,
     with_margin,
@@ -160,7 +161,11 @@ class Scene:
         drawn = replace(content, array=content.array.astype(np.uint8, copy=False))
         inside = window.sample_volume(drawn, sitk.sitkNearestNeighbor)
         if not inside.any():
-            raise _empty_mask(self.mask)
+            raise CaseError(
+                f"the tumour mask lies between the points of {AXIAL_MM:g} mm that slices are taken at",
+                self.mask.source,
+                "draw the whole tumour",
+            )
         return inside, np.asarray(low)
 
     @cached_property
@@ -341,8 +346,8 @@ def choose_slices(areas: np.ndarray, first_mm: float, largest: int | None = None
     """The 20 planes around the largest tumour area (mm2 of every plane; ``first_mm``: S of plane 0)."""
     if len(areas) < SLICE_COUNT:
         raise CaseError(
-            f"the images span {len(areas)} axial slices of 1 mm and {SLICE_COUNT} are needed",
-            remedy="use images that cover at least 20 mm from foot to head",
+            f"the images reach over {len(areas)} axial slices of 1 mm, and {SLICE_COUNT} are needed",
+            remedy="give images that reach further from foot to head",
         )
     middle = largest_plane(areas) if largest is None else largest
     first = min(max(middle - SLICE_COUNT // 2, 0), len(areas) - SLICE_COUNT)
@@ -380,17 +385,20 @@ def scene_of(case: Case, form: InputForm) -> Scene:
 
 
 def reference_of(images: Mapping[str, Volume], mask: Volume) -> Volume:
-    """The image that the mask was drawn on, whose field of view counts; the mask itself where none is.
+    """The image that the mask was drawn on, whose field of view counts.
 
     A mask file may hold no more than the tumour's bounding box (3D Slicer writes such), or much more than the
-    head, so that a mask's own field of view is not to be relied on: first a sequence on the mask's voxels, then
-    one that covers the tumour.
+    head, so that a mask's own field of view never counts: first a sequence on the mask's voxels that covers the
+    tumour, then one that covers it, then the one that covers the most of it.
     """
-    content = cut_to_content(mask)
-    ours = FieldOfView.of(content if content.array.size else mask)
-    covering = [v for v in images.values() if FieldOfView.of(v).contains(ours)]
+    content = cut_to_content(mask, margin=0)
+    tumour = FieldOfView.of(content if content.array.size else mask)
+    covering = [v for v in images.values() if FieldOfView.of_voxels(v).contains(tumour)]
     sharing = [v for v in covering if shares_grid(v, mask)]
-    return next(iter(sharing + covering), mask)
+    if covering or not content.array.size:
+        return next(iter([*sharing, *covering, *images.values()]))
+    points = mask_points(mask)
+    return max(images.values(), key=lambda v: round(float(within(v, points).mean()), 2))
 
 
 def _stack(scene: Scene, warnings: tuple[Notice, ...]) -> SliceStack:

@@ -22,3 +22,12 @@ def sentence(text: str) -> str:
     """With a capital and a full stop; a name stays as it is."""
     first = text[:1].upper() if text.split(" ")[0].isalpha() else text[:1]
     return f"{first}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both with as many digits as show that one is not the other, from one after the point on."""
+    for digits in range(1, 7):
+        shown = f"{value:.{digits}f}", f"{limit:.{digits}f}"
+        if shown[0] != shown[1]:
+            break
+    return shown

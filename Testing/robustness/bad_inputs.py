@@ -593,7 +593,7 @@ GEOMETRY = [
         "geometry: nine slices",
         lambda p: p.grade(p.save(".nrrd", image_of("T1")[:, :, 40:49], "T1")),
         2,
-        "mm thick",
+        "axial slices of 1 mm, and 20",
     ),
     BadInput(
         "geometry: half a head, without the tumour",

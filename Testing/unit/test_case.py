@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.case_checks import axial_extent, fluid_contrast, lesion_volumes, whole_tumour
+from GliomaGradingLib.case_checks import axial_count, fluid_contrast, lesion_volumes, whole_tumour
 from GliomaGradingLib.case_files import find_case_files
-from GliomaGradingLib.doubts import DOUBTFUL
+from GliomaGradingLib.doubts import DOUBTFUL, PLACELESS
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.imaging import read_layers
+from GliomaGradingLib.result import Notice
+from GliomaGradingLib.slices import prepare
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 
@@ -347,7 +349,7 @@ def test_values_of_any_scale_pass() -> None:
 
 
 def test_a_volume_must_be_20_mm_thick_and_reach_the_tumour() -> None:
-    with pytest.raises(CaseError, match="T2 is 18 mm thick from foot to head, and 20 mm are needed"):
+    with pytest.raises(CaseError, match="T2 reaches over 17 axial slices of 1 mm, and 20 are needed"):
         made(t2=replace(volumes()["T2"], array=arrays()["T2"][40:49]))
     away = replace(volumes()["T1"], origin=(500.0, 0.0, 0.0))
     with pytest.raises(CaseError, match="T1 does not overlap the tumour mask"):
@@ -357,15 +359,43 @@ def test_a_volume_must_be_20_mm_thick_and_reach_the_tumour() -> None:
     assert codes(case) == ["tumour-cut-off"] and "T1 covers only" in case.warnings[0].message
 
 
-def test_axial_extent_does_not_depend_on_storage() -> None:
+def test_the_count_of_slices_does_not_depend_on_storage() -> None:
     sagittal = Volume(
         np.zeros((9, 50, 60), np.uint8), (1, 2, 3), (0, 0, 0), np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
     )
-    assert axial_extent(sagittal) == pytest.approx(100)
+    assert axial_count(sagittal) == 99  # 50 voxels of 2 mm: 98 mm from the first's centre to the last's
     tilted = np.array([[1, 0, 0], [0, 0.8, 0.6], [0, -0.6, 0.8]])
-    assert axial_extent(
-        Volume(np.zeros((10, 99, 99), np.uint8), (1, 1, 1), (0, 0, 0), tilted)
-    ) == pytest.approx(12.5)
+    assert axial_count(Volume(np.zeros((11, 99, 99), np.uint8), (1, 1, 1), (0, 0, 0), tilted)) == 13
+
+
+def test_what_has_enough_slices_by_the_check_can_be_graded() -> None:
+    """Four slices of 5 mm are 20 mm thick, and no more than 16 slices of 1 mm lie between their centres."""
+    for count, enough in ((4, False), (5, True)):
+        bottom = ORIGIN[2] + 2 * 45 - 5 * (count // 2)
+        thick = {
+            name: Volume(array[45:46].repeat(count, 0), (2, 2, 5), (*ORIGIN[:2], bottom), np.eye(3))
+            for name, array in arrays().items()
+        }
+        given = {name.lower(): v for name, v in thick.items()}
+        if enough:
+            assert prepare(Case.fromArrays(**given)).info.indices == tuple(range(20))
+        else:
+            with pytest.raises(CaseError, match="T1 reaches over 16 axial slices of 1 mm, and 20 are needed"):
+                Case.fromArrays(**given)
+
+
+def test_a_file_without_a_place_is_named_where_it_does_not_lie_on_the_others() -> None:
+    """A mask without orientation lies at the corner of the images, whatever patient it is of."""
+    placeless = (Notice("orientation-unknown", "mask.nii has no orientation"),)
+    mask = replace(volumes()["mask"], origin=(400.0, 0.0, 0.0), source="mask.nii", warnings=placeless)
+    with pytest.raises(CaseError) as refused:
+        made(mask=mask)
+    assert str(refused.value) == (
+        "T1 does not overlap the tumour mask, by a header that has no orientation, in mask.nii: "
+        "write the geometry of the image it belongs to into it"
+    )
+    with pytest.raises(CaseError, match="T1 does not overlap the tumour mask, in the T1 array: check that"):
+        made(mask=replace(mask, warnings=()))
 
 
 @pytest.mark.parametrize(("first", "second"), [("T1", "T2"), ("T2", "FLAIR"), ("T1", "FLAIR")])
@@ -441,3 +471,7 @@ def test_identifier_is_the_name_of_the_folder_or_link(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     assert Case.read(Path()).identifier == "patient 7"
     assert Case.read(folder, caseId="mine").identifier == "mine"
+
+
+def test_nothing_is_decided_of_what_has_no_orientation() -> None:
+    assert PLACELESS in DOUBTFUL

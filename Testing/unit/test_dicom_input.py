@@ -506,6 +506,16 @@ def test_folders_of_sequences_of_two_patients_or_studies_are_refused(tmp_path, o
     assert "dicom-different-" in " ".join(codes(Case.fromFiles(**files, mask=folder / "mask.nii.gz")))
 
 
+def test_naming_a_mask_says_nothing_of_the_sequences_that_were_found(tmp_path):
+    folder = maker.study(tmp_path / "p", ("T1", "FLAIR"))
+    maker.scan(folder / "T2", "T2", StudyInstanceUID="1.2.9")
+    mask = maker.segmentation_file(tmp_path / "mask.nii.gz")
+    with pytest.raises(CaseError, match="these are 2 studies of one patient"):
+        Case.read(folder, given={"mask": mask})
+    case = Case.read(folder, given={"mask": mask, "T2": folder / "T2"})
+    assert "dicom-different-studies" in codes(case)
+
+
 def test_two_patients_below_one_folder_are_refused(tmp_path):
     maker.study(tmp_path / "case", ("T2", "FLAIR"))
     maker.scan(tmp_path / "case" / "x", "T1", PatientID="another")

@@ -81,6 +81,13 @@ def test_one_strange_sequence_is_enough(sequence):
     assert codes(region(), {**TEN, sequence: 0.99 * limit}) == []
 
 
+def test_a_strange_case_is_not_told_with_the_number_that_is_usual():
+    notices = USUAL.doubts(region(), {**TEN, "T1": 10.0 * np.exp(3.004 * 0.5)})
+    assert "(3.004 standard deviations from their mean; 3.000 are usual at most)" in notices[0].message
+    notices = USUAL.doubts(region(), {**TEN, "T1": 10.0 * np.exp(5.1 * 0.5)})
+    assert "(5.1 standard deviations from their mean; 3.0 are usual at most)" in notices[0].message
+
+
 def test_features_that_are_not_numbers_are_strange():
     assert codes(region(), {**TEN, "T2": float("nan")}) == ["unlike-training"]
 

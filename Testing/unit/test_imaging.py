@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from GliomaGradingLib import imaging
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import read_layers, read_volume
+from GliomaGradingLib.imaging import finite, read_layers, read_volume
 from GliomaGradingLib.volume import Volume
 from small_head import arrays, volumes
 
@@ -287,6 +287,26 @@ def test_an_empty_sform_is_not_called_sheared(tmp_path: Path) -> None:
     ]
 
 
+def test_a_fourth_dimension_of_zero_is_one(tmp_path: Path) -> None:
+    """As the NIfTI library has it."""
+    volume = read_volume(nifti(tmp_path / "a.nii.gz", dim=(4, 8, 9, 24, 0, 1, 1, 1)))
+    assert np.array_equal(volume.array, ARRAY)
+    with pytest.raises(CaseError, match="impossible dimensions"):
+        read_volume(nifti(tmp_path / "b.nii.gz", dim=(4, 8, 9, 0, 1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("floor", [0.0, -3.0])
+def test_a_hole_in_a_stripped_image_is_background(floor: float) -> None:
+    """The smallest value of a z-scored brain is fluid, and its background 0."""
+    array = np.zeros((8, 9, 10), np.float32)
+    array[2:6, 2:7, 2:8] = np.linspace(floor, 2, 4 * 5 * 6).reshape(4, 5, 6)
+    array[0, 0, 0] = array[4, 4, 4] = np.nan
+    volume = finite(Volume(array, (1, 1, 1), (0, 0, 0), np.eye(3), "a.nii"))
+    assert volume.array[0, 0, 0] == volume.array[4, 4, 4] == 0.0
+    (notice,) = volume.warnings
+    assert notice.message == "2 NaN or infinite voxels in a.nii were set to its background"
+
+
 def test_analyze_has_no_orientation(tmp_path: Path) -> None:
     """What NIfTI has for the codes of its affines is part of a name and an originator in Analyze 7.5."""
     content = bytearray(nifti(tmp_path / "a.nii").read_bytes())
@@ -451,7 +471,8 @@ def test_few_nan_are_repaired_and_many_refused(tmp_path: Path) -> None:
     array[0, 0, 0], array[1, 1, 1] = np.nan, np.inf
     sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))
     volume = read_volume(tmp_path / "a.nrrd")
-    assert volume.array[0, 0, 0] == volume.array[1, 1, 1] == -6
+    faces = [array.take(end, axis).ravel() for axis in range(3) for end in (0, -1)]
+    assert volume.array[0, 0, 0] == volume.array[1, 1, 1] == np.nanmedian(np.concatenate(faces))
     assert [n.code for n in volume.warnings] == ["non-finite-voxels"] and "2 NaN" in volume.warnings[0].message
     array[:3] = np.nan
     sitk.WriteImage(image(array), str(tmp_path / "a.nrrd"))

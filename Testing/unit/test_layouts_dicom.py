@@ -216,6 +216,7 @@ def test_a_folder_called_t1_whose_header_tells_of_contrast_is_refused(enhanced: 
     for read in (
         entry.read,
         lambda: Case.read(enhanced),
+        lambda: Case.read(enhanced, given={"mask": enhanced / "mask.nii.gz"}),
         lambda: FileGrader().grade(Task.of(0, entry, Settings()).toMessage()),
     ):
         with pytest.raises(CaseError, match=REFUSED):
@@ -229,5 +230,6 @@ def test_a_t1_that_the_user_has_named_is_taken_with_a_notice(enhanced: Path) -> 
     (enhanced.parents[1] / "list.csv").write_text("\n".join(rows))
     (entry,) = find_cohort(enhanced.parents[1] / "list.csv").cases
     files = {name.lower(): enhanced / name for name in ("T1", "T2", "FLAIR")}
-    for case in (entry.read(), Case.fromFiles(**files, mask=enhanced / "mask.nii.gz")):
+    named = Case.read(enhanced, given={"T1": enhanced / "T1"})
+    for case in (entry.read(), Case.fromFiles(**files, mask=enhanced / "mask.nii.gz"), named):
         assert "dicom-t1-contrast" in {notice.code for notice in case.warnings}

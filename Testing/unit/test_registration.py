@@ -138,6 +138,24 @@ def test_grid_relations() -> None:
     assert grid_relation(given, replace(mask, spacing=(2.0, 2.0, 2.1))) == "other"
 
 
+@pytest.mark.parametrize("reference", ["FLAIR", "T2"])
+def test_of_an_odd_sequence_the_mask_says_whether_it_was_drawn_there(reference: str) -> None:
+    """T1 and T2 lie together and FLAIR elsewhere, on one grid: the mask lies on one tumour of the two."""
+    motion = turned(3, (0.0, 9.0, 4.0))
+    moved = resampled_elsewhere(volumes()["FLAIR"], motion)
+    drawn = volumes()["mask"]
+    mask = resampled_elsewhere(drawn, motion) if reference == "FLAIR" else drawn
+    mask = replace(mask, array=(mask.array > 0).astype(np.uint8))
+    given = Case("odd", {**small_case().images, "FLAIR": moved}, mask)
+    result, report = register(given)
+    assert report["reference"] == reference
+    others = {"FLAIR": ["T1", "T2"], "T2": ["FLAIR"]}[reference]
+    assert [name for name, entry in report["sequences"].items() if entry["applied"]] == others
+    assert result.images[reference] is given.images[reference]
+    inside = mask.array > 0
+    assert moved.array[inside].mean() > 1000 if reference == "FLAIR" else True
+
+
 def test_the_mask_chooses_the_reference() -> None:
     given = {name: replace(v, origin=(v.origin[0] + shift, *v.origin[1:])) for (name, v), shift in
              zip(volumes().items(), (0.0, 0.3, 0.7, 0.3), strict=True)}  # fmt: skip
@@ -215,6 +233,25 @@ def test_a_small_copy_is_made_once_and_goes_with_its_volume() -> None:
     del given, small
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize(("shift", "codes"), [(9.0, ["registered"]), (0.0, [])])
+def test_always_tells_of_a_motion_that_matters(shift: float, codes: list[str]) -> None:
+    away = resampled_elsewhere(volumes()["T1"], turned(0, (0.0, shift, 0.0)))
+    result, report = register(small_case(T1=away), "always")
+    assert [notice.code for notice in result.warnings] == codes
+    assert report["sequences"]["T1"]["translation_mm"] == pytest.approx(shift, abs=0.6)
+
+
+def test_what_was_cut_off_by_its_header_alone_is_judged_where_it_lies_now() -> None:
+    """T2's header places it 78 mm higher: it seems to end in the tumour, and registered it does not."""
+    high = replace(volumes()["T2"], origin=(*volumes()["T2"].origin[:2], volumes()["T2"].origin[2] + 78))
+    given = volumes()
+    case = Case.fromArrays(**{**{name.lower(): v for name, v in given.items()}, "t2": high})
+    assert "tumour-cut-off" in [notice.code for notice in case.warnings]
+    result, report = register(case)
+    assert report["sequences"]["T2"]["applied"]
+    assert [notice.code for notice in result.warnings] == ["registered"]
 
 
 # mirror images

@@ -233,7 +233,7 @@ class TestSlices:
 
     def test_fewer_than_twenty_slices_are_refused(self) -> None:
         thin = each(make_case(), lambda v: replace(v, array=v.array[25:44]))
-        with pytest.raises(CaseError, match=r"span 19 axial slices.*at least 20 mm"):
+        with pytest.raises(CaseError, match=r"reach over 19 axial slices of 1 mm, and 20 are"):
             stack_of(thin)
 
     def test_twenty_slices_are_enough(self) -> None:
@@ -435,6 +435,56 @@ class TestStorage:
         assert reference_of(case.images, cut) is case.images["T1"]
         other = stack_of(replace(case, mask=cut))
         assert other.info == stack.info and np.array_equal(other.planes, stack.planes)
+
+    @pytest.mark.parametrize("short", [None, "T1"])
+    def test_a_mask_that_is_its_tumour_never_bounds_the_slices(
+        self, case: FakeCase, stack: SliceStack, short: str | None
+    ) -> None:
+        """Where the tumour begins at the images' first slice, no empty voxel around it lies in any image."""
+        low = int(np.flatnonzero(case.mask.array.any(axis=(1, 2)))[0])
+
+        def from_tumour(volume: Volume, more: int = 0) -> Volume:
+            return replace(
+                volume,
+                array=volume.array[low + more :],
+                origin=(*volume.origin[:2], volume.origin[2] + (low + more) * volume.spacing[2]),
+            )
+
+        images = {name: from_tumour(v, 2 * (name == short)) for name, v in case.images.items()}
+        mask = cut_to_content(from_tumour(case.mask), margin=0)
+        assert reference_of(images, mask) is images["T2" if short else "T1"]
+        images = {name: from_tumour(v, 2 + (name != "T2")) for name, v in case.images.items()}
+        assert reference_of(images, mask) is images["T2"]  # the one that covers the most of it
+        other = stack_of(replace(case, images=images, mask=mask))
+        assert len(other.info.indices) == 20
+
+    def test_a_tumour_on_the_last_half_voxel_lies_in_the_image(self, case: FakeCase) -> None:
+        """A thin mask over thick slices: its last voxels are nearer to the slice's face than to its centre."""
+        low = int(np.flatnonzero(case.mask.array.any(axis=(1, 2)))[0])
+        thick = {
+            name: replace(
+                v,
+                array=v.array[low + 2 :: 5],
+                origin=(*v.origin[:2], v.origin[2] + (low + 2) * v.spacing[2]),
+                spacing=(*v.spacing[:2], 5 * v.spacing[2]),
+            )
+            for name, v in case.images.items()
+        }
+        assert reference_of(thick, case.mask) is thick["T1"]
+        shorter = {**thick, "T1": replace(thick["T1"], array=thick["T1"].array[:2])}
+        assert reference_of(shorter, case.mask) is thick["T2"]
+
+    def test_a_mask_between_the_points_is_not_called_empty(self, case: FakeCase) -> None:
+        fine = Volume(np.ones((1, 1, 1), np.uint8), (0.2,) * 3, (0.0, 0.0, 0.0), np.eye(3), "mask.nii")
+        centre = case.mask.affine @ [*(np.array(case.mask.size) // 2 + 0.0), 1]
+        for offset, problem in ((0.0, ""), (0.5, "lies between the points of 1 mm")):
+            mask = replace(fine, origin=tuple(centre[:3] + offset - 0.02))
+            scene = scene_of(replace(case, mask=mask), InputForm())
+            if not problem:
+                assert scene.tumour[0].sum() == 1
+                continue
+            with pytest.raises(CaseError, match=problem):
+                _ = scene.tumour
 
     def test_a_mask_far_larger_than_the_head_counts_slices_of_the_image(
         self, case: FakeCase, stack: SliceStack

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..worker.arrays import ArrayVolume
 from ..worker.engine import GradingEngine
+from .layouts import ROLES
 from .thumbnail import NAME as THUMBNAIL
 from .thumbnail import thumbnail
 from .work import STRANGENESS
@@ -89,7 +90,7 @@ class FileGrader:
 
         started = time.perf_counter()
         paths = {role: Path(path) for role, path in task["files"].items()}
-        case = read_paths(paths, task["maskLabels"], task["case"], task["found"])
+        case = read_paths(paths, task["maskLabels"], task["case"], ROLES if task["found"] else ())
         read = time.perf_counter() - started
         graded = self._engine.grader.gradeInDetail(case, task["vote"], task["register"])
         graded = replace(graded, result=graded.result.afterReading(read))

@@ -68,7 +68,7 @@ class CaseEntry:
 
         if self.problem:
             raise CaseError(self.problem, self.folder if self.isFound else "", self.remedy)
-        return read_paths(self.files, maskLabels or self.mask_labels, self.case, self.isFound)
+        return read_paths(self.files, maskLabels or self.mask_labels, self.case, ROLES if self.isFound else ())
 
 
 def clean_name(name: str) -> str:

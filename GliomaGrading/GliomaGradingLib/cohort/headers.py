@@ -42,7 +42,7 @@ def _of_study(entry: CaseEntry) -> CaseEntry:
 
 
 def _of_folders(entry: CaseEntry) -> CaseEntry:
-    inputs = resolve({role: entry.files[role] for role in ROLES}, entry.isFound)
+    inputs = resolve({role: entry.files[role] for role in ROLES}, ROLES if entry.isFound else ())
     series = {name: item for name, item in inputs.images.items() if isinstance(item, Series)}
     return _with(entry, list(_damage(series)), inputs.notices, series, inputs.mask)
 

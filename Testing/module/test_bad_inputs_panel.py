@@ -80,7 +80,11 @@ WRONG = {
     "the same image twice": ({"T2": arrays()["T1"]}, None, "same image"),
     "mask of somebody else": ({}, "mask", "overlap"),
     "an image of somebody else": ({}, "T2", "overlap"),
-    "too thin": ({name: arrays()[name][38:42] for name in NAMES}, None, "axial slices of 1 mm, and 20 are needed"),
+    "too thin": (
+        {name: arrays()[name][38:42] for name in NAMES},
+        None,
+        "axial slices of 1 mm, and 20 are needed",
+    ),
     "values without end": (changed("T2", lambda a: a.astype(np.float64) * 1e300), None, "values up to"),
 }
 

@@ -146,7 +146,7 @@ def test_positions_and_area_have_four_decimals() -> None:
 
 def test_twenty_planes_are_enough_and_nineteen_are_not() -> None:
     assert choose_slices(np.ones(20), 0.0).indices == tuple(range(20))
-    with pytest.raises(CaseError, match="span 19 axial slices"):
+    with pytest.raises(CaseError, match="reach over 19 axial slices"):
         choose_slices(np.ones(19), 0.0)
 
 

@@ -176,7 +176,7 @@ def _check_coverage(name: str, volume: Volume, mask: Volume, points: np.ndarray)
     if placeless:
         text = f"{name} {what} the tumour mask, by a header that has no orientation"
         raise CaseError(text, placeless.source, "write the geometry of the image it belongs to into it")
-    remedy = "check that both are of one patient and session (registration begins where their headers place them)"
+    remedy = "check that both are of one patient and session (registration starts from their headers)"
     raise CaseError(f"{name} {what} the tumour mask", volume.source, remedy)
 
 

@@ -98,6 +98,8 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.EndRestoreEvent, self.onSceneEndRestore)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatch)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         undo_saved()
@@ -157,14 +159,23 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndImport(self, caller=None, event=None):
         """A scene that was saved side by side, or with a map, comes back with the user's own views."""
-        from GliomaGradingLib.scene.changes import undo_saved
         from GliomaGradingLib.scene.watch import watch_results
 
-        self.controller.viewer.leave()
-        undo_saved()
-        watch_results()
         self.controller.onSceneLoaded()
+        watch_results()
         self.onSceneEndClose()
+        self.controller.showAgain()
+
+    def onSceneEndRestore(self, caller=None, event=None):
+        """A scene view may have brought back views as they were with a map."""
+        from GliomaGradingLib.scene.changes import undo_saved
+
+        undo_saved()
+        self.onInputsChanged()
+
+    def onSceneEndBatch(self, caller=None, event=None):
+        """What was changed in a batch is looked at once, at its end."""
+        self.onInputsChanged()
 
     def onNodeAdded(self, caller=None, event=None):
         self.controller.settle()

@@ -642,8 +642,10 @@ def test_a_label_or_a_name_alone_changes_the_mask(host, scene):
     inputs = inputs_with(scene, "tumour", "Liver")
     first, second = (inputs.mask.GetSegmentation().GetNthSegment(n) for n in range(2))
     before = inputs.stamp
+    label = second.GetLabelValue()
     second.SetLabelValue(7)
     assert inputs.stamp == before  # the liver is not graded
+    second.SetLabelValue(label)
     second.SetName("oedema")
     assert inputs.stamp != before
     second.SetName("Liver")
@@ -733,3 +735,32 @@ def test_the_name_of_a_segment_is_no_id(host, module, scene):
     )
     assert Inputs(*volumes, mask, "core").isValid() == (False, "Choose a segment.")
     assert module.logic.process(*volumes, mask, second).tumour_ml == 60.0
+
+
+def test_names_that_are_no_utf8_are_read_as_latin_1(host, module, scene, tmp_path, grade):
+    """As other programs write them into a segmentation's header; VTK gives bytes then."""
+    import slicer
+    from GliomaGradingLib.scene.mask import describe, segments_of
+    from GliomaGradingLib.scene.names import name_of
+
+    nodes = scene.case()
+    nodes[3].GetSegmentation().GetNthSegment(0).SetName("Tumor grXX")
+    assert slicer.util.saveNode(nodes[3], str(tmp_path / "a.seg.nrrd"))
+    slicer.mrmlScene.RemoveNode(nodes[3])
+    head, voxels = (tmp_path / "a.seg.nrrd").read_bytes().split(b"\n\n", 1)
+    head = head.replace(b"Tumor grXX", b"Tumor gr\xf6\xdf")
+    (tmp_path / "case_seg.seg.nrrd").write_bytes(head + b"\n\n" + voxels)
+    mask = slicer.util.loadSegmentation(str(tmp_path / "case_seg.seg.nrrd"))
+    assert isinstance(mask.GetSegmentation().GetNthSegment(0).GetName(), bytes)
+    grade()
+    assert module.logic.result.decision == "HGG"
+    box = module.ui.segmentSelector
+    assert [box.itemText(row) for row in range(box.count)] == ["All segments together", "Tumor größ"]
+    identifier = segments_of(mask)[0][0]
+    assert describe(mask, identifier).endswith(" / Tumor größ")
+    host.pump(0.2)
+    assert host.problems() == []
+    alone = slicer.vtkMRMLScalarVolumeNode()
+    assert name_of(alone) == ""
+    alone.SetName(b"Sch\xe4del_t1")
+    assert name_of(alone) == "Schädel_t1"

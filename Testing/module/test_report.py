@@ -230,3 +230,25 @@ def test_a_path_is_copied_as_it_is(host, module, graded, save, tmp_path):
     label.setSelection(len("Saved in "), label.text.index(": report") - len("Saved in "))
     action.trigger()
     assert qt.QApplication.clipboard().text() == str(folder)
+
+
+def test_a_result_that_goes_behind_the_folder_dialog_is_not_saved(host, module, graded, tmp_path, monkeypatch):
+    """Slicer goes on behind a dialog: a script may close the scene, or grade."""
+    import qt
+    import slicer
+
+    def regraded(*_):
+        module.logic.process(*graded)
+        return str(tmp_path)
+
+    def closed(*_):
+        slicer.mrmlScene.Clear(0)
+        return str(tmp_path)
+
+    for meanwhile in (regraded, closed):
+        monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", meanwhile)
+        module.ui.reportButton.click()
+        assert module.widget.controller.report.run is None and names(tmp_path) == []
+        told = module.ui.reportLabel.text.replace("\u200b", "")
+        assert told == "Cancelled."
+    assert host.problems() == []

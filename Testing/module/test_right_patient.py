@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from test_viewer import LAYOUT, OWN, composites, graded, line, show, slice_nodes, with_map
@@ -291,14 +293,81 @@ def test_any_result_whose_images_were_changed_is_saved_as_outdated(
     assert outdated() == {"anna": OLD, "berta": NEW}
 
 
-def test_a_change_in_a_batch_is_seen_at_its_end(host, module, graded):
+@contextmanager
+def batch():
     import slicer
 
     scene = slicer.mrmlScene
     scene.StartState(scene.BatchProcessState)
-    erase(graded[3], 0)
+    yield
     scene.EndState(scene.BatchProcessState)
+
+
+def settled(host):
+    """What was about to be looked at anyway has been."""
+    host.pump(0.2)
+
+
+def test_a_change_in_a_batch_is_seen_at_its_end(host, module, graded):
+    settled(host)
+    with batch():
+        erase(graded[3], 0)
     assert outdated() == {"case": OLD}
+    assert DOUBT in plain(module.ui.warningsLabel) and not module.ui.reportButton.enabled
+
+
+def test_a_change_of_voxels_in_a_batch_is_said_in_the_views_of_another_module(host, module, graded):
+    import slicer
+
+    show(graded[0])
+    module.panel.exit()
+    settled(host)
+    with batch():
+        slicer.util.updateVolumeFromArray(graded[0], np.full((8, 10, 12), 0.1, np.float32))
+    assert outdated() == {"case": OLD} and line("Red").endswith("inputs changed since")
+
+
+def test_segments_that_come_and_go_in_a_batch_are_listed(host, module, scene):
+    nodes = scene.case()
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    settled(host)
+    box, segmentation = module.ui.segmentSelector, nodes[3].GetSegmentation()
+    with batch():
+        segmentation.AddEmptySegment("more", "more")
+        segmentation.GetNthSegment(0).SetName("whole")
+    assert [box.itemText(row) for row in range(box.count)] == ["All segments together", "whole", "more"]
+    module.widget.controller.parameters.segmentId = "more"
+    with batch():
+        segmentation.RemoveSegment("more")
+    assert [box.itemText(row) for row in range(box.count)] == ["All segments together", "whole"]
+
+
+def test_a_segment_in_which_nothing_is_drawn_changes_no_mask(host, module, graded, grade):
+    """What a click on Add in the Segment Editor leaves."""
+    segmentation = graded[3].GetSegmentation()
+    added = segmentation.AddEmptySegment("", "Segment_2")
+    settled(host)
+    assert outdated() == {"case": NEW} and module.ui.reportButton.enabled
+    grade()
+    segmentation.RemoveSegment(added)
+    settled(host)
+    assert outdated() == {"case": NEW}
+    erase(graded[3], 0)
+    assert outdated() == {"case": OLD}
+
+
+def test_only_results_of_what_was_changed_are_looked_at(host, module, scene, monkeypatch):
+    from GliomaGradingLib.scene import inputs
+
+    anna, berta = scene.case("anna", 0.9), scene.case("berta", 0.1)
+    for nodes in (anna, berta):
+        module.logic.process(*nodes)
+    settled(host)
+    looked, stamp_of = [], inputs.stamp_of
+    monkeypatch.setattr(inputs, "stamp_of", lambda nodes, one: looked.append(nodes[0]) or stamp_of(nodes, one))
+    erase(anna[3], 0)
+    assert anna[0] in looked and berta[0] not in looked
+    assert outdated() == {"anna": OLD, "berta": NEW}
 
 
 def test_another_segmentation_in_the_same_node_is_listened_to(host, module, graded):

@@ -830,3 +830,97 @@ def test_a_copy_that_is_made_side_by_side_gets_its_look_back(host, module, grade
     assert display.GetSegmentOverrideColor(segment)[0] == -1
     assert (display.GetVisibility2DFill(), display.GetSliceIntersectionThickness()) == (1, 1)
     assert attributes_of_ours() == []
+
+
+# Scenes that are added, scene views
+
+
+@pytest.fixture
+def other_scene(tmp_path):
+    """Adds a scene with one text node to the one that is there."""
+    import slicer
+
+    def add():
+        made = slicer.vtkMRMLScene()
+        made.AddNewNodeByClass("vtkMRMLTextNode", "other")
+        made.SetURL(str(tmp_path / "other.mrml"))
+        made.Commit()
+        slicer.util.loadScene(made.GetURL(), {"clear": False})
+
+    return add
+
+
+def test_a_scene_that_is_added_takes_nothing_off_the_views_of_another_module(host, module, graded, other_scene):
+    show(graded[0])
+    with_map(host, module)
+    shown = module.logic.node("map.T1").GetID()
+    module.panel.exit()
+    other_scene()
+    assert line("Red").startswith("case\nHGG")
+    assert composites()["Red"].GetForegroundVolumeID() == shown
+    show(graded[1], "Red")
+    assert line("Red").startswith("case\nHGG")
+    module.panel.enter()
+    module.ui.mapCheckBox.click()
+    assert composites()["Red"].GetForegroundVolumeID() is None
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_scene_that_comes_ends_a_map_in_the_making_with_a_word(host, module, graded, other_scene, is_open):
+    show(graded[0])
+    module.ui.mapCheckBox.click()
+    assert module.widget.controller.viewer.run is not None
+    if not is_open:
+        module.panel.exit()
+    other_scene()
+    assert module.widget.controller.viewer.run is None and not module.ui.mapCheckBox.checked
+    assert module.ui.mapLabel.text == "Map cancelled: a scene was loaded. Tick the box again."
+    assert line("Red").startswith("case\nHGG")
+
+
+def test_another_result_ends_a_map_in_the_making_with_a_word(host, module, scene, grade):
+    """A script grades the same images meanwhile."""
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    nodes = scene.case("tarry")
+    grade()
+    module.ui.mapCheckBox.click()
+    assert module.widget.controller.viewer.run is not None
+    inputs = Inputs(*nodes)
+    module.logic.publish(module.logic.result, inputs, inputs.prepare())
+    host.pump(0.2)
+    assert module.widget.controller.viewer.run is None and not module.ui.mapCheckBox.checked
+    assert module.ui.mapLabel.text == "Map cancelled: another result is shown. Tick the box again."
+    module.widget.controller.refresh()
+    assert module.ui.mapLabel.text.startswith("Map cancelled")
+
+
+def test_a_map_out_of_a_scene_view_goes_when_its_box_is_not_ticked(host, module, graded):
+    import slicer
+
+    scene = slicer.mrmlScene
+    scene.RegisterNodeClass(slicer.vtkMRMLSceneViewNode())
+    show(graded[0])
+    before = user_state(graded)
+    with_map(host, module)
+    view = scene.AddNewNodeByClass("vtkMRMLSceneViewNode", "view")
+    view.StoreScene()
+    module.ui.mapCheckBox.click()
+    view.RestoreScene(False)
+    host.pump(0.2)
+    assert not module.ui.mapCheckBox.checked
+    assert composites()["Red"].GetForegroundVolumeID() is None
+    module.ui.mapCheckBox.click()
+    assert composites()["Red"].GetForegroundVolumeID() == module.logic.node("map.T1").GetID()
+    module.ui.mapCheckBox.click()
+    assert user_state(graded) == before
+
+
+def test_a_map_that_is_there_already_is_nothing_to_go_back_to(host, module, graded):
+    show(graded[0])
+    with_map(host, module)
+    module.ui.mapCheckBox.click()
+    composites()["Red"].SetForegroundVolumeID(module.logic.node("map.T1").GetID())
+    module.ui.mapCheckBox.click()
+    module.ui.mapCheckBox.click()
+    assert composites()["Red"].GetForegroundVolumeID() is None

@@ -13,9 +13,11 @@ from ..bundle import find_bundles
 from ..errors import GliomaGradingError
 from ..result import GradeResult
 from ..scene import autofill
+from ..scene.changes import undo_saved
 from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
 from ..scene.mask import segments_of
+from ..scene.names import name_of
 from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of, text_of
 from ..scene.sample_data import load_sample
 from ..worker.client import Job, WorkerClient
@@ -131,9 +133,19 @@ class Controller:
         self.refresh()
 
     def onSceneLoaded(self) -> None:
-        """The choices that come next are out of a file: the user took nothing out of them."""
+        """Views are as the user had them, in this scene and in the one that came; see ``showAgain``.
+
+        The choices that come next are out of a file: the user took nothing out of them.
+        """
+        self.viewer.putAside()
+        undo_saved()
         self._isSceneNew = True
         self._chosen, self._passed = {}, {}
+
+    def showAgain(self) -> None:
+        """What the views showed of a result before the scene came, and the panel does not show by itself."""
+        self.viewer.takeBack()
+        self.refresh()
 
     def _show_unusual(self) -> None:
         """Another machine may have neither that model nor that device: the user shall see what was chosen."""
@@ -194,7 +206,7 @@ class Controller:
         self._fill_segments(inputs)
         for role, hint in self._hints.items():
             node = getattr(inputs, role)
-            self._box(role).toolTip = f"{node.GetName()}\n{hint}" if node is not None else hint
+            self._box(role).toolTip = f"{name_of(node)}\n{hint}" if node is not None else hint
         if self.parameters is not None:
             self._show_result(inputs)
         else:
@@ -205,7 +217,7 @@ class Controller:
     def onInputsChanged(self) -> None:
         """Voxels, segments, names or places of the inputs changed."""
         if not slicer.mrmlScene.IsBatchProcessing():
-            mark_outdated()
+            mark_outdated(self.watched)
             self.refresh()
 
     def _show_result(self, inputs: Inputs) -> None:
@@ -269,7 +281,7 @@ class Controller:
                 self._passed[role] = autofill.strangers(node)
                 setattr(self.parameters, role, None)
         if is_graded:
-            self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(node.GetName() or "")))
+            self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(name_of(node))))
         self.settle()
 
     # Grading

@@ -58,11 +58,17 @@ class ReportSaver:
 
     def save(self, *_clicked: object) -> None:
         """Asks where to, and begins."""
-        if self._published is None or self.run is not None:
+        published = self._published
+        if published is None or self.run is not None:
             return
         folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the report"))
-        if folder and self._may_replace(Path(folder)):
+        if not folder or not self._may_replace(Path(folder)):
+            return
+        if text_of(self._published) is published.text:
             self._begin(Path(folder))
+        else:  # Slicer goes on behind its dialogs: scripts and timers take results away
+            self._message = _("Cancelled.")
+            self._changed()
 
     def abandon(self) -> bool:
         """Ends the making without a word; False where there was none."""

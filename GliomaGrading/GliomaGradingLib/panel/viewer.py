@@ -44,8 +44,9 @@ class Viewer:
         self._result: GradeResult | None = None
         self._sides, self._overlay = views.SideBySide(), views.MapOverlay()
         self._corners = CornerText()
+        self._aside: tuple[Published | None, bool] = (None, False)
         self._message = ""
-        self._isBusy = self._isFilling = self._isOutdated = self._isStopped = False
+        self._isBusy = self._isFilling = self._isOutdated = self._isMapLost = self._isStopped = False
         self._watch = views.CompositeWatch(self._look_again)
         self._plots: list[Any] = []
         self._manager = slicer.app.layoutManager()
@@ -79,6 +80,8 @@ class Viewer:
         self._isBusy, self._isOutdated = isBusy, isOutdated
         if is_other:
             self._change()
+        elif result is not None:
+            self._isMapLost = False  # said, and what took its place is settled
         self._annotate()
         self._settle_map()
         self._show_state()
@@ -111,9 +114,24 @@ class Viewer:
         self.abandonMap()
         self._overlay.hide()
         self._sides.back()
+        self._isMapLost = False
         self.published = self._result = None
         self._annotate()
         self._show_state()
+
+    def putAside(self) -> None:
+        """As ``leave``, while a scene is added to the one that is there."""
+        self._aside = self.published, self.run is not None
+        self.leave()
+
+    def takeBack(self) -> None:
+        """What was put aside, where it is still there and nothing else is shown by now."""
+        (published, was_mapping), self._aside = self._aside, (None, False)
+        if self.published is None and published is not None and published.text.GetScene() is not None:
+            self.show(published, published.result, isOutdated=published.isOutdated)
+        if was_mapping and self.published is not None:
+            self._refuse(_("Map cancelled: a scene was loaded. Tick the box again."))
+            self._show_state()
 
     def stop(self) -> None:
         """For good: the panel's widgets may be gone from now on."""
@@ -342,11 +360,14 @@ class Viewer:
 
     def _change(self) -> None:
         """Another result, or none: its slices, its volumes in the layout's views; its map if one is wanted."""
+        self._isMapLost |= self.run is not None
+        self._message = ""
         self.abandonMap()
         self._overlay.hide()
-        self._message = ""
         if self._result is None or self.published is None:
-            return
+            return  # a result that is replaced goes before the other comes
+        if self._isMapLost:
+            self._message = _("Map cancelled: another result is shown. Tick the box again.")
         self._fill_slider(self._largest())
         if self._sides.isShown:
             self._sides.fill(self.published)

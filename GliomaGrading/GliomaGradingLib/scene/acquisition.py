@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from ..result import Notice
 from ..sequence_names import CONTRAST, Reading, read_sequence, sequence_of
+from .names import name_of
 
 DESCRIPTION = "0008,103e"
 TAGS = {
@@ -69,14 +70,14 @@ def _against(name: str, node: Any) -> Iterator[Notice]:
     reading, source = reading_of(node), _source(node)
     if reading.sequence == CONTRAST and name == "T1":
         text = _("the volume given as T1 ({volume}) is with contrast by its {source}")
-        yield Notice("dicom-t1-contrast", text.format(volume=node.GetName(), source=source))
+        yield Notice("dicom-t1-contrast", text.format(volume=name_of(node), source=source))
     elif reading.sequence and reading.sequence != name:
         text = _("the volume given as {name} ({volume}) is {sequence} by its {source}")
-        named = {"name": name, "volume": node.GetName(), "sequence": reading.sequence, "source": source}
+        named = {"name": name, "volume": name_of(node), "sequence": reading.sequence, "source": source}
         yield Notice("dicom-sequence-doubtful", text.format(**named))
     elif reading.doubt and not reading.doubt.endswith(f" {name}"):
         text = _("{volume} is called {name}, but {doubt} ({reason})")
-        named = {"volume": node.GetName(), "name": name, "doubt": reading.doubt, "reason": reading.reason}
+        named = {"volume": name_of(node), "name": name, "doubt": reading.doubt, "reason": reading.reason}
         yield Notice("dicom-sequence-doubtful", text.format(**named))
 
 
@@ -87,7 +88,7 @@ def _source(node: Any) -> str:
 
 
 def _texts(node: Any) -> tuple[str, str]:
-    return node.GetName() or "", series_description(node)
+    return name_of(node), series_description(node)
 
 
 def dicom_value(node: Any, tag: str) -> str:

@@ -13,6 +13,7 @@ from ..sequence_names import is_mask_name, is_other_organ
 from ..words import SEQUENCES
 from .acquisition import is_sure
 from .maps import MAP
+from .names import name_of
 from .origins import agreeing, is_kin
 
 MASK = "mask"
@@ -92,11 +93,11 @@ def _segmentations() -> list[Any]:
 
 def _labelmaps() -> list[Any]:
     nodes = _nodes("vtkMRMLLabelMapVolumeNode")
-    return [node for node in nodes if not is_other_organ(node.GetName() or "")]
+    return [node for node in nodes if not is_other_organ(name_of(node))]
 
 
 def _of_tumour(nodes: list[Any]) -> list[Any]:
-    named = ((node, (node.GetName() or "").lower()) for node in nodes)
+    named = ((node, name_of(node).lower()) for node in nodes)
     return [node for node, name in named if is_mask_name(name) and not is_other_organ(name)]
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import slicer
 
+from .names import name_of
+
 _WAS = "GliomaGrading.Was."
 """Attributes that say what a property was and what it was set to here; the value is JSON, ``[was, ours]``.
 
@@ -115,7 +117,7 @@ def _undo_attribute(node: Any, attribute: str) -> None:
         if _parts(name)[0] in _KNOWN and _is_there(node, name):
             _set_back(node, name, *_saved(node, name))
     except Exception:  # whatever somebody has written there
-        logging.warning("GliomaGrading: %s of %s cannot be set back", name, node.GetName())
+        logging.warning("GliomaGrading: %s of %s cannot be set back", name, name_of(node))
     node.RemoveAttribute(attribute)
 
 

@@ -19,6 +19,7 @@ from ..volume import Volume
 from ..words import INDETERMINATE, SEQUENCES
 from .acquisition import doubts
 from .mask import check_segment, mask_notices, mask_steps, segments_of
+from .names import name_of
 from .origins import other_cases
 from .stamps import Stamp, stamp_of
 from .volumes import components, volume_of
@@ -105,7 +106,7 @@ class Inputs:
             if node.GetScene() is not before:
                 raise CaseError(
                     _("it was removed from the scene while it was graded"),
-                    node.GetName() or "",
+                    name_of(node),
                     _("choose the inputs and grade again"),
                 )
 
@@ -185,7 +186,7 @@ class Inputs:
             if mask is not None:
                 volumes["mask"] = mask
             yield None
-        case = case_name([node.GetName() or "" for node in self.nodes[:3]])
+        case = case_name([name_of(node) for node in self.nodes[:3]])
         yield Prepared(case, volumes, self.doubts, stamp)
 
 

@@ -16,6 +16,7 @@ from ..errors import CaseError
 from ..result import Notice
 from ..segment_names import is_other_structure
 from ..volume import Volume
+from .names import name_of
 from .volumes import LPS_FROM_RAS, apply_transforms, oriented_volume, shown_source, volume_of
 
 LABELMAP = "Binary labelmap"  # vtkSegmentationConverter::GetBinaryLabelmapRepresentationName()
@@ -57,7 +58,7 @@ def mask_steps(node: Any, segment_id: str | None, references: Sequence[Volume]) 
 def describe(node: Any, segment_id: str | None) -> str:
     """The mask's name for people: SEGMENTATION, or SEGMENTATION / SEGMENT."""
     segment = node.GetSegmentation().GetSegment(segment_id) if segment_id else None
-    return f"{node.GetName()} / {segment.GetName()}" if segment else str(node.GetName())
+    return f"{name_of(node)} / {name_of(segment)}" if segment else name_of(node)
 
 
 def segments_of(node: Any) -> list[tuple[str, str]]:
@@ -65,7 +66,7 @@ def segments_of(node: Any) -> list[tuple[str, str]]:
     if node is None or not node.IsA("vtkMRMLSegmentationNode"):
         return []
     segmentation = node.GetSegmentation()
-    return [(one, segmentation.GetSegment(one).GetName()) for one in segmentation.GetSegmentIDs()]
+    return [(one, name_of(segmentation.GetSegment(one))) for one in segmentation.GetSegmentIDs()]
 
 
 def graded_segments(node: Any, segment_id: str | None) -> list[str]:
@@ -97,7 +98,7 @@ def mask_notices(node: Any, segment_id: str | None) -> tuple[Notice, ...]:
 
 def _by_names(node: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(id, name) of the segments that may be tumour, and of the others."""
-    known = [(one, name or "") for one, name in segments_of(node)]
+    known = segments_of(node)
     others = [segment for segment in known if is_other_structure(segment[1])]
     return [segment for segment in known if segment not in others], others
 
@@ -113,7 +114,7 @@ def check_segment(node: Any, segment_id: str | None) -> None:
         problem = _("there is no segment {segment}").format(segment=repr(segment_id))
         names = _listed([f"{one} = {name}" for one, name in known])
         remedy = _("choose one of its segments by its id ({segments})").format(segments=names)
-        raise CaseError(problem, node.GetName(), remedy)
+        raise CaseError(problem, name_of(node), remedy)
 
 
 def _listed(names: list[str]) -> str:
@@ -122,7 +123,7 @@ def _listed(names: list[str]) -> str:
 
 def _chosen(node: Any, segment_id: str | None) -> list[str]:
     if not segments_of(node):
-        raise CaseError(_("there is no segment"), node.GetName(), _("draw the tumour as a segment"))
+        raise CaseError(_("there is no segment"), name_of(node), _("draw the tumour as a segment"))
     check_segment(node, segment_id)
     return graded_segments(node, segment_id)
 

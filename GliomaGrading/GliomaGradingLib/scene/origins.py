@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from ..result import Notice
 from .acquisition import dicom_value
+from .names import name_of
 
 PATIENT, STUDY, NAME = "patient", "study", "name"
 """What tells two inputs apart."""
@@ -50,13 +51,13 @@ def conflict(first: Any, second: Any) -> str:
     if any(known.values()):
         return ""
     is_mask = any(not _is_image(node) for node in (first, second))
-    return NAME if _differ(case_words(one.GetName()), case_words(other.GetName()), is_mask) else ""
+    return NAME if _differ(case_words(name_of(one)), case_words(name_of(other)), is_mask) else ""
 
 
 def is_kin(first: Any, second: Any) -> bool:
     """Whether two nodes are of one case by what they are called, and nothing speaks against it."""
-    words = case_words(first.GetName())
-    return bool(words) and words == case_words(second.GetName()) and not conflict(first, second)
+    words = case_words(name_of(first))
+    return bool(words) and words == case_words(name_of(second)) and not conflict(first, second)
 
 
 def agreeing(candidates: Mapping[str, Any], chosen: list[Any]) -> dict[str, Any]:
@@ -84,9 +85,9 @@ def other_cases(roles: Mapping[str, Any]) -> tuple[Notice, ...]:
     if not against:
         return ()
     usual = min(against, key=lambda role: against[role])  # the others are told against the one most agree with
-    named = {"other": usual, "others": chosen[usual].GetName()}
+    named = {"other": usual, "others": name_of(chosen[usual])}
     return tuple(
-        _notice(why, {"role": role, "name": node.GetName(), **named})
+        _notice(why, {"role": role, "name": name_of(node), **named})
         for role, node in chosen.items()
         if (why := conflict(node, chosen[usual]))
     )
@@ -145,7 +146,7 @@ def _form(word: str) -> str:
 
 def _witness(node: Any) -> Any:
     """The node that tells whose an input is: for a mask without a name of its own what it was drawn on."""
-    if _is_image(node) or case_words(node.GetName()) or not node.IsA("vtkMRMLSegmentationNode"):
+    if _is_image(node) or case_words(name_of(node)) or not node.IsA("vtkMRMLSegmentationNode"):
         return node
     drawn_on = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
     return drawn_on if drawn_on is not None else node

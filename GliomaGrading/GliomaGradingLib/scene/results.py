@@ -26,6 +26,7 @@ from .charts import VOTES, add_charts
 from .folders import folder_of, new_folder, parent_of, put_into, remove_if_empty, remove_node
 from .inputs import Inputs
 from .maps import COLORS, add_maps, map_role
+from .names import name_of
 from .stamps import Stamp, keep, kept
 
 RESULT = "GliomaGrading.Result"
@@ -132,7 +133,7 @@ def publish(
     """
     stamp = inputs.stamp if stamp is None else stamp
     former = [node for node in result_nodes() if _has_roles(node, inputs.sequences)]
-    names = {role: node.GetName() for one in former for role, node in Published(one).nodes.items()}
+    names = {role: name_of(node) for one in former for role, node in Published(one).nodes.items()}
     with _undo_on_error() as added:
         name = _node_name(result, _("result"), names.get("result"))
         text = added(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", name))
@@ -165,10 +166,16 @@ def publish(
     return Published(text)
 
 
-def mark_outdated() -> None:
-    """Writes on every result in the scene whether an input was changed since, where that is known."""
+def mark_outdated(changed: Iterable[Any] | None = None) -> None:
+    """Writes on results in the scene whether an input was changed since, where that is known.
+
+    Args:
+        changed: nodes; only results that were made of one of them are looked at. None looks at all.
+    """
+    identifiers = None if changed is None else {node.GetID() for node in changed}
     for text in result_nodes():
-        if kept(text) is None:
+        inputs = (text.GetNodeReferenceID(role) for role in INPUT_ROLES)
+        if kept(text) is None or (identifiers is not None and identifiers.isdisjoint(inputs)):
             continue
         if Published(text).isOutdated:
             text.SetAttribute(OUTDATED, "1")

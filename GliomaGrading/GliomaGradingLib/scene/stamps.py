@@ -82,18 +82,20 @@ def _stamp(node: Any, segment_id: str | None) -> Stamp:
 
 
 def _segments(node: Any, segment_id: str | None, to_world: np.ndarray) -> Iterator[Any]:
-    """Of the representation that was drawn: others are made of it whenever a view wants them."""
+    """Of the representation that was drawn: others are made of it whenever a view wants them.
+
+    A segment in which nothing is drawn adds nothing to a mask.
+    """
     segmentation = node.GetSegmentation()
     drawn = segmentation.GetSourceRepresentationName()
     for identifier in graded_segments(node, segment_id):
         segment = segmentation.GetSegment(identifier)
         representation = segment.GetRepresentation(drawn)
-        if representation is None:
-            yield identifier, None
-        elif drawn == LABELMAP:
+        if representation is not None and drawn == LABELMAP:
             shape = _shape((node.GetID(), identifier), representation, segment.GetLabelValue())
-            yield identifier, shape and (shape.digest, _Matrix(to_world @ _from(shape.first, representation)))
-        else:
+            if shape is not None:
+                yield identifier, shape.digest, _Matrix(to_world @ _from(shape.first, representation))
+        elif representation is not None and representation.GetNumberOfPoints():
             yield identifier, representation.GetMTime(), _Matrix(to_world)
 
 

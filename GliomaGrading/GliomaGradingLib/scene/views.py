@@ -16,7 +16,7 @@ from ..palette import OUTLINE_COLOR, SEQUENCE_COLORS, rgb
 from ..words import SEQUENCES
 from .changes import Changes, undo_saved, with_argument
 from .charts import CHART
-from .maps import LEGEND, legends, map_role
+from .maps import LEGEND, MAP, legends, map_role
 from .mask import graded_segments
 from .observers import Observers
 from .results import Published, inputs_of
@@ -273,6 +273,7 @@ class MapOverlay:
             own = next((one for one in SEQUENCES if slice_view(one) == name), sequence)
             node = published.node(map_role(own))
             if node is not None and _sequence_with(published, composite.GetBackgroundVolumeID()):
+                self._forget_map(composite)
                 self._changes.set(composite, "ForegroundVolumeID", node.GetID())
                 self._changes.set(composite, "ForegroundOpacity", opacity)
         for legend in legends(published.node(map_role(one)) for one in SEQUENCES):
@@ -287,6 +288,16 @@ class MapOverlay:
         nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
         for legend in (one for one in nodes if one.GetAttribute(LEGEND)):
             legend.SetVisibility(False)
+
+    def _forget_map(self, composite: Any) -> None:
+        """A map that is there already, out of a scene view, is nothing to go back to."""
+        shown = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "")
+        if (
+            shown is not None
+            and shown.GetAttribute(MAP)
+            and not self._changes.holds(composite, "ForegroundVolumeID")
+        ):
+            composite.SetForegroundVolumeID(None)
 
     def _see_taken(self) -> None:
         for composite in self._changes.nodes:

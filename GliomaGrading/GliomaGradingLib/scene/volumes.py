@@ -13,6 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..brain import background_value
 from ..errors import CaseError
 from ..volume import Volume
+from .names import name_of
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _FLAT = 1e-6
@@ -29,11 +30,11 @@ def volume_of(node: Any) -> Volume:
         CaseError: the node has no voxels, or several values in each, or they have no extent.
     """
     if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
-        raise CaseError(_("this volume has no voxels"), node.GetName(), _("load it again, or choose another"))
+        raise CaseError(_("this volume has no voxels"), name_of(node), _("load it again, or choose another"))
     if (count := components(node)) != 1:
         raise CaseError(
             _("this volume has {count} components").format(count=count),
-            node.GetName(),
+            name_of(node),
             _("choose a volume with one, or make one in the Vector to Scalar Volume module"),
         )
     to_world = linear_to_world(node)
@@ -42,7 +43,7 @@ def volume_of(node: Any) -> Volume:
     affine = _from_first_voxel(LPS_FROM_RAS @ to_world @ ijk_to_ras(node), node.GetImageData())
     is_plain = np.array_equal(to_world, np.eye(4))
     spacing = np.abs(node.GetSpacing()) if is_plain else np.linalg.norm(affine[:3, :3], axis=0)
-    return volume_from(slicer.util.arrayFromVolume(node), affine, spacing, node.GetName())
+    return volume_from(slicer.util.arrayFromVolume(node), affine, spacing, name_of(node))
 
 
 def components(node: Any) -> int:
@@ -147,7 +148,7 @@ def apply_transforms(node: Any, image: Any, is_smooth: bool = False, around: flo
     if not logic.ApplyParentTransformToOrientedImageData(node, image, is_smooth, [around] * 4):
         raise CaseError(
             _("its transform cannot be applied"),
-            node.GetName(),
+            name_of(node),
             _("harden the transform and grade again"),
         )
 
@@ -162,7 +163,7 @@ def _resampled(node: Any) -> Volume:
     is_image = not node.IsA("vtkMRMLLabelMapVolumeNode")
     air = _air(slicer.util.arrayFromVolume(node)) if is_image else 0.0
     apply_transforms(node, image, is_image, air)
-    volume = oriented_volume(image, node.GetName())
+    volume = oriented_volume(image, name_of(node))
     if volume.array.dtype.kind == "f":  # what is between two voxels of air is air but for rounding in float64
         volume.array[np.isclose(volume.array, air, rtol=1e-9, atol=0)] = air
     return volume

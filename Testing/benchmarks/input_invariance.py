@@ -25,7 +25,7 @@ from GliomaGradingLib.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
 from GliomaGradingLib.grid import cut  # noqa: E402
 from GliomaGradingLib.volume import Volume  # noqa: E402
-from GliomaGradingLib.words import SEQUENCES  # noqa: E402
+from GliomaGradingLib.words import INDETERMINATE, SEQUENCES  # noqa: E402
 
 Change = Callable[[Case], Case]
 
@@ -280,7 +280,11 @@ def crop_pairs(options: argparse.Namespace, grader: Grader, before: list) -> lis
 
 
 def row(group: str, name: str, pairs: list) -> dict:
-    """How far the three together and the single sequences moved, and how many votes or decisions changed."""
+    """How far the three together and the single sequences moved, and how many votes and decisions changed.
+
+    A decision turns where one grade was decided before and the other after; it is given up where it is withheld
+    after, and was not before.
+    """
     together = [abs(a.probability_hgg - b.probability_hgg) for a, b in pairs]
     single = [
         abs(a.votes[i].probability_hgg - b.votes[i].probability_hgg)
@@ -295,6 +299,10 @@ def row(group: str, name: str, pairs: list) -> dict:
         "largest": round(float(np.max(together)), 4),
         "largest_of_a_sequence": round(float(np.max(single)), 4),
         "grades_changed": sum(a.grade != b.grade for a, b in pairs),
+        "decisions_turned": sum({a.decision, b.decision} == {"LGG", "HGG"} for a, b in pairs),
+        "decisions_given_up": sum(
+            a.decision == INDETERMINATE and b.decision != INDETERMINATE for a, b in pairs
+        ),
     }
 
 
@@ -303,12 +311,14 @@ def table(rows: list[dict], cases: int) -> str:
         f"How far the probability of HGG moves, over {cases} real patients at full resolution.",
         "Command: `python Testing/benchmarks/input_invariance.py --cases DIR`.",
         "",
-        "| change | gradings | median | largest | largest of one sequence | grades changed |",
-        "|---|---|---|---|---|---|",
+        "| change | gradings | median | largest | largest of one sequence | grades changed "
+        "| decisions turned, given up |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {r['group']}: {r['change']} | {r['gradings']} | {r['median']:.4f} | {r['largest']:.4f} "
-        f"| {r['largest_of_a_sequence']:.4f} | {r['grades_changed']} |"
+        f"| {r['largest_of_a_sequence']:.4f} | {r['grades_changed']} "
+        f"| {r['decisions_turned']}, {r['decisions_given_up']} |"
         for r in rows
     ]
     return "\n".join(lines) + "\n"

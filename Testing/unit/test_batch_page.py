@@ -66,6 +66,8 @@ def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
         "HGG": {"LGG": 1, "HGG": 2, "indeterminate": 0},
     }
     assert 0 <= together["auc"]["low"] <= together["auc"]["value"] <= together["auc"]["high"] <= 1
+    assert kept["decided"]["withheld"] == {"value": 0.0, "low": 0.0, "high": 0.390334}  # of six, by Wilson
+    assert "where a share is 0 or 1, by Wilson's score" in page(tmp_path / "out")
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):

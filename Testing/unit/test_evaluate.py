@@ -125,6 +125,22 @@ def test_shares_of_all_or_none_have_wilsons_interval_of_their_own_patients():
     assert none["accuracy"] == wilson(0, 6)
 
 
+def test_shares_of_decisions_have_wilsons_interval_too():
+    """Eight patients of two repeats, all decided and all right; then one LGG without a decision."""
+    units = predictions(patients=8, repeats=2)
+    right = np.where(units.grade == 1, 0.95, 0.05)
+    probabilities = np.repeat(right[:, None], 4, axis=1)
+    found = decision_intervals(units, probabilities, DecisionRule(), draws=9)["figures"]
+    assert found["coverage"] == found["accuracy_all"] == found["accuracy_decided"] == wilson(8, 8)
+    assert found["sensitivity_decided"] == wilson(5, 5)
+    assert found["specificity_decided"] == wilson(3, 3)
+    probabilities[units.patient == "p000", 3] = 0.5
+    found = decision_intervals(units, probabilities, DecisionRule(), draws=50)["figures"]
+    assert found["accuracy_withheld"] == wilson(1, 1)
+    assert found["coverage"]["value"] == 7 / 8 and found["coverage"]["high"] == 1.0
+    assert found["accuracy_decided"] == wilson(7, 7)
+
+
 def test_patients_are_the_means_of_their_slices_in_each_repeat():
     slices = predictions(patients=6, repeats=2, slices=4)
     patients = slices.of_patients()

@@ -227,7 +227,10 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
         + "</tr>"
         for name, figures in evaluation["figures"].items()
     ]
-    note = f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws."
+    note = (
+        f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws; where a share is 0 or 1, by "
+        "Wilson's score."
+    )
     if min(evaluation[LGG], evaluation[HGG]) < FEW_CASES:
         note += f" With fewer than {FEW_CASES} cases of a grade they are narrower than what is known."
     return f'{_table("figures", f"<th></th>{head}", "".join(lines))}<p class="quiet">{note}</p>'

@@ -192,6 +192,24 @@ def test_worth_a_look_are_the_wrong_and_sure_the_divided_and_the_unusual(cohort,
     assert sum(decisions(known_cases(entries, rows))["LGG"].values()) == 3
 
 
+def test_probabilities_are_rounded_neither_to_certainty_nor_across_a_threshold(cohort, tmp_path):
+    from GliomaGradingLib.cohort.listing import find_cohort
+
+    source, grades, answers = cohort
+    grade(source, tmp_path / "out", Instant({**answers, "h1": 0.99996, "h2": 0.49996}), grades=grades)
+    text = page(tmp_path / "out")
+    assert '<td class="n" data-v="0.99996">&gt; 0.999</td>' in text and ">1.000</td>" not in text
+    assert '<td class="n" data-v="0.49996">&lt; 0.500</td>' in text and ">0.500</td>" not in text
+    rows = table(tmp_path / "out")
+    rows[1] |= {"t1_probability_hgg": "0.999990", "flair_probability_hgg": "0.000010"}
+    rows[5]["probability_hgg"] = "1.000000"
+    looks = worth_a_look(find_cohort(source, "auto", grades).cases, rows, [None] * 6)
+    assert [look.words for look in looks if look.reason == ODDS] == [
+        "P(HGG) T1 > 0.99, T2 < 0.60, FLAIR < 0.01"
+    ]
+    assert "known LGG, decided HGG, P(HGG) > 0.99" in [look.words for look in looks]
+
+
 def test_unusual_is_what_is_unlike_the_training_patients_and_not_what_has_many_warnings(cohort, tmp_path):
     from GliomaGradingLib.cohort.listing import find_cohort
 

@@ -172,6 +172,21 @@ def test_vote_decision_probability_and_agreement(report):
     assert number(named(tumour, dicom_codes.VOLUME)[0]) == (20.4, "mL")
 
 
+@pytest.mark.parametrize(
+    ("probability", "decimal", "floating"),
+    [
+        (0.99999993, "0.99999993", 0.99999993),
+        (0.49999996, "0.49999996", 0.49999996),
+        (1.0, "0.99999999999999", 1 - 1e-14),
+        (3e-20, "1e-14", 1e-14),
+    ],
+)
+def test_no_probability_is_rounded_to_certainty_or_to_another_grade(probability, decimal, floating):
+    measured = dicom_report._probability(probability)[0].MeasuredValueSequence[0]
+    assert str(measured.NumericValue) == decimal and len(decimal) <= 16
+    assert measured.FloatingPointValue == floating
+
+
 def test_a_group_per_sequence_refers_to_the_graded_images(report, study, done):
     for name, group, grade, probability in zip(
         SEQUENCES,

@@ -174,7 +174,22 @@ def test_places_and_probabilities_are_told_as_in_the_panel() -> None:
     assert [wording.height_text(s) for s in (4.4, -18.2, -0.2, 0.0)] == ["S 4", "I 18", "S 0", "S 0"]
     assert telling.slice_text(10, [90.0 + k for k in range(20)]) == "11 of 20 (S 100 mm)"
     told = [wording.probability_text(p) for p in (0.358, 0.9951, 1.0, 0.004, 0.0)]
-    assert told == ["0.36", "> 0.99", "1.00", "< 0.01", "0.00"]
+    assert told == ["0.36", "> 0.99", "> 0.99", "< 0.01", "< 0.01"]
+    assert [wording.probability_text(p, 3) for p in (0.9994, 0.9996, 0.0004)] == ["0.999", "> 0.999", "< 0.001"]
+
+
+def test_no_probability_is_rounded_across_a_threshold() -> None:
+    """HGG is from one half on; at the ends of the band without a decision there is one."""
+    told = {p: wording.probability_text(p) for p in (0.496, 0.5, 0.504, 0.396, 0.4, 0.404, 0.596, 0.6, 0.604)}
+    assert list(told.values()) == [
+        *("< 0.50", "0.50", "0.50"),
+        *("0.40", "0.40", "> 0.40"),
+        *("< 0.60", "0.60", "0.60"),
+    ]
+    assert wording.probability_text(0.49996, 3) == "< 0.500"
+    assert wording.probability_text(0.697, undecided=(0.3, 0.7)) == "< 0.70"
+    assert wording.probability_text(0.596, undecided=(0.3, 0.7)) == "0.60"
+    assert [wording.threshold_text(t) for t in (0.4, 0.335)] == ["0.40", "0.335"]
 
 
 def test_no_code_stands_among_words_for_people(result: GradeResult) -> None:  # noqa: F811

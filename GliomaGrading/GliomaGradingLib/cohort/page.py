@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from ..export.tables import GRADED
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
+from ..wording import probability_text
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .charts import calibration_svg, roc_svg
 from .evaluation import COLUMNS, FIGURES, Known
@@ -308,11 +309,18 @@ def _case(case: str, grade: str, row: Row, picture: str, link: str | None) -> st
         f"<td>{picture}</td><td>{_linked(case, link)}</td>",
         f'<td class="{escape(grade)}">{escape(grade)}</td>',
         f'<td><b class="{escape(decision)}">{escape(decision)}</b></td><td>{escape(row["grade"])}</td>',
-        *(_number(value, 3) for value in numbers),
+        *map(_probability, numbers),
         f'<td class="c">{escape(row["agreement"])}</td>{_number(row["tumour_ml"], 1)}',
         f"<td>{escape(row['error'] or row['warnings'])}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _probability(cell: str) -> str:
+    if not cell:
+        return '<td class="n"></td>'
+    shown = escape(probability_text(float(cell), 3))
+    return f'<td class="n" data-v="{float(cell)}">{shown}</td>'
 
 
 def _number(text: str, digits: int) -> str:

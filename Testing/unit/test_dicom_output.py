@@ -477,10 +477,16 @@ def test_an_earlier_results_dicom_does_not_stay_beside_a_new_one(study, tmp_path
 
 
 def test_an_earlier_results_dicom_that_cannot_be_removed_is_named(tmp_path):
-    (tmp_path / REPORT).mkdir()
-    with pytest.raises(UsageError, match=r"of an earlier result cannot be removed .*result\.dcm: remove it"):
-        write_result_folder(tmp_path, {"result.json": b"{}"})
-    assert (tmp_path / "result.json").read_bytes() == b"{}"
+    """And the new result is not written: beside it there would be another grade."""
+    (tmp_path / REPORT).write_bytes(b"old")
+    (tmp_path / OVERLAY).mkdir()
+    (tmp_path / "result.json").write_bytes(b"old")
+    with pytest.raises(UsageError, match=r"of an earlier result cannot be removed .*overlay\.dcm: remove it"):
+        write_result_folder(tmp_path, {"result.json": b"new", "report.html": b"new"})
+    (tmp_path / OVERLAY).rmdir()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+        (REPORT, "result.json"), b"old"
+    )
 
 
 def test_headers_may_lack_what_may_be_empty(tmp_path):

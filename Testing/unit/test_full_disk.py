@@ -8,6 +8,7 @@ import errno
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -181,6 +182,81 @@ def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
         assert contents(tmp_path) == before
         assert NO_ROOM in words and "the result cannot be written" in words
     assert contents(tmp_path) == new
+
+
+@pytest.mark.parametrize("link", ["links", "no links"])
+def test_an_interruption_at_any_line_leaves_the_old_result_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    """A DICOM report of an earlier grade beside the new one would be believed, too."""
+    if link == "no links":
+        monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+    old = dict.fromkeys(("result.json", "result.dcm", "overlay.dcm"), b"old")
+    new = dict.fromkeys(("result.json", "report.html"), b"new")
+    seen = []
+    for number in range(1000):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in old.items():
+            (folder / name).write_bytes(content)
+        with _interrupted_at(number) as interruption, contextlib.suppress(KeyboardInterrupt):
+            write_result_folder(folder, new)
+        left = {name: data for name, data in contents(folder).items() if not name.startswith(".")}
+        assert left in (old, new), interruption.line
+        seen.append(left == new)
+        if not interruption.line:
+            break
+    assert 30 < number < 1000 and seen == sorted(seen), "once it is the new one, it stays"
+    assert seen[0] is False and contents(folder) == new
+
+
+@contextlib.contextmanager
+def _interrupted_at(number: int) -> Iterator[SimpleNamespace]:
+    """Ctrl+C before the n-th line that the functions which bring files to their places run."""
+    interruption = SimpleNamespace(line="", left=number)
+
+    def trace(frame: Any, event: str, _argument: Any) -> Any:
+        code = frame.f_code
+        if code.co_filename != files.__file__ or code.co_name not in ("all_or_nothing", "_move_all", "_kept"):
+            return None
+        if event == "line" and not interruption.line:
+            interruption.left -= 1
+            if interruption.left < 0:
+                interruption.line = f"{code.co_name}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield interruption
+    finally:
+        sys.settrace(before)
+
+
+def test_a_result_does_not_take_away_the_dicom_outputs_of_one_that_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has none and is about to remove an earlier one's, when the second comes with some."""
+    unlink, is_removing = Path.unlink, threading.Event()
+
+    def slow(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "result.dcm":
+            is_removing.set()
+            time.sleep(0.3)
+        unlink(path, missing_ok)
+
+    def write_all(tag: bytes, *names: str) -> None:
+        write_result_folder(tmp_path, dict.fromkeys(("result.json", *names), tag))
+
+    write_all(b"old", "result.dcm", "overlay.dcm")
+    monkeypatch.setattr(Path, "unlink", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(write_all, b"first")
+        assert is_removing.wait(5)
+        write_all(b"second", "result.dcm", "overlay.dcm")
+        first.result()
+    assert contents(tmp_path) == dict.fromkeys(("overlay.dcm", "result.dcm", "result.json"), b"second")
 
 
 def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

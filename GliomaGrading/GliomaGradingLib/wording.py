@@ -38,6 +38,12 @@ def threshold_text(probability: float) -> str:
     return text if float(text) == probability else f"{probability:g}"
 
 
+def volume_text(millilitres: float, unit: str = " ml") -> str:
+    """One decimal that never rounds what is there to nothing."""
+    text = "< 0.1" if 0 < millilitres < 0.05 else f"{millilitres:.1f}"
+    return f"{text}{unit}"
+
+
 def height_text(position: float) -> str:
     """``S 4`` above the origin, ``I 18`` below it: mm along the patient's axis, in Slicer's letters."""
     rounded = math.floor(position + 0.5)  # halves all one way: slices 1 mm apart have names 1 mm apart

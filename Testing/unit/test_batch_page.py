@@ -22,9 +22,11 @@ from GliomaGradingLib.cohort.evaluation import (
     roc_points,
 )
 from GliomaGradingLib.cohort.look import ODDS, UNUSUAL, WRONG, worth_a_look
+from GliomaGradingLib.cohort.page import _case
 from GliomaGradingLib.cohort.run import Job, run
 from GliomaGradingLib.cohort.work import Settings
 from GliomaGradingLib.errors import UsageError
+from GliomaGradingLib.export.tables import COLUMNS
 from test_batch import Instant, grade, table
 
 
@@ -208,6 +210,14 @@ def test_probabilities_are_rounded_neither_to_certainty_nor_across_a_threshold(c
         "P(HGG) T1 > 0.99, T2 < 0.60, FLAIR < 0.01"
     ]
     assert "known LGG, decided HGG, P(HGG) > 0.99" in [look.words for look in looks]
+
+
+def test_a_speck_of_a_tumour_is_not_nothing_on_the_page():
+    row = dict.fromkeys(COLUMNS, "") | {"status": "graded", "probability_hgg": "0.900000"}
+    cells = [_case("a", "", {**row, "tumour_ml": cell}, "", None) for cell in ("0.000008", "62.140000", "")]
+    assert '<td class="n" data-v="8e-06">&lt; 0.1</td>' in cells[0]
+    assert '<td class="n" data-v="62.14">62.1</td>' in cells[1]
+    assert cells[2].count('<td class="n"></td>') == 4  # the sequences' probabilities, too
 
 
 def test_unusual_is_what_is_unlike_the_training_patients_and_not_what_has_many_warnings(cohort, tmp_path):

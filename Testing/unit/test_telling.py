@@ -14,7 +14,7 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.cli.grade import summary
 from GliomaGradingLib.doubts import DOUBTFUL, are_inputs_doubted, reasons
-from GliomaGradingLib.export import telling
+from GliomaGradingLib.export import pictures, telling
 from GliomaGradingLib.export.evidence_picture import evidence_png
 from GliomaGradingLib.export.reliability import figures_note, prevalence_text, reliability_of
 from GliomaGradingLib.export.report import report_html
@@ -93,6 +93,22 @@ def test_how_much_of_the_tumour_was_seen(result: GradeResult) -> None:  # noqa: 
     assert "The networks saw 31.1 ml (50 %) of the tumour." in text
     assert "seen by the networks 31.1 ml (50 %) of the tumour" in text
     assert "networks saw" not in page_text(result), "results from before do not tell"
+
+
+def test_a_speck_of_a_tumour_is_not_nothing(result: GradeResult, monkeypatch) -> None:  # noqa: F811
+    """8e-6 ml is a voxel of 0.2 mm."""
+    volumes = (62.14, 0.05, 0.049, 8e-6, 0.0)
+    told = [wording.volume_text(volume) for volume in volumes]
+    assert told == ["62.1 ml", "0.1 ml", "< 0.1 ml", "< 0.1 ml", "0.0 ml"]
+    speck = replace(result, tumour_ml=8e-6, seen_ml=8e-6)
+    assert "Tumour       < 0.1 ml\n" in summary(speck)
+    page = page_text(speck)
+    assert "< 0.1 ml" in page and "The networks saw < 0.1 ml (100 %) of the tumour." in page
+    assert "0.0 ml" not in page
+    drawn: list[str] = []
+    monkeypatch.setattr(pictures, "fitted", lambda text, *_: drawn.append(text) or text)
+    pictures.slices_picture(square_display(), speck)
+    assert [text for text in drawn if "tumour < 0.1 ml " in text]
 
 
 def small_case(**changes: object) -> Case:

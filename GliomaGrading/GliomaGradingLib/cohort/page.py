@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..export.tables import GRADED
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
-from ..wording import probability_text
+from ..wording import probability_text, volume_text
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .charts import calibration_svg, roc_svg
 from .evaluation import COLUMNS, FIGURES, Known
@@ -310,23 +310,25 @@ def _case(case: str, grade: str, row: Row, picture: str, link: str | None) -> st
         f'<td class="{escape(grade)}">{escape(grade)}</td>',
         f'<td><b class="{escape(decision)}">{escape(decision)}</b></td><td>{escape(row["grade"])}</td>',
         *map(_probability, numbers),
-        f'<td class="c">{escape(row["agreement"])}</td>{_number(row["tumour_ml"], 1)}',
+        f'<td class="c">{escape(row["agreement"])}</td>{_volume(row["tumour_ml"])}',
         f"<td>{escape(row['error'] or row['warnings'])}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>\n"
 
 
 def _probability(cell: str) -> str:
+    return _number(cell, lambda value: probability_text(value, 3))
+
+
+def _volume(cell: str) -> str:
+    return _number(cell, lambda value: volume_text(value, unit=""))
+
+
+def _number(cell: str, words: Callable[[float], str]) -> str:
+    """A number of results.csv in words, and as it is for sorting."""
     if not cell:
         return '<td class="n"></td>'
-    shown = escape(probability_text(float(cell), 3))
-    return f'<td class="n" data-v="{float(cell)}">{shown}</td>'
-
-
-def _number(text: str, digits: int) -> str:
-    return (
-        f'<td class="n" data-v="{float(text)}">{float(text):.{digits}f}</td>' if text else '<td class="n"></td>'
-    )
+    return f'<td class="n" data-v="{float(cell)}">{escape(words(float(cell)))}</td>'
 
 
 def _number_class(column: int) -> str:

@@ -16,7 +16,7 @@ from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
 from ..sample import is_synthetic
 from ..voting import SOFT, DecisionRule, mean_probability
-from ..wording import probability_text, sentence, threshold_text
+from ..wording import probability_text, sentence, threshold_text, volume_text
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .display import representative
 from .telling import (
@@ -184,7 +184,7 @@ def _banner(result: GradeResult) -> str:
     facts = (
         (probability_text(result.probability_hgg), "probability of HGG"),
         vote_fact(result),
-        (f"{result.tumour_ml:.1f} ml", "tumour"),
+        (volume_text(result.tumour_ml), "tumour"),
     )
     return (
         f'<div class="banner {style}" role="status"><div class="decision">{escape(word)}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .words import UNDECIDED
 
@@ -48,6 +49,11 @@ def height_text(position: float) -> str:
     """``S 4`` above the origin, ``I 18`` below it: mm along the patient's axis, in Slicer's letters."""
     rounded = math.floor(position + 0.5)  # halves all one way: slices 1 mm apart have names 1 mm apart
     return f"I {-rounded}" if rounded < 0 else f"S {rounded}"
+
+
+def some_of(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def sentence(text: str) -> str:

@@ -214,6 +214,11 @@ def test_no_code_stands_among_words_for_people(result: GradeResult) -> None:  # 
     assert "This case is named like a patient that taught the models." in Reader(page).text
 
 
+def test_names_beyond_the_most_are_counted() -> None:
+    assert wording.some_of(["a", "b", "c"]) == "a, b, c" and wording.some_of([]) == ""
+    assert wording.some_of("abcde", 2, " = ") == "a = b and 3 more"
+
+
 @pytest.mark.parametrize("text", ["T1 is off", "T1 is off.", "FLAIR is off", "b2_flair is off"])
 def test_names_keep_their_letters(text: str) -> None:
     assert wording.sentence(text) == text.rstrip(".") + "."

@@ -191,10 +191,14 @@ def _tiles(rows: Sequence[Row]) -> str:
 def _list(title: str, lines: Sequence[str], most: int | None = None) -> str:
     if not lines:
         return ""
-    shown = [*lines[:most], *([f"{len(lines) - most} more"] if most and len(lines) > most else [])]
-    items = "".join(f"<li>{escape(line)}</li>" for line in shown)
+    items = "".join(f"<li>{escape(line)}</li>" for line in [*lines[:most], *_beyond(lines, most)])
     state = " open" if len(lines) < 6 else ""
     return f"<details{state}><summary>{title}: {len(lines)}</summary><ul>{items}</ul></details>"
+
+
+def _beyond(lines: Sequence[object], most: int | None) -> list[str]:
+    """How many lines more there are than are shown, in words; nothing where all are."""
+    return [f"{len(lines) - most} more"] if most is not None and len(lines) > most else []
 
 
 def _evaluated(known: Known, evaluation: Mapping[str, Any] | None) -> str:
@@ -294,11 +298,7 @@ def _cases(cohort: Cohort, rows: Sequence[Row], pictures: _Pictures, link: Calla
         _case(entry.case, entry.grade or "", row, pictures.of(place, ""), link(place))
         for place, (entry, row) in enumerate(zip(cohort.cases[:MOST_ROWS], rows[:MOST_ROWS], strict=True))
     )
-    rest = (
-        f'<p class="quiet">{len(rows) - MOST_ROWS} more rows are in results.csv.</p>'
-        if len(rows) > MOST_ROWS
-        else ""
-    )
+    rest = "".join(f'<p class="quiet">{more} rows are in results.csv.</p>' for more in _beyond(rows, MOST_ROWS))
     return f"<h2>All cases</h2>{_table('cases', head, lines)}{rest}"
 
 

@@ -6,6 +6,8 @@ import ast
 import contextlib
 import errno
 import json
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -270,6 +272,43 @@ def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             status = cli.main(arguments)
         assert status == (2 if disk.isHit and contents(tmp_path) == {} else 0), n
     assert len(contents(tmp_path / "new" / "sample")) == 5
+
+
+# What is printed
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["--version"], ["train", "--help"], ["sample", "made"]])
+def test_printing_onto_a_full_disk_is_told_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
+    """Standard output is buffered: little is written before the end, where Python would say it in its words."""
+    with Path("/dev/full").open("w") as full:
+        done = printed(arguments, tmp_path, full)
+    room = "error: no space left on device, in standard output: make room there, or choose another place\n"
+    assert (done.returncode, done.stderr) == (2, room)
+    assert len(contents(tmp_path)) == (6 if "sample" in arguments else 0), "what was asked for is there"
+
+
+def test_what_was_wrong_before_is_all_that_is_told(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = printed(["models", "--bundle", "absent"], tmp_path, full)
+    assert done.returncode == 3 and done.stderr.startswith("error: there is no model bundle, in absent: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = printed(["models"], tmp_path, pipe)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def printed(arguments: list[str], folder: Path, output: Any) -> subprocess.CompletedProcess[str]:
+    paths = {**os.environ, "PYTHONPATH": str(LIBRARY.parent)}
+    paths.pop("PYTHONUNBUFFERED", None)
+    command = [sys.executable, "-m", "GliomaGradingLib", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=paths, stdout=output, stderr=subprocess.PIPE, encoding="utf-8", check=False
+    )
 
 
 # What training leaves

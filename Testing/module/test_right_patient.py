@@ -291,6 +291,24 @@ def test_any_result_whose_images_were_changed_is_saved_as_outdated(
     assert outdated() == {"anna": OLD, "berta": NEW}
 
 
+def test_only_the_results_of_what_was_changed_are_looked_at(host, module, scene, monkeypatch):
+    """Drawing is many changes of one mask, and a scene may have the results of many cases."""
+    from GliomaGradingLib.scene import inputs
+
+    anna, berta = scene.case("anna", 0.9), scene.case("berta", 0.1)
+    for nodes in (anna, berta):
+        module.logic.process(*nodes)
+    real, looks = inputs.stamp_of, set()
+    monkeypatch.setattr(
+        inputs, "stamp_of", lambda nodes, *given: looks.add(nodes[0].GetName()) or real(nodes, *given)
+    )
+    erase(anna[3], 0)
+    assert looks == {anna[0].GetName()} and outdated() == {"anna": OLD, "berta": NEW}
+    looks.clear()
+    berta[1].Modified()
+    assert looks == {berta[0].GetName()} and outdated() == {"anna": OLD, "berta": NEW}
+
+
 def test_a_change_in_a_batch_is_seen_at_its_end(host, module, graded):
     import slicer
 

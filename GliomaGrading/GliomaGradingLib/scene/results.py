@@ -165,15 +165,24 @@ def publish(
     return Published(text)
 
 
-def mark_outdated() -> None:
-    """Writes on every result in the scene whether an input was changed since, where that is known."""
+def mark_outdated(changed: Any = None) -> None:
+    """Writes on every result in the scene whether an input was changed since, where that is known.
+
+    Args:
+        changed: an input, or what it holds of segments: only results that were made of it are looked at.
+    """
     for text in result_nodes():
-        if kept(text) is None:
+        if kept(text) is None or not (changed is None or _is_made_of(text, changed)):
             continue
         if Published(text).isOutdated:
             text.SetAttribute(OUTDATED, "1")
         elif text.GetAttribute(OUTDATED):
             text.RemoveAttribute(OUTDATED)
+
+
+def _is_made_of(text: Any, thing: Any) -> bool:
+    nodes = inputs_of(Published(text)).nodes
+    return any(thing is node or thing is getattr(node, "GetSegmentation", lambda: None)() for node in nodes)
 
 
 def as_graded(result: GradeResult) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class _Watch:
         self._inputs = Observers(self._on_changed)
         self._removals = Observers(self._on_removal)
         self._closings = Observers(self._on_closing)
-        self._batches = Observers(self._on_changed)
+        self._batches = Observers(self._on_batch_end)
 
     def start(self, leaving: Any = None) -> None:
         """Begins, or takes in what came since; an input or a result that is leaving the scene is left out."""
@@ -55,8 +55,16 @@ class _Watch:
         for one in (self._inputs, self._removals, self._closings, self._batches):
             one.observe([])
 
-    def _on_changed(self, *_event: object) -> None:
-        """A segmentation may have got other segments to observe, too."""
+    def _on_changed(self, changed: Any, *_event: object) -> None:
+        """A segmentation may have got other segments to observe, too.
+
+        Drawing and moving are many changes of one input: the other results' inputs are not looked at each time.
+        """
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.start()
+            mark_outdated(changed)
+
+    def _on_batch_end(self, *_event: object) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
             self.start()
             mark_outdated()

@@ -67,6 +67,14 @@ def all_or_nothing(folder: Path, removed: Sequence[str] = ()) -> Iterator[Callab
         raise
 
 
+def is_there(path: Path, look: Callable[[Path], bool] = Path.exists) -> bool:
+    """What ``look`` says of a path; False where it cannot be looked at, or no path can be like this."""
+    try:
+        return look(path)
+    except (OSError, ValueError):
+        return False
+
+
 def _part_of(path: Path) -> Path:
     return path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
 
@@ -155,7 +163,7 @@ def _turn(folder: Path) -> int | None:
     end = time.monotonic() + _TURN_SECONDS
     while True:
         try:
-            return _lock(folder)
+            return lock_folder(folder)
         except (BlockingIOError, FileExistsError):
             if time.monotonic() > end:
                 return None
@@ -166,7 +174,7 @@ def _turn(folder: Path) -> int | None:
 
 if sys.platform == "win32":
 
-    def _lock(folder: Path) -> int:
+    def lock_folder(folder: Path, flags: int = 0) -> int:
         """A folder cannot be opened: a file in it, which is there while it is open, and for one at a time."""
         try:
             return os.open(folder / ".moving", os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_TEMPORARY)
@@ -179,8 +187,13 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(folder: Path) -> int:
-        descriptor = os.open(folder, os.O_RDONLY)
+    def lock_folder(folder: Path, flags: int = 0) -> int:
+        """Locks a folder until the descriptor is closed, or this process ends.
+
+        Raises:
+            BlockingIOError: somebody else has locked it. OSError: it cannot be opened, or has no locks.
+        """
+        descriptor = os.open(folder, os.O_RDONLY | flags)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:

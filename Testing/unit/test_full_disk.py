@@ -173,6 +173,25 @@ def test_who_moves_files_without_an_end_stops_nobody(tmp_path: Path, monkeypatch
     assert contents(tmp_path) == {"a": b"new"}
 
 
+def test_a_folder_is_locked_by_one_at_a_time_and_through_no_link_where_none_is_wanted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    descriptor = files.lock_folder(tmp_path / "link")
+    with pytest.raises(BlockingIOError):
+        files.lock_folder(tmp_path / "real")
+    os.close(descriptor)
+    os.close(files.lock_folder(tmp_path / "real"))
+    with pytest.raises(OSError, match=r"directory|symbolic link"):
+        files.lock_folder(tmp_path / "link", os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def test_what_no_path_can_be_is_not_there(tmp_path: Path) -> None:
+    assert files.is_there(tmp_path) and not files.is_there(tmp_path, Path.is_file)
+    assert not any(map(files.is_there, (tmp_path / "absent", Path("nul\0"), tmp_path / ("long" * 1000))))
+
+
 @pytest.mark.parametrize("made", [("result.dcm", "overlay.dcm"), ("result.json",)])
 def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
     """New ones take the place of the old ones; where there are none, the old ones are taken away."""

@@ -211,7 +211,7 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onInputsChanged(self, caller=None, event=None):
         self.observeInputs()  # a node may have been given another segmentation
-        self.controller.onInputsChanged()
+        self.controller.onInputsChanged(caller)
 
 
 class GliomaGradingLogic(ScriptedLoadableModuleLogic):

@@ -27,7 +27,7 @@ from .bundle_files import (
     unfit,
 )
 from .errors import BundleError
-from .files import all_or_nothing
+from .files import all_or_nothing, is_there
 from .voting import Calibration, DecisionRule, Platt
 from .words import SEQUENCES
 
@@ -169,10 +169,7 @@ def find_bundles(folder: Path = MODELS_FOLDER) -> Iterator[Path]:
 
 def _is_bundle(folder: Path) -> bool:
     """Whether this is the folder of a bundle; a text that no path can be is none."""
-    try:
-        return (folder / METADATA).is_file()
-    except (OSError, ValueError):
-        return False
+    return is_there(folder / METADATA, Path.is_file)
 
 
 def open_bundle(name: str | Path | None = None) -> Bundle:

@@ -38,15 +38,18 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
 
 
 @contextlib.contextmanager
-def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]:
+def all_or_nothing(folder: Path, removed: Sequence[str] = ()) -> Iterator[Callable[[str, bytes | str], None]]:
     """A function that writes a file (name, content) into a folder, which is made where it is missing.
 
-    The files come to their places together, at the end. On an error, inside or then, none of them does: what
-    stood there before stays, and the folders that had to be made go again. Of two that write at once, the
-    files of one come to their places after those of the other: never some of each.
+    The files come to their places together, at the end. On an error or an interruption, inside or then, none of
+    them does: what stood there before stays, and the folders that had to be made go again. Of two that write at
+    once, the files of one come to their places after those of the other: never some of each.
+
+    Args:
+        removed: names of files that go when the new ones come.
 
     Raises:
-        OSError: as the file system says.
+        OSError: as the file system says; its ``filename`` is the file that cannot be written or removed.
     """
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     moves: list[Move] = []
@@ -54,7 +57,7 @@ def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]
         folder.mkdir(parents=True, exist_ok=True)
         yield lambda name, content: moves.append((_write_part(folder / name, content), folder / name))
         with _turn_in(folder):
-            _move_all(moves)
+            _move_all(moves, [folder / name for name in removed])
     except BaseException:
         for part, _path in moves:
             part.unlink(missing_ok=True)
@@ -62,6 +65,14 @@ def all_or_nothing(folder: Path) -> Iterator[Callable[[str, bytes | str], None]]
             with contextlib.suppress(OSError):  # somebody else's file is in it by now
                 place.rmdir()
         raise
+
+
+def is_there(path: Path, look: Callable[[Path], bool] = Path.exists) -> bool:
+    """What ``look`` says of a path; False where it cannot be looked at, or no path can be like this."""
+    try:
+        return look(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _part_of(path: Path) -> Path:
@@ -90,29 +101,48 @@ def _errors_name(path: Path) -> Iterator[None]:
         raise
 
 
-def _move_all(moves: Sequence[Move]) -> None:
-    """Move files to their places, for good; put back what stood there if one of them cannot be moved."""
-    done: list[tuple[Path, Path | None]] = []
+def _move_all(moves: Sequence[Move], removed: Sequence[Path] = ()) -> None:
+    """Move files to their places and take others away, for good; put back all that stood there if one of them
+    cannot be moved or taken away, or somebody interrupts."""
+    steps: list[tuple[Path, Path, Path | None]] = []  # what is gone once a step is taken, its place, its spare
     spares: list[Path] = []
     try:
+        # last come the removals, which need no room on a disk that is full, with nothing between them
+        removals = [(path, path, _kept(path, spares)) for path in removed if os.path.lexists(path)]
         for part, path in moves:
-            spare = _part_of(path) if path.is_file() else None
+            steps.append((part, path, _kept(path, spares)))
             with _errors_name(path):
-                if spare:
-                    spares.append(spare)
-                    _second_name(path, spare)
                 part.replace(path)
-            done.append((path, spare))
-        for folder, path in {path.parent: path for _part, path in moves}.items():
+        folders = {path.parent: path for _part, path in moves}
+        for folder, path in folders.items():
             with _errors_name(path):
                 sync_folder(folder)
+        for removal in removals:
+            steps.append(removal)
+            with _errors_name(removal[1]):
+                removal[1].unlink(missing_ok=True)
+        if removals:
+            with contextlib.suppress(OSError):  # the new files are on the disk, and nothing can be put back now
+                sync_folder(removals[0][1].parent)
     except BaseException:
-        for path, spare in reversed(done):
-            spare.replace(path) if spare else path.unlink(missing_ok=True)
+        for source, path, spare in reversed(steps):
+            if not os.path.lexists(source):
+                spare.replace(path) if spare else path.unlink(missing_ok=True)
         raise
     finally:
         for spare in spares:
             spare.unlink(missing_ok=True)
+
+
+def _kept(path: Path, spares: list[Path]) -> Path | None:
+    """What a file can be put back from, noted in ``spares`` before it is there; None where there is no file."""
+    if not path.is_file():
+        return None
+    spare = _part_of(path)
+    spares.append(spare)
+    with _errors_name(path):
+        _second_name(path, spare)
+    return spare
 
 
 @contextlib.contextmanager
@@ -133,7 +163,7 @@ def _turn(folder: Path) -> int | None:
     end = time.monotonic() + _TURN_SECONDS
     while True:
         try:
-            return _lock(folder)
+            return lock_folder(folder)
         except (BlockingIOError, FileExistsError):
             if time.monotonic() > end:
                 return None
@@ -144,7 +174,7 @@ def _turn(folder: Path) -> int | None:
 
 if sys.platform == "win32":
 
-    def _lock(folder: Path) -> int:
+    def lock_folder(folder: Path, flags: int = 0) -> int:
         """A folder cannot be opened: a file in it, which is there while it is open, and for one at a time."""
         try:
             return os.open(folder / ".moving", os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_TEMPORARY)
@@ -157,8 +187,13 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(folder: Path) -> int:
-        descriptor = os.open(folder, os.O_RDONLY)
+    def lock_folder(folder: Path, flags: int = 0) -> int:
+        """Locks a folder until the descriptor is closed, or this process ends.
+
+        Raises:
+            BlockingIOError: somebody else has locked it. OSError: it cannot be opened, or has no locks.
+        """
+        descriptor = os.open(folder, os.O_RDONLY | flags)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:

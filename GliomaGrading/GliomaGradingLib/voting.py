@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from .errors import UsageError
 from .result import Notice, Vote
-from .words import HGG, INDETERMINATE, LGG, SEQUENCES
+from .wording import probability_text, threshold_text
+from .words import HGG, INDETERMINATE, LGG, SEQUENCES, UNDECIDED
 
 MAJORITY, SOFT = VOTING_RULES = ("majority", "soft")
 _FARTHEST = 700.0
@@ -57,8 +58,8 @@ class Calibration:
 class DecisionRule:
     """When the product stands for a grade: outside the band of probabilities [low, high] it does."""
 
-    low: float = 0.4
-    high: float = 0.6
+    low: float = UNDECIDED[0]
+    high: float = UNDECIDED[1]
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:
@@ -178,12 +179,13 @@ def decide(
 def _own_doubts(
     grade: str, votes: Sequence[Vote], probability: float, rule: DecisionRule
 ) -> tuple[Notice, ...]:
+    said = probability_text(probability, undecided=(rule.low, rule.high))
     if rule.low < probability < rule.high:
         return (
             Notice(
                 "near-boundary",
-                f"Indeterminate: the probability of HGG ({probability:.2f}) lies between {rule.low:.2f} "
-                f"and {rule.high:.2f}, where the models were wrong too often.",
+                f"Indeterminate: the probability of HGG ({said}) lies between {threshold_text(rule.low)} "
+                f"and {threshold_text(rule.high)}, where the models were wrong too often.",
             ),
         )
     if grade != grade_of(probability):
@@ -192,7 +194,7 @@ def _own_doubts(
             Notice(
                 "models-at-odds",
                 f"Indeterminate: {for_grade} of {len(votes)} sequences vote {grade}, but the probability "
-                f"of HGG of the three together is {probability:.2f}.",
+                f"of HGG of the three together is {said}.",
             ),
         )
     return ()

@@ -7,6 +7,9 @@ SEQUENCES = ("T1", "T2", "FLAIR")
 
 LGG, HGG, INDETERMINATE = "LGG", "HGG", "indeterminate"
 
+UNDECIDED = (0.4, 0.6)
+"""Probabilities of HGG between which no grade is stood for, unless a bundle has others."""
+
 SLICE_COUNT = 20
 """Adjacent axial slices a case is graded on (the paper's Methods)."""
 

@@ -298,7 +298,7 @@ def test_the_end_of_the_panel_leaves_no_observer(host, module, scene, grade):
     nodes = scene.case()
     grade()
     widget, calls = module.widget, []
-    widget.controller.onInputsChanged = lambda: calls.append(1)
+    widget.controller.onInputsChanged = lambda *_: calls.append(1)
     nodes[0].Modified()
     assert calls == [1] and widget.controller.viewer.published is not None
     widget.cleanup()

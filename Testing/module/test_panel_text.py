@@ -99,6 +99,8 @@ def test_what_the_networks_saw_of_the_tumour_stands_beside_its_volume(result):
     told = plain(measures_text(replace(result, tumour_ml=62.14, seen_ml=34.66)))
     assert told.startswith("Tumour 62.1 ml, of which the networks saw 34.7 ml · slices ")
     assert plain(measures_text(replace(result, tumour_ml=62.14, seen_ml=None))).startswith("Tumour 62.1 ml · ")
+    speck = plain(measures_text(replace(result, tumour_ml=0.03, seen_ml=0.02)))
+    assert speck.startswith("Tumour < 0.1 ml, of which the networks saw < 0.1 ml · slices ")
 
 
 def test_a_sequences_view_never_has_a_grade_alone_under_indeterminate(result):

@@ -124,6 +124,22 @@ def test_rows_are_in_the_order_of_the_input_and_say_what_was_found(source, tmp_p
     assert kept["probability_hgg"] == 0.35
 
 
+@pytest.mark.parametrize("typed", ["in", "./in", "../{here}/in", "list.csv"])
+def test_results_do_not_hang_on_how_the_input_is_typed(source, tmp_path, monkeypatch, typed):
+    """The paths in the errors are absolute, as those of cases that fail when they are read."""
+    (source / "case_02" / "case_02_flair.nii.gz").unlink()
+    roles = [f"in/{{0}}/{{0}}_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg")]
+    rows = [",".join([name, *(role.format(name) for role in roles)]) for name in NAMES]
+    (tmp_path / "list.csv").write_text("\n".join(["case,t1,t2,flair,mask", *rows]))
+    monkeypatch.chdir(tmp_path)
+    given = Path(typed.format(here=tmp_path.name))
+    grade(given, Path("relative"))
+    grade(given.resolve(), tmp_path / "absolute")
+    assert without_seconds(tmp_path / "relative") == without_seconds(tmp_path / "absolute")
+    assert str(source / "case_02") in table(tmp_path / "relative")[2]["error"]
+    grade(given.resolve(), tmp_path / "relative", NeverSubmitted(), resume=True)
+
+
 def test_a_case_without_all_files_is_a_failed_row(source, tmp_path):
     (source / "case_02" / "case_02_flair.nii.gz").unlink()
     runner = Instant()

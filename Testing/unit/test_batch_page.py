@@ -22,9 +22,11 @@ from GliomaGradingLib.cohort.evaluation import (
     roc_points,
 )
 from GliomaGradingLib.cohort.look import ODDS, UNUSUAL, WRONG, worth_a_look
+from GliomaGradingLib.cohort.page import _case
 from GliomaGradingLib.cohort.run import Job, run
 from GliomaGradingLib.cohort.work import Settings
 from GliomaGradingLib.errors import UsageError
+from GliomaGradingLib.export.tables import COLUMNS
 from test_batch import Instant, grade, table
 
 
@@ -66,6 +68,8 @@ def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
         "HGG": {"LGG": 1, "HGG": 2, "indeterminate": 0},
     }
     assert 0 <= together["auc"]["low"] <= together["auc"]["value"] <= together["auc"]["high"] <= 1
+    assert kept["decided"]["withheld"] == {"value": 0.0, "low": 0.0, "high": 0.390334}  # of six, by Wilson
+    assert "where a share is 0 or 1, by Wilson's score" in page(tmp_path / "out")
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):
@@ -188,6 +192,32 @@ def test_worth_a_look_are_the_wrong_and_sure_the_divided_and_the_unusual(cohort,
     found = [(look.reason, entries[look.place].case) for look in worth_a_look(entries, rows, strangeness)]
     assert found == [(WRONG, "l3"), (WRONG, "h3"), (ODDS, "h2"), (UNUSUAL, "l1"), (UNUSUAL, "h2")]
     assert sum(decisions(known_cases(entries, rows))["LGG"].values()) == 3
+
+
+def test_probabilities_are_rounded_neither_to_certainty_nor_across_a_threshold(cohort, tmp_path):
+    from GliomaGradingLib.cohort.listing import find_cohort
+
+    source, grades, answers = cohort
+    grade(source, tmp_path / "out", Instant({**answers, "h1": 0.99996, "h2": 0.49996}), grades=grades)
+    text = page(tmp_path / "out")
+    assert '<td class="n" data-v="0.99996">&gt; 0.999</td>' in text and ">1.000</td>" not in text
+    assert '<td class="n" data-v="0.49996">&lt; 0.500</td>' in text and ">0.500</td>" not in text
+    rows = table(tmp_path / "out")
+    rows[1] |= {"t1_probability_hgg": "0.999990", "flair_probability_hgg": "0.000010"}
+    rows[5]["probability_hgg"] = "1.000000"
+    looks = worth_a_look(find_cohort(source, "auto", grades).cases, rows, [None] * 6)
+    assert [look.words for look in looks if look.reason == ODDS] == [
+        "P(HGG) T1 > 0.99, T2 < 0.60, FLAIR < 0.01"
+    ]
+    assert "known LGG, decided HGG, P(HGG) > 0.99" in [look.words for look in looks]
+
+
+def test_a_speck_of_a_tumour_is_not_nothing_on_the_page():
+    row = dict.fromkeys(COLUMNS, "") | {"status": "graded", "probability_hgg": "0.900000"}
+    cells = [_case("a", "", {**row, "tumour_ml": cell}, "", None) for cell in ("0.000008", "62.140000", "")]
+    assert '<td class="n" data-v="8e-06">&lt; 0.1</td>' in cells[0]
+    assert '<td class="n" data-v="62.14">62.1</td>' in cells[1]
+    assert cells[2].count('<td class="n"></td>') == 4  # the sequences' probabilities, too
 
 
 def test_unusual_is_what_is_unlike_the_training_patients_and_not_what_has_many_warnings(cohort, tmp_path):

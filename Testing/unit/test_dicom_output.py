@@ -172,6 +172,21 @@ def test_vote_decision_probability_and_agreement(report):
     assert number(named(tumour, dicom_codes.VOLUME)[0]) == (20.4, "mL")
 
 
+@pytest.mark.parametrize(
+    ("probability", "decimal", "floating"),
+    [
+        (0.99999993, "0.99999993", 0.99999993),
+        (0.49999996, "0.49999996", 0.49999996),
+        (1.0, "0.99999999999999", 1 - 1e-14),
+        (3e-20, "1e-14", 1e-14),
+    ],
+)
+def test_no_probability_is_rounded_to_certainty_or_to_another_grade(probability, decimal, floating):
+    measured = dicom_report._probability(probability)[0].MeasuredValueSequence[0]
+    assert str(measured.NumericValue) == decimal and len(decimal) <= 16
+    assert measured.FloatingPointValue == floating
+
+
 def test_a_group_per_sequence_refers_to_the_graded_images(report, study, done):
     for name, group, grade, probability in zip(
         SEQUENCES,
@@ -462,10 +477,16 @@ def test_an_earlier_results_dicom_does_not_stay_beside_a_new_one(study, tmp_path
 
 
 def test_an_earlier_results_dicom_that_cannot_be_removed_is_named(tmp_path):
-    (tmp_path / REPORT).mkdir()
-    with pytest.raises(UsageError, match=r"of an earlier result cannot be removed .*result\.dcm: remove it"):
-        write_result_folder(tmp_path, {"result.json": b"{}"})
-    assert (tmp_path / "result.json").read_bytes() == b"{}"
+    """And the new result is not written: beside it there would be another grade."""
+    (tmp_path / REPORT).write_bytes(b"old")
+    (tmp_path / OVERLAY).mkdir()
+    (tmp_path / "result.json").write_bytes(b"old")
+    with pytest.raises(UsageError, match=r"of an earlier result cannot be removed .*overlay\.dcm: remove it"):
+        write_result_folder(tmp_path, {"result.json": b"new", "report.html": b"new"})
+    (tmp_path / OVERLAY).rmdir()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+        (REPORT, "result.json"), b"old"
+    )
 
 
 def test_headers_may_lack_what_may_be_empty(tmp_path):

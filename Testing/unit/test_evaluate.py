@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import UsageError, reason
+from GliomaGradingLib.training.baselines import compared
 from GliomaGradingLib.training.delong import delong_test
 from GliomaGradingLib.training.evaluate import (
     all_figures,
@@ -40,6 +41,7 @@ from GliomaGradingLib.training.metrics import (
     wilson,
     with_intervals,
 )
+from GliomaGradingLib.training.paired import ScoreTable
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.selective import decision_figures, withheld
 from GliomaGradingLib.training.study import STUDY, Predictions, Study, predictions_csv
@@ -123,6 +125,32 @@ def test_shares_of_all_or_none_have_wilsons_interval_of_their_own_patients():
     assert found["specificity"]["value"] == 0.8 and 0 < found["specificity"]["low"] < 0.8
     none = with_intervals(lambda rows: classification_figures(grades[rows], grades[rows] == 0), groups, draws=9)
     assert none["accuracy"] == wilson(0, 6)
+
+
+def test_shares_of_decisions_have_wilsons_interval_too():
+    """Eight patients of two repeats, all decided and all right; then one LGG without a decision."""
+    units = predictions(patients=8, repeats=2)
+    right = np.where(units.grade == 1, 0.95, 0.05)
+    probabilities = np.repeat(right[:, None], 4, axis=1)
+    found = decision_intervals(units, probabilities, DecisionRule(), draws=9)["figures"]
+    assert found["coverage"] == found["accuracy_all"] == found["accuracy_decided"] == wilson(8, 8)
+    assert found["sensitivity_decided"] == wilson(5, 5)
+    assert found["specificity_decided"] == wilson(3, 3)
+    probabilities[units.patient == "p000", 3] = 0.5
+    found = decision_intervals(units, probabilities, DecisionRule(), draws=50)["figures"]
+    assert found["accuracy_withheld"] == wilson(1, 1)
+    assert found["coverage"]["value"] == 7 / 8 and found["coverage"]["high"] == 1.0
+    assert found["accuracy_decided"] == wilson(7, 7)
+
+
+def test_a_difference_of_nothing_is_no_share():
+    """Both methods right of the same patients; Wilson's interval of 0 of so many would lie above 0 alone."""
+    units = predictions(patients=9)
+    scores = np.where(units.grade == 1, 0.9, 0.2)
+    table = ScoreTable.of_units(units).added("one", units, scores).added("other", units, scores / 2 + 0.2)
+    difference = table.difference(compared, "one", "other", draws=20)
+    assert difference["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert table.figures(compared, "one", draws=20)["accuracy"] == wilson(9, 9)
 
 
 def test_patients_are_the_means_of_their_slices_in_each_repeat():

@@ -6,8 +6,11 @@ import ast
 import contextlib
 import errno
 import json
+import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -170,6 +173,25 @@ def test_who_moves_files_without_an_end_stops_nobody(tmp_path: Path, monkeypatch
     assert contents(tmp_path) == {"a": b"new"}
 
 
+def test_a_folder_is_locked_by_one_at_a_time_and_through_no_link_where_none_is_wanted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    descriptor = files.lock_folder(tmp_path / "link")
+    with pytest.raises(BlockingIOError):
+        files.lock_folder(tmp_path / "real")
+    os.close(descriptor)
+    os.close(files.lock_folder(tmp_path / "real"))
+    with pytest.raises(OSError, match=r"directory|symbolic link"):
+        files.lock_folder(tmp_path / "link", os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def test_what_no_path_can_be_is_not_there(tmp_path: Path) -> None:
+    assert files.is_there(tmp_path) and not files.is_there(tmp_path, Path.is_file)
+    assert not any(map(files.is_there, (tmp_path / "absent", Path("nul\0"), tmp_path / ("long" * 1000))))
+
+
 @pytest.mark.parametrize("made", [("result.dcm", "overlay.dcm"), ("result.json",)])
 def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
     """New ones take the place of the old ones; where there are none, the old ones are taken away."""
@@ -183,6 +205,81 @@ def test_dicom_outputs(tmp_path: Path, made: tuple[str, ...]) -> None:
     assert contents(tmp_path) == new
 
 
+@pytest.mark.parametrize("link", ["links", "no links"])
+def test_an_interruption_at_any_line_leaves_the_old_result_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    """A DICOM report of an earlier grade beside the new one would be believed, too."""
+    if link == "no links":
+        monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+    old = dict.fromkeys(("result.json", "result.dcm", "overlay.dcm"), b"old")
+    new = dict.fromkeys(("result.json", "report.html"), b"new")
+    seen = []
+    for number in range(1000):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in old.items():
+            (folder / name).write_bytes(content)
+        with _interrupted_at(number) as interruption, contextlib.suppress(KeyboardInterrupt):
+            write_result_folder(folder, new)
+        left = {name: data for name, data in contents(folder).items() if not name.startswith(".")}
+        assert left in (old, new), interruption.line
+        seen.append(left == new)
+        if not interruption.line:
+            break
+    assert 30 < number < 1000 and seen == sorted(seen), "once it is the new one, it stays"
+    assert seen[0] is False and contents(folder) == new
+
+
+@contextlib.contextmanager
+def _interrupted_at(number: int) -> Iterator[SimpleNamespace]:
+    """Ctrl+C before the n-th line that the functions which bring files to their places run."""
+    interruption = SimpleNamespace(line="", left=number)
+
+    def trace(frame: Any, event: str, _argument: Any) -> Any:
+        code = frame.f_code
+        if code.co_filename != files.__file__ or code.co_name not in ("all_or_nothing", "_move_all", "_kept"):
+            return None
+        if event == "line" and not interruption.line:
+            interruption.left -= 1
+            if interruption.left < 0:
+                interruption.line = f"{code.co_name}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield interruption
+    finally:
+        sys.settrace(before)
+
+
+def test_a_result_does_not_take_away_the_dicom_outputs_of_one_that_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has none and is about to remove an earlier one's, when the second comes with some."""
+    unlink, is_removing = Path.unlink, threading.Event()
+
+    def slow(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "result.dcm":
+            is_removing.set()
+            time.sleep(0.3)
+        unlink(path, missing_ok)
+
+    def write_all(tag: bytes, *names: str) -> None:
+        write_result_folder(tmp_path, dict.fromkeys(("result.json", *names), tag))
+
+    write_all(b"old", "result.dcm", "overlay.dcm")
+    monkeypatch.setattr(Path, "unlink", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(write_all, b"first")
+        assert is_removing.wait(5)
+        write_all(b"second", "result.dcm", "overlay.dcm")
+        first.result()
+    assert contents(tmp_path) == dict.fromkeys(("overlay.dcm", "result.dcm", "result.json"), b"second")
+
+
 def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from GliomaGradingLib import sample
 
@@ -194,6 +291,43 @@ def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             status = cli.main(arguments)
         assert status == (2 if disk.isHit and contents(tmp_path) == {} else 0), n
     assert len(contents(tmp_path / "new" / "sample")) == 5
+
+
+# What is printed
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["--version"], ["train", "--help"], ["sample", "made"]])
+def test_printing_onto_a_full_disk_is_told_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
+    """Standard output is buffered: little is written before the end, where Python would say it in its words."""
+    with Path("/dev/full").open("w") as full:
+        done = printed(arguments, tmp_path, full)
+    room = "error: no space left on device, in standard output: make room there, or choose another place\n"
+    assert (done.returncode, done.stderr) == (2, room)
+    assert len(contents(tmp_path)) == (6 if "sample" in arguments else 0), "what was asked for is there"
+
+
+def test_what_was_wrong_before_is_all_that_is_told(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = printed(["models", "--bundle", "absent"], tmp_path, full)
+    assert done.returncode == 3 and done.stderr.startswith("error: there is no model bundle, in absent: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = printed(["models"], tmp_path, pipe)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def printed(arguments: list[str], folder: Path, output: Any) -> subprocess.CompletedProcess[str]:
+    paths = {**os.environ, "PYTHONPATH": str(LIBRARY.parent)}
+    paths.pop("PYTHONUNBUFFERED", None)
+    command = [sys.executable, "-m", "GliomaGradingLib", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=paths, stdout=output, stderr=subprocess.PIPE, encoding="utf-8", check=False
+    )
 
 
 # What training leaves

@@ -141,7 +141,7 @@ def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path, monkeypatch, before)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["result.json", "report.html", "slices.png"])
+@pytest.mark.parametrize("name", ["result.json", "report.html", "slices.png", "overlay.dcm"])
 def test_a_folder_in_a_files_place(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match=rf"{name} is a folder.*choose a folder that you may write to"):

@@ -124,6 +124,9 @@ def test_the_band_without_decision_and_the_three_together_are_marked(result: Gra
     assert "The three together: 0.87" in svg and "T1: 20 of 20 slices above 0.5" in svg
     assert "band" not in plot_svg(result)
     assert "between 0.35 and 0.65" in report_html(result, {}, rule=DecisionRule(0.35, 0.65))
+    sure = replace(result.votes[0], slice_probabilities=(0.0001, *[0.7] * 18, 0.9999))
+    svg = plot_svg(replace(result, votes=(sure, *result.votes[1:])))
+    assert "slices above 0.5, from &lt; 0.01 to &gt; 0.99; T2" in svg
 
 
 def test_how_often_such_a_probability_was_right() -> None:

@@ -14,7 +14,7 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.cli.grade import summary
 from GliomaGradingLib.doubts import DOUBTFUL, are_inputs_doubted, reasons
-from GliomaGradingLib.export import telling
+from GliomaGradingLib.export import pictures, telling
 from GliomaGradingLib.export.evidence_picture import evidence_png
 from GliomaGradingLib.export.reliability import figures_note, prevalence_text, reliability_of
 from GliomaGradingLib.export.report import report_html
@@ -93,6 +93,22 @@ def test_how_much_of_the_tumour_was_seen(result: GradeResult) -> None:  # noqa: 
     assert "The networks saw 31.1 ml (50 %) of the tumour." in text
     assert "seen by the networks 31.1 ml (50 %) of the tumour" in text
     assert "networks saw" not in page_text(result), "results from before do not tell"
+
+
+def test_a_speck_of_a_tumour_is_not_nothing(result: GradeResult, monkeypatch) -> None:  # noqa: F811
+    """8e-6 ml is a voxel of 0.2 mm."""
+    volumes = (62.14, 0.05, 0.049, 8e-6, 0.0)
+    told = [wording.volume_text(volume) for volume in volumes]
+    assert told == ["62.1 ml", "0.1 ml", "< 0.1 ml", "< 0.1 ml", "0.0 ml"]
+    speck = replace(result, tumour_ml=8e-6, seen_ml=8e-6)
+    assert "Tumour       < 0.1 ml\n" in summary(speck)
+    page = page_text(speck)
+    assert "< 0.1 ml" in page and "The networks saw < 0.1 ml (100 %) of the tumour." in page
+    assert "0.0 ml" not in page
+    drawn: list[str] = []
+    monkeypatch.setattr(pictures, "fitted", lambda text, *_: drawn.append(text) or text)
+    pictures.slices_picture(square_display(), speck)
+    assert [text for text in drawn if "tumour < 0.1 ml " in text]
 
 
 def small_case(**changes: object) -> Case:
@@ -174,13 +190,33 @@ def test_places_and_probabilities_are_told_as_in_the_panel() -> None:
     assert [wording.height_text(s) for s in (4.4, -18.2, -0.2, 0.0)] == ["S 4", "I 18", "S 0", "S 0"]
     assert telling.slice_text(10, [90.0 + k for k in range(20)]) == "11 of 20 (S 100 mm)"
     told = [wording.probability_text(p) for p in (0.358, 0.9951, 1.0, 0.004, 0.0)]
-    assert told == ["0.36", "> 0.99", "1.00", "< 0.01", "0.00"]
+    assert told == ["0.36", "> 0.99", "> 0.99", "< 0.01", "< 0.01"]
+    assert [wording.probability_text(p, 3) for p in (0.9994, 0.9996, 0.0004)] == ["0.999", "> 0.999", "< 0.001"]
+
+
+def test_no_probability_is_rounded_across_a_threshold() -> None:
+    """HGG is from one half on; at the ends of the band without a decision there is one."""
+    told = {p: wording.probability_text(p) for p in (0.496, 0.5, 0.504, 0.396, 0.4, 0.404, 0.596, 0.6, 0.604)}
+    assert list(told.values()) == [
+        *("< 0.50", "0.50", "0.50"),
+        *("0.40", "0.40", "> 0.40"),
+        *("< 0.60", "0.60", "0.60"),
+    ]
+    assert wording.probability_text(0.49996, 3) == "< 0.500"
+    assert wording.probability_text(0.697, undecided=(0.3, 0.7)) == "< 0.70"
+    assert wording.probability_text(0.596, undecided=(0.3, 0.7)) == "0.60"
+    assert [wording.threshold_text(t) for t in (0.4, 0.335)] == ["0.40", "0.335"]
 
 
 def test_no_code_stands_among_words_for_people(result: GradeResult) -> None:  # noqa: F811
     page = report_html(replace(result, warnings=(TAUGHT,)), {})
     assert 'data-code="taught-the-models"' in page and "taught-the-models" not in Reader(page).text
     assert "This case is named like a patient that taught the models." in Reader(page).text
+
+
+def test_names_beyond_the_most_are_counted() -> None:
+    assert wording.some_of(["a", "b", "c"]) == "a, b, c" and wording.some_of([]) == ""
+    assert wording.some_of("abcde", 2, " = ") == "a = b and 3 more"
 
 
 @pytest.mark.parametrize("text", ["T1 is off", "T1 is off.", "FLAIR is off", "b2_flair is off"])

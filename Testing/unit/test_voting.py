@@ -99,6 +99,29 @@ def test_near_the_boundary_the_decision_is_indeterminate_and_says_why():
     assert "0.52" in verdict.doubts[0].message
 
 
+@pytest.mark.parametrize(
+    ("probability", "rule", "said"),
+    [
+        (0.4034, DecisionRule(), "(> 0.40) lies between 0.40 and 0.60"),
+        (0.5971, DecisionRule(), "(< 0.60) lies between 0.40 and 0.60"),
+        (0.4971, DecisionRule(0.345, 0.7), "(< 0.50) lies between 0.345 and 0.70"),
+    ],
+)
+def test_the_probability_without_a_decision_is_told_as_within_the_band(probability, rule, said):
+    logit = math.log(probability / (1 - probability))
+    verdict = decide({s: [logit] * 20 for s in SEQUENCES}, PLAIN, decision=rule)
+    assert verdict.probability_hgg == pytest.approx(probability)
+    assert said in verdict.doubts[0].message
+
+
+def test_a_probability_against_the_votes_is_told_as_against_them():
+    """Two sequences of three vote HGG, the three together are 0.4982 for it: not 0.50, which is HGG."""
+    raw = {"T1": [0.2] * 20, "T2": [0.2] * 20, "FLAIR": [-0.43] * 20}
+    verdict = decide(raw, PLAIN, decision=DecisionRule(0.5, 0.5))
+    assert (verdict.grade, verdict.decision) == ("HGG", "indeterminate")
+    assert "of the three together is < 0.50." in verdict.doubts[0].message
+
+
 def test_votes_against_the_probability_are_indeterminate():
     raw = {"T1": [0.2] * 20, "T2": [0.2] * 20, "FLAIR": [-6.0] * 20}
     verdict = decide(raw, PLAIN)

@@ -55,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UsageError.exit_status
     debug = "--debug" in arguments
     _make_streams_usable()
+    return _written_out(_run(arguments, debug), debug)
+
+
+def _run(arguments: Sequence[str], debug: bool) -> int:
     try:
         options = _options(arguments)
         with native_silence(debug):
@@ -65,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: interrupted: nothing was left half-written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone; say nothing more, not even at interpreter shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_nothing_more()
         return 1
     except GliomaGradingError as error:
         return _failed(error, error.exit_status, debug)
@@ -77,6 +80,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(missing(error) or error, 1, debug)
     except Exception as error:  # whatever it is, the user gets one line
         return _failed(error, 1, debug)
+
+
+def _written_out(status: int, debug: bool) -> int:
+    """The exit status once standard output has all that was printed, which may still lie in its buffer.
+
+    Where that fails when the interpreter ends, Python says so in its own words and with its own status.
+    """
+    if sys.stdout is None:
+        return status
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _say_nothing_more()
+        return status or 1
+    except OSError as error:
+        _say_nothing_more()
+        if status:
+            return status  # what was wrong has been said
+        error.filename = "standard output"
+        known = _file_error(error)
+        return _failed(known or error, known.exit_status if known else 1, debug)
+    return status
+
+
+def _say_nothing_more() -> None:
+    """Not even at interpreter shutdown: standard output has no reader, or no room."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _make_streams_usable() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, printable
-from ..wording import probability_text, sentence
+from ..wording import probability_text, sentence, volume_text
 from ..words import DISCLAIMER
 from .options import add_grading
 
@@ -111,7 +111,7 @@ def summary(result: GradeResult, output: Path | None = None, evidence: str = "")
         "",
         f"Slices       {span_text(result.slices)}; "
         f"largest tumour area {result.slices.largest_area_mm2:.0f} mm2",
-        f"Tumour       {result.tumour_ml:.1f} ml",
+        f"Tumour       {volume_text(result.tumour_ml)}",
         f"Model        {result.model['name']} {result.model['version']} ({result.model['backbone']})",
         f"Time         {result.seconds['total']:.2f} s",
     ]

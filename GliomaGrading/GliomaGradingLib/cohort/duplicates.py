@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..files_below import files_below
 from ..text_headers import data_files
+from ..wording import some_of
 from ..words import SEQUENCES
 from .entry import CaseEntry
 
@@ -69,7 +70,7 @@ def _shared_files(cases: Iterable[CaseEntry], copies: Sequence[Group]) -> Iterat
     known = [{entry.case for entry in group} for group in copies]
     for use in uses.values():
         if len(use) > 1 and not any(use.keys() <= group for group in known):
-            yield _joined([*use.values()], " = ")
+            yield some_of([*use.values()], _SHOWN_NAMES, " = ")
 
 
 def _told(what: str, groups: Sequence[Group], between: str) -> Iterator[str]:
@@ -83,12 +84,7 @@ def _cut(what: str, told: Sequence[str]) -> Iterator[str]:
 
 
 def _names(group: Group, between: str) -> str:
-    return _joined([entry.case for entry in group], between)
-
-
-def _joined(names: Sequence[str], between: str) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return between.join(names[:_SHOWN_NAMES]) + more
+    return some_of([entry.case for entry in group], _SHOWN_NAMES, between)
 
 
 def _places(entry: CaseEntry) -> Hashable:

@@ -71,7 +71,8 @@ def _votes_for_hgg(row: Mapping[str, str]) -> int:
 
 
 def evaluate(known: Known) -> dict[str, Any]:
-    """The content of evaluation.json: figures with 95 % intervals by bootstrap over patients.
+    """The content of evaluation.json: figures with 95 % intervals by bootstrap over patients,
+    and by Wilson's score where a share is 0 or 1.
 
     ``vote`` has those of the vote that the batch took, by majority or soft.
 
@@ -115,7 +116,14 @@ def evaluate(known: Known) -> dict[str, Any]:
         "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
         "vote": _plain(vote),
         "decisions": decisions(known),
-        "decided": _plain(with_intervals(lambda rows: _decided(known, rows), known.patients, draws)),
+        "decided": _plain(
+            with_intervals(
+                lambda rows: _decided(known, rows),
+                known.patients,
+                draws,
+                shares=("withheld", "accuracy_of_decisions"),
+            )
+        ),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CaseError, UsageError, printable
+from ..wording import some_of
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
 from .grades import (
@@ -27,7 +28,7 @@ from .grades import (
 )
 from .layouts import AUTO, LAYOUTS, ROLES, Flat, Folder, Found, Layout, chosen_layouts
 from .manifest import COLUMNS, SUFFIXES, read_manifest
-from .visit_names import is_after_treatment, split_visit
+from .visit_names import AFTER_TREATMENT, is_after_treatment, split_visit
 from .visits import with_visits
 from .walk import Skipped, Walk, cases_below
 
@@ -36,11 +37,6 @@ __all__ = ["CaseEntry", "Cohort", "Skipped", "describe", "find_cohort", "to_dict
 SCHEMA = "glioma-grading/cohort/1"
 _NUMBERED = "patient {}"
 """What patients are called whose ids are not told."""
-_TREATED = (
-    "{!r} says that it was imaged after treatment, and the models have learned from untreated tumours: "
-    "--layout {} takes it all the same"
-)
-_SHOWN_NAMES = 3
 _SHOWN_REMEDIES = 5
 """Cases with a problem whose remedy a listing tells: it is much the same for all."""
 
@@ -183,7 +179,9 @@ def _after_treatment(layout: Layout, found: Found, source: Path) -> str:
     below = found.folder.relative_to(source).parts if found.folder.is_relative_to(source) else ()
     names = (*below, split_visit(found.case)[1]) if isinstance(layout, Flat) else below
     name = next(filter(is_after_treatment, names), None)
-    return _TREATED.format(name, layout.name) if name else ""
+    if name is None:
+        return ""
+    return f"{name!r} says that it was {AFTER_TREATMENT}: --layout {layout.name} takes it all the same"
 
 
 def _tables_above(source: Path) -> list[Path]:
@@ -367,16 +365,11 @@ def _about_table(grades: CohortGrades, cases: Sequence[tuple[str, Names]], isGiv
     elif isGiven or told[Word.NOTHING]:
         yield f"no case of this input has a grade in {path}: {odd}understood are LGG, HGG, 2, 3, 4"
     if told[Word.AT_ODDS]:
-        some = _some(told[Word.AT_ODDS])
+        some = some_of(told[Word.AT_ODDS])
         yield f"rows of {some} in {path} contradict each other: the grade is left unknown"
     if told[Word.ALIKE]:
-        some = _some(told[Word.ALIKE])
+        some = some_of(told[Word.ALIKE])
         yield f"{path} gives no grade to {some}: there or here, several names differ in zeros only"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
 def _mixed(found: list[tuple[Layout, Found]]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..export.tables import GRADED
-from ..words import HGG, INDETERMINATE, LGG
+from ..wording import probability_text
+from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .evaluation import COLUMNS
 from .listing import CaseEntry
 
@@ -72,7 +73,7 @@ def _at_odds(rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]
         Look(
             p,
             ODDS,
-            "P(HGG) " + ", ".join(f"{n} {v:.2f}" for n, v in zip(("T1", "T2", "FLAIR"), each, strict=True)),
+            "P(HGG) " + ", ".join(f"{n} {probability_text(v)}" for n, v in zip(SEQUENCES, each, strict=True)),
         )
         for _spread, p, each in sorted(spreads)[:_MOST]
     ]
@@ -98,4 +99,4 @@ def _unusual_words(value: float, warnings: str) -> str:
 
 
 def _short(row: Mapping[str, str]) -> str:
-    return f"{float(row['probability_hgg']):.2f}"
+    return probability_text(float(row["probability_hgg"]))

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from ..export.tables import GRADED
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
+from ..wording import probability_text, volume_text
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .charts import calibration_svg, roc_svg
 from .evaluation import COLUMNS, FIGURES, Known
@@ -190,10 +191,14 @@ def _tiles(rows: Sequence[Row]) -> str:
 def _list(title: str, lines: Sequence[str], most: int | None = None) -> str:
     if not lines:
         return ""
-    shown = [*lines[:most], *([f"{len(lines) - most} more"] if most and len(lines) > most else [])]
-    items = "".join(f"<li>{escape(line)}</li>" for line in shown)
+    items = "".join(f"<li>{escape(line)}</li>" for line in [*lines[:most], *_beyond(lines, most)])
     state = " open" if len(lines) < 6 else ""
     return f"<details{state}><summary>{title}: {len(lines)}</summary><ul>{items}</ul></details>"
+
+
+def _beyond(lines: Sequence[object], most: int | None) -> list[str]:
+    """How many lines more there are than are shown, in words; nothing where all are."""
+    return [f"{len(lines) - most} more"] if most is not None and len(lines) > most else []
 
 
 def _evaluated(known: Known, evaluation: Mapping[str, Any] | None) -> str:
@@ -227,7 +232,10 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
         + "</tr>"
         for name, figures in evaluation["figures"].items()
     ]
-    note = f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws."
+    note = (
+        f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws; where a share is 0 or 1, by "
+        "Wilson's score."
+    )
     if min(evaluation[LGG], evaluation[HGG]) < FEW_CASES:
         note += f" With fewer than {FEW_CASES} cases of a grade they are narrower than what is known."
     return f'{_table("figures", f"<th></th>{head}", "".join(lines))}<p class="quiet">{note}</p>'
@@ -290,11 +298,7 @@ def _cases(cohort: Cohort, rows: Sequence[Row], pictures: _Pictures, link: Calla
         _case(entry.case, entry.grade or "", row, pictures.of(place, ""), link(place))
         for place, (entry, row) in enumerate(zip(cohort.cases[:MOST_ROWS], rows[:MOST_ROWS], strict=True))
     )
-    rest = (
-        f'<p class="quiet">{len(rows) - MOST_ROWS} more rows are in results.csv.</p>'
-        if len(rows) > MOST_ROWS
-        else ""
-    )
+    rest = "".join(f'<p class="quiet">{more} rows are in results.csv.</p>' for more in _beyond(rows, MOST_ROWS))
     return f"<h2>All cases</h2>{_table('cases', head, lines)}{rest}"
 
 
@@ -305,17 +309,26 @@ def _case(case: str, grade: str, row: Row, picture: str, link: str | None) -> st
         f"<td>{picture}</td><td>{_linked(case, link)}</td>",
         f'<td class="{escape(grade)}">{escape(grade)}</td>',
         f'<td><b class="{escape(decision)}">{escape(decision)}</b></td><td>{escape(row["grade"])}</td>',
-        *(_number(value, 3) for value in numbers),
-        f'<td class="c">{escape(row["agreement"])}</td>{_number(row["tumour_ml"], 1)}',
+        *map(_probability, numbers),
+        f'<td class="c">{escape(row["agreement"])}</td>{_volume(row["tumour_ml"])}',
         f"<td>{escape(row['error'] or row['warnings'])}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>\n"
 
 
-def _number(text: str, digits: int) -> str:
-    return (
-        f'<td class="n" data-v="{float(text)}">{float(text):.{digits}f}</td>' if text else '<td class="n"></td>'
-    )
+def _probability(cell: str) -> str:
+    return _number(cell, lambda value: probability_text(value, 3))
+
+
+def _volume(cell: str) -> str:
+    return _number(cell, lambda value: volume_text(value, unit=""))
+
+
+def _number(cell: str, words: Callable[[float], str]) -> str:
+    """A number of results.csv in words, and as it is for sorting."""
+    if not cell:
+        return '<td class="n"></td>'
+    return f'<td class="n" data-v="{float(cell)}">{escape(words(float(cell)))}</td>'
 
 
 def _number_class(column: int) -> str:

@@ -101,7 +101,9 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
     """
     if job.output is None:
         raise UsageError("there is no --output", remedy="name the folder for the results")
-    cohort = list_cases(job)
+    # what the results say of paths does not hang on how the input was typed, or from where
+    grades = None if job.grades is None else absolute(job.grades)
+    cohort = list_cases(replace(job, source=absolute(job.source), grades=grades))
     with ExitStack() as stack:
         store = stack.enter_context(Store(job.output, job.resume, job.overwrite))
         runner = makeRunner()

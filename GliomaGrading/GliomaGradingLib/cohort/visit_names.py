@@ -35,6 +35,10 @@ def may_be_visit(name: str) -> bool:
     return bool(_DOUBTFUL.fullmatch(name))
 
 
+AFTER_TREATMENT = "imaged after treatment, and the models have learned from untreated tumours"
+"""Why such a visit is not graded unless it is asked for."""
+
+
 def is_after_treatment(name: str) -> bool:
     """Whether a visit's name says that the tumour had been operated on or irradiated before."""
     return bool(_AFTER_TREATMENT.fullmatch(name))

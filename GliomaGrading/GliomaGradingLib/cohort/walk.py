@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..wording import some_of
 from .layouts import LAYOUTS, WITHOUT_DICOM, Folder, Found, Layout, find_in, owner
 from .visits import lies_as_visit
 
@@ -187,11 +188,7 @@ def _unreadable(error: OSError) -> str:
 
 def _nothing_in(folder: Folder) -> str:
     if folder.volumes:
-        return f"no T1, T2 or FLAIR among its files ({_some(folder.volumes)})"
+        return f"no T1, T2 or FLAIR among its files ({some_of(folder.volumes)})"
     if folder.others:
-        return f"no volumes ({_some(folder.others)})"
+        return f"no volumes ({some_of(folder.others)})"
     return "nothing in it" if not folder.folders else "no case in it"
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

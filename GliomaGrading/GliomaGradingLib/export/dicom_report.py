@@ -215,7 +215,8 @@ def _probability(value: float) -> Any:
     """DCM "Probability" does not say of what: its modifier does."""
     from highdicom import sr
 
-    item = _number(codes.PROBABILITY, round(value, 6), codes.NO_UNITS)
+    # 14 decimals are all that a decimal string holds: no more than that is it rounded, and never to certainty
+    item = _number(codes.PROBABILITY, min(max(value, 1e-14), 1 - 1e-14), codes.NO_UNITS)
     modifier = sr.CodeContentItem(
         name=coded(codes.PROBABILITY_OF),
         value=coded(codes.HIGH_GRADE),

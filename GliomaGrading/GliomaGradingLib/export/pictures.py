@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..explanation import Explanation
 from ..result import GradeResult
-from ..wording import probability_text
+from ..wording import probability_text, volume_text
 from ..words import DISCLAIMER, INDETERMINATE, SEQUENCES
 from .display import Display, grey_window, representative
 from .drawing import (
@@ -105,7 +105,7 @@ def _header(pen: ImageDraw.ImageDraw, width: int, display: Display, result: Grad
     facts = f"P(HGG) {probability_text(result.probability_hgg)}    {vote_summary(result)}"
     write_text(pen, (box[2] + 18, 60), fitted(facts, font(18), width - box[2] - 32), 18, TEXT)
     model = f"model {result.model.get('name', '?')} {result.model.get('version', '')}"
-    extra = f"{model}    tumour {result.tumour_ml:.1f} ml    warnings: {len(result.warnings)}"
+    extra = f"{model}    tumour {volume_text(result.tumour_ml)}    warnings: {len(result.warnings)}"
     write_text(pen, (box[2] + 18, 82), fitted(extra, font(14), width - box[2] - 32), 14, QUIET)
 
 

@@ -16,7 +16,7 @@ from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..result import GradeResult, SliceInfo, Vote
 from ..sample import is_synthetic
 from ..voting import SOFT, DecisionRule, mean_probability
-from ..wording import probability_text, sentence
+from ..wording import probability_text, sentence, threshold_text, volume_text
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .display import representative
 from .telling import (
@@ -184,7 +184,7 @@ def _banner(result: GradeResult) -> str:
     facts = (
         (probability_text(result.probability_hgg), "probability of HGG"),
         vote_fact(result),
-        (f"{result.tumour_ml:.1f} ml", "tumour"),
+        (volume_text(result.tumour_ml), "tumour"),
     )
     return (
         f'<div class="banner {style}" role="status"><div class="decision">{escape(word)}'
@@ -302,8 +302,8 @@ def _plot_section(result: GradeResult, rule: DecisionRule | None) -> str:
     )
     if rule is not None:
         caption += (
-            f" Shaded: no decision where the probability of the three together is between {rule.low:.2f} "
-            f"and {rule.high:.2f}."
+            f" Shaded: no decision where the probability of the three together is between "
+            f"{threshold_text(rule.low)} and {threshold_text(rule.high)}."
         )
     return (
         f'<section class="keep plot"><h2>Slice by slice</h2><figure>{plot_legend(result)}'
@@ -315,7 +315,8 @@ def _plot_section(result: GradeResult, rule: DecisionRule | None) -> str:
 def _plot_description(result: GradeResult) -> str:
     parts = [
         f"{vote.sequence}: {vote.slices_hgg} of {len(vote.slice_probabilities)} slices above 0.5, "
-        f"from {min(vote.slice_probabilities, default=0):.2f} to {max(vote.slice_probabilities, default=0):.2f}"
+        f"from {probability_text(min(vote.slice_probabilities, default=0))} "
+        f"to {probability_text(max(vote.slice_probabilities, default=0))}"
         for vote in result.votes
     ]
     return f"{'; '.join(parts)}. The three together: {probability_text(result.probability_hgg)}."

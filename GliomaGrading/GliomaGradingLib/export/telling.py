@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..dicom_header import SEGMENTATION, sop_class
 from ..doubts import are_inputs_doubted
 from ..voting import MAJORITY, SOFT
-from ..wording import height_text
+from ..wording import height_text, volume_text
 from ..words import SEQUENCES
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def seen_text(result: GradeResult) -> str:
     if result.seen_ml is None or not result.tumour_ml:
         return ""
     share = 100 * result.seen_ml / result.tumour_ml
-    return f"The networks saw {result.seen_ml:.1f} ml ({share:.0f} %) of the tumour."
+    return f"The networks saw {volume_text(result.seen_ml)} ({share:.0f} %) of the tumour."
 
 
 def held_back_text(result: GradeResult) -> str:

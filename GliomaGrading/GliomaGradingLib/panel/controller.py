@@ -214,10 +214,10 @@ class Controller:
         self._show_doubts(inputs)
         self._show_state(*inputs.isValid())
 
-    def onInputsChanged(self) -> None:
-        """Voxels, segments, names or places of the inputs changed."""
+    def onInputsChanged(self, changed: Any = None) -> None:
+        """Voxels, segments, names or places of the inputs changed; of ``changed``, where that is known."""
         if not slicer.mrmlScene.IsBatchProcessing():
-            mark_outdated(self.watched)
+            mark_outdated(changed)
             self.refresh()
 
     def _show_result(self, inputs: Inputs) -> None:

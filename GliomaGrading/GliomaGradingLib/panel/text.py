@@ -12,7 +12,7 @@ from ..errors import GliomaGradingError
 from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
 from ..voting import SOFT
-from ..wording import height_text, probability_text, sentence
+from ..wording import height_text, probability_text, sentence, volume_text
 from ..words import HGG, INDETERMINATE, LGG
 
 _LONGEST = 28
@@ -99,12 +99,12 @@ def slices_text(vote: Vote) -> str:
 
 def measures_text(result: GradeResult) -> str:
     info = result.slices
-    told = _("Tumour {volume} ml{seen} · slices {first} to {last} mm · largest cross-section {area} mm²")
-    seen = "" if result.seen_ml is None else _(", of which the networks saw {seen} ml")
+    told = _("Tumour {volume}{seen} · slices {first} to {last} mm · largest cross-section {area} mm²")
+    seen = "" if result.seen_ml is None else _(", of which the networks saw {seen}")
     return tied(
         told.format(
-            volume=f"{result.tumour_ml:.1f}",
-            seen=seen.format(seen=f"{result.seen_ml or 0:.1f}"),
+            volume=volume_text(result.tumour_ml),
+            seen=seen.format(seen=volume_text(result.seen_ml or 0)),
             first=height_text(info.positions_mm[0]),
             last=height_text(info.positions_mm[-1]),
             area=f"{info.largest_area_mm2:.0f}",

@@ -166,21 +166,24 @@ def publish(
     return Published(text)
 
 
-def mark_outdated(changed: Iterable[Any] | None = None) -> None:
-    """Writes on results in the scene whether an input was changed since, where that is known.
+def mark_outdated(changed: Any = None) -> None:
+    """Writes on every result in the scene whether an input was changed since, where that is known.
 
     Args:
-        changed: nodes; only results that were made of one of them are looked at. None looks at all.
+        changed: an input, or what it holds of segments: only results that were made of it are looked at.
     """
-    identifiers = None if changed is None else {node.GetID() for node in changed}
     for text in result_nodes():
-        inputs = (text.GetNodeReferenceID(role) for role in INPUT_ROLES)
-        if kept(text) is None or (identifiers is not None and identifiers.isdisjoint(inputs)):
+        if kept(text) is None or not (changed is None or _is_made_of(text, changed)):
             continue
         if Published(text).isOutdated:
             text.SetAttribute(OUTDATED, "1")
         elif text.GetAttribute(OUTDATED):
             text.RemoveAttribute(OUTDATED)
+
+
+def _is_made_of(text: Any, thing: Any) -> bool:
+    nodes = inputs_of(Published(text)).nodes
+    return any(thing is node or thing is getattr(node, "GetSegmentation", lambda: None)() for node in nodes)
 
 
 def as_graded(result: GradeResult) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class _Watch:
         self._inputs = Observers(self._on_changed)
         self._removals = Observers(self._on_removal)
         self._closings = Observers(self._on_closing)
-        self._batches = Observers(self._on_batch)
+        self._batches = Observers(self._on_batch_end)
 
     def start(self, leaving: Any = None) -> None:
         """Begins, or takes in what came since; an input or a result that is leaving the scene is left out."""
@@ -55,13 +55,16 @@ class _Watch:
         for one in (self._inputs, self._removals, self._closings, self._batches):
             one.observe([])
 
-    def _on_changed(self, caller: Any, _event: str) -> None:
-        """A node may have got another segmentation to observe, too."""
+    def _on_changed(self, changed: Any, *_event: object) -> None:
+        """A segmentation may have got other segments to observe, too.
+
+        Drawing and moving are many changes of one input: the other results' inputs are not looked at each time.
+        """
         if not slicer.mrmlScene.IsBatchProcessing():
             self.start()
-            mark_outdated(one for one in _inputs() if caller in (one, _segmentation(one)))
+            mark_outdated(changed)
 
-    def _on_batch(self, *_event: object) -> None:
+    def _on_batch_end(self, *_event: object) -> None:
         """Whatever was changed in a batch is looked at once, at its end."""
         if not slicer.mrmlScene.IsBatchProcessing():
             self.start()
@@ -83,10 +86,6 @@ def _inputs(leaving: Any = None) -> list[Any]:
     texts = [text for text in result_nodes() if text is not leaving and kept(text) is not None]
     nodes = {node.GetID(): node for text in texts for node in inputs_of(Published(text)).nodes}
     return [node for node in nodes.values() if node is not leaving]
-
-
-def _segmentation(node: Any) -> Any:
-    return node.GetSegmentation() if node.IsA("vtkMRMLSegmentationNode") else None
 
 
 _watch = _Watch()

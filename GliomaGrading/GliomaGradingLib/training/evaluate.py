@@ -51,7 +51,8 @@ PAPER = {
 """Test figures of Chin J Med Imaging Technol 2022;38(11):1715, split by image."""
 INTERVALS = (
     "95 % percentile intervals by bootstrap: as many patients as there are are drawn with replacement, 1000 "
-    "times; each brings its tested units of every repeat, and a figure is the mean over the repeats"
+    "times; each brings its tested units of every repeat, and a figure is the mean over the repeats; of a "
+    "share that is 0 or 1 Wilson's score interval, of the patients that it is a share of"
 )
 DRAWS = 1000
 SCORED = (*SEQUENCES, "soft", "together")

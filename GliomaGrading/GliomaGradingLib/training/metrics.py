@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from scipy.special import expit, logit
@@ -16,8 +16,12 @@ Figures = dict[str, float]
 Interval = dict[str, float]
 NAN = float("nan")
 CALIBRATION_BINS = 8
-SHARES = ("accuracy", "sensitivity", "specificity")
-"""Figures that are a share of patients."""
+SHARES = (
+    *("accuracy", "sensitivity", "specificity"),
+    *("coverage", "accuracy_all", "accuracy_decided", "accuracy_withheld"),
+    *("sensitivity_decided", "specificity_decided"),
+)
+"""Figures that are a share of patients; balanced accuracy is the mean of two shares, and none itself."""
 
 
 def auc(grades: np.ndarray, scores: np.ndarray) -> float:
@@ -130,6 +134,7 @@ def with_intervals(
     draws: int = 1000,
     seed: int = 0,
     repeats: np.ndarray | None = None,
+    shares: Collection[str] = SHARES,
 ) -> dict[str, Interval]:
     """Figures with 95 % percentile intervals by bootstrap over groups (patients).
 
@@ -144,6 +149,7 @@ def with_intervals(
     Args:
         figures: the figures of an index array of rows.
         groups: the patient of every row. repeats: the repeat of every row; one repeat if left out.
+        shares: names of the figures that are a share of patients.
     """
     numbers = np.zeros(len(groups), dtype=int) if repeats is None else repeats
     value = _mean_figures(figures, [np.flatnonzero(numbers == r) for r in np.unique(numbers)])
@@ -152,7 +158,7 @@ def with_intervals(
         for name, figure in _mean_figures(figures, parts).items():
             drawn[name].append(figure)
     intervals = {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}
-    if extreme := [name for name in SHARES if value.get(name) in (0.0, 1.0)]:
+    if extreme := [name for name in value if name in shares and value[name] in (0.0, 1.0)]:
         alone = [figures(np.flatnonzero(groups == group)) for group in np.unique(groups)]
         for name in extreme:
             count = sum(bool(np.isfinite(found[name])) for found in alone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..words import HGG, LGG
-from .metrics import Figures, Interval, with_intervals
+from .metrics import SHARES, Figures, Interval, with_intervals
 from .study import Predictions
 
 DIGITS = 5
@@ -80,7 +80,7 @@ class ScoreTable:
             ours, theirs = figures_of(self.grade[r], one[r]), figures_of(self.grade[r], other[r])
             return {key: ours[key] - theirs[key] for key in ours}
 
-        return self._intervals(rows, differences, draws)
+        return self._intervals(rows, differences, draws, shares=())  # a difference of shares is none
 
     def csv(self) -> str:
         text = io.StringIO()
@@ -108,8 +108,16 @@ class ScoreTable:
         )
 
     def _intervals(
-        self, rows: np.ndarray, figures: Callable[[np.ndarray], Figures], draws: int
+        self,
+        rows: np.ndarray,
+        figures: Callable[[np.ndarray], Figures],
+        draws: int,
+        shares: Collection[str] = SHARES,
     ) -> dict[str, Interval]:
         return with_intervals(
-            lambda chosen: figures(rows[chosen]), self.patient[rows], draws, repeats=self.repeat[rows]
+            lambda chosen: figures(rows[chosen]),
+            self.patient[rows],
+            draws,
+            repeats=self.repeat[rows],
+            shares=shares,
         )

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from ..errors import CaseError
+from ..files import lock_folder
 from .protocol import ProtocolError, WorkerError
 
 PREFIX = "glioma-grading-"
@@ -274,20 +275,13 @@ if sys.platform == "win32":
         return False
 
 else:
-    import fcntl
 
     def _locked(folder: Path) -> int | None:
         """Locks a folder until this process ends, however it ends; None where the system cannot."""
         try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            return lock_folder(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
             return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-        return descriptor
 
     def _is_given_up(folder: Path) -> bool:
         """Whether the process that made a folder has ended, so that its lock is free."""

@@ -32,6 +32,7 @@ from typing import Any
 
 from ..bundle import find_bundles
 from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
+from ..files import is_there
 from .arrays import AnswerFile
 from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
 from .protocol import (
@@ -574,14 +575,7 @@ def _absolute(bundle: str | Path | None) -> str | None:
     if bundle is None:
         return None
     is_shipped = any(path.name == str(bundle) for path in find_bundles())
-    return str(bundle) if is_shipped or not _exists(Path(bundle)) else str(Path(bundle).resolve())
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # no path can be like this
-        return False
+    return str(bundle) if is_shipped or not is_there(Path(bundle)) else str(Path(bundle).resolve())
 
 
 def _check_kind(kind: str) -> None:

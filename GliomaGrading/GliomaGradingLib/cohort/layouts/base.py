@@ -12,6 +12,7 @@ from pathlib import Path
 from ...imaging import volume_suffix
 from ...segment_names import is_other_structure, names_tumour
 from ...sequence_names import has_contrast, is_contrast_t1, tells_of_another, without_idle_words
+from ...wording import some_of
 from ...words import SEQUENCES
 from .folder import Candidate, Folder, holds_one_image, stem
 
@@ -341,7 +342,7 @@ def missing(
     remark = f" ({contrast} is with contrast and is not taken for T1)" if "T1" in lacking and contrast else ""
     looked = "; ".join(f"{role}: {_names(endings[role])}" for role in lacking)
     rest = [candidate.path.name for candidate in candidates if candidate.path not in paths.values()]
-    there = f"; there is {_some(rest)}" if rest else ""
+    there = f"; there is {some_of(sorted(rest), _SHOWN)}" if rest else ""
     kinds = "as .nii, .nii.gz, .nrrd, .mha or a DICOM folder"
     return (
         f"{' and '.join(lacking)} not found{remark}",
@@ -362,11 +363,6 @@ def _contrast(candidates: Iterable[Candidate], case: str, is_sure: bool = False)
         if CONTRAST_T1.search(candidate.stem) or (not is_sure and is_contrast_t1(stem)):
             return candidate.path.name
     return ""
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(sorted(names)[:_SHOWN]) + more
 
 
 def _names(endings: Sequence[str]) -> str:

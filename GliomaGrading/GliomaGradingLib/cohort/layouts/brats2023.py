@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from ..visit_names import AFTER_TREATMENT
 from .base import Layout, by_role
 
 _TREATED = re.compile(r"(BraTS-GLI-\d{5})-1\d\d", re.IGNORECASE)
 _NOT_BEFORE_TREATMENT = (
-    "BraTS 2024 GLI is imaged after treatment, and the models have learned from untreated tumours: "
-    "--layout brats2024 takes it all the same, without the resection cavity"
+    f"BraTS 2024 GLI is {AFTER_TREATMENT}: --layout brats2024 takes it all the same, "
+    "without the resection cavity"
 )
 _NO_GLIOMA = {"MEN": "meningioma", "MET": "metastases"}
 _OTHERS = re.compile(rf"BraTS-({'|'.join(_NO_GLIOMA)})-.+", re.IGNORECASE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .result import GradeResult
     from .volume import Volume
 
-__version__ = "0.8.1"
+__version__ = "0.8.2"
 
 _HOMES = {
     "Case": "case",

@@ -321,6 +321,14 @@ def table(rows: list[dict], cases: int) -> str:
         f"| {r['decisions_turned']}, {r['decisions_given_up']} |"
         for r in rows
     ]
+    gradings, turned, given_up = (
+        sum(r[key] for r in rows) for key in ("gradings", "decisions_turned", "decisions_given_up")
+    )
+    lines += [
+        "",
+        f"Of {gradings} gradings, {turned} turned a decision into the other grade, and {given_up} gave one up: "
+        "most of these where the mask is a box, which marks more healthy brain than tumour.",
+    ]
     return "\n".join(lines) + "\n"
 
 

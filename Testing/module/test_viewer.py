@@ -789,22 +789,25 @@ def look_of(display, segment):
         display.GetSegmentVisibility2DOutline(segment),
         display.GetSegmentOpacity2DOutline(segment),
         display.GetOpacity2DOutline(),
+        display.GetOpacity(),
         list(display.GetViewNodeIDs()),
     )
 
 
-def test_the_tumour_has_an_outline_however_its_segment_is_shown(host, module, graded):
+@pytest.mark.parametrize(("opacity", "shown"), [(0.0, 1.0), (0.3, 1.0), (0.7, 0.7)])
+def test_the_tumour_has_an_outline_however_its_segment_is_shown(host, module, graded, opacity, shown):
     graded[3].CreateDefaultDisplayNodes()
     display, segment = graded[3].GetDisplayNode(), graded[3].GetSegmentation().GetNthSegmentID(0)
     display.SetSegmentVisibility(segment, False)
     display.SetSegmentVisibility2DOutline(segment, False)
     display.SetSegmentOpacity2DOutline(segment, 0.0)
     display.SetOpacity2DOutline(0.0)
+    display.SetOpacity(opacity)
     display.SetViewNodeIDs([slice_nodes()["Red"].GetID()])
     before = look_of(display, segment)
     module.ui.layoutButton.click()
     own = [slice_nodes()[name].GetID() for name in OWN]
-    assert look_of(display, segment) == (True, True, 1.0, 1.0, [slice_nodes()["Red"].GetID(), *own])
+    assert look_of(display, segment) == (True, True, 1.0, 1.0, shown, [slice_nodes()["Red"].GetID(), *own])
     assert all(display.IsDisplayableInView(one) for one in own)
     module.ui.layoutButton.click()
     assert look_of(display, segment) == before and attributes_of_ours() == []

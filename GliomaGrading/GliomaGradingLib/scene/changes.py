@@ -27,7 +27,7 @@ An id changes when the scene is added to another, and references follow.
 _COLOR = "SegmentOverrideColor"
 _KNOWN = {
     *("ViewArrangement", "ForegroundVolumeID", "ForegroundOpacity", "SliceIntersectionThickness", _COLOR),
-    *("Visibility", "Visibility2D", "Visibility2DFill", "Visibility2DOutline", "Opacity2DOutline"),
+    *("Visibility", "Visibility2D", "Visibility2DFill", "Visibility2DOutline", "Opacity", "Opacity2DOutline"),
     *("SegmentVisibility", "SegmentVisibility2DOutline", "SegmentOpacity2DOutline", "ViewNodeIDs"),
 }
 """What may be set back out of a file, which anybody can have written."""

@@ -46,6 +46,11 @@ _OUTLINED: dict[str, Any] = {
     "Opacity2DOutline": 1.0,
     "SliceIntersectionThickness": 2,
 }
+_FAINT = 0.5
+"""Opacity of a whole segmentation, a factor of its outline's, below which that is lost on a bright tumour.
+
+Above, it stays: 3D views are seen through it.
+"""
 _SEGMENT_OUTLINED: dict[str, Any] = {
     "SegmentOverrideColor": list(rgb(OUTLINE_COLOR)),
     "SegmentVisibility": True,
@@ -232,6 +237,8 @@ class SideBySide:
         mask.CreateDefaultDisplayNodes()
         display = mask.GetDisplayNode()
         looks = dict(_OUTLINED)
+        if display.GetOpacity() < _FAINT:
+            looks["Opacity"] = 1.0
         for segment in graded:
             looks |= {with_argument(name, segment): value for name, value in _SEGMENT_OUTLINED.items()}
         if views := list(display.GetViewNodeIDs()):  # none of them means all

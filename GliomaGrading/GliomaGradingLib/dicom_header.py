@@ -28,10 +28,14 @@ INSTALL = f"install what reads it: {INSTALL_DICOM}"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 
 _TAGS = {
+    "0008|0005": "SpecificCharacterSet",
     "0008|0008": "ImageType",
     "0008|0016": "SOPClassUID",
     "0008|0018": "SOPInstanceUID",
+    "0008|002a": "AcquisitionDateTime",
+    "0008|0031": "SeriesTime",
     "0008|0032": "AcquisitionTime",
+    "0008|0033": "ContentTime",
     "0008|0060": "Modality",
     "0008|103e": "SeriesDescription",
     "0008|9209": "AcquisitionContrast",
@@ -43,6 +47,9 @@ _TAGS = {
     "0018|0081": "EchoTime",
     "0018|0082": "InversionTime",
     "0018|1030": "ProtocolName",
+    "0018|1040": "ContrastBolusRoute",
+    "0018|1041": "ContrastBolusVolume",
+    "0018|1044": "ContrastBolusTotalDose",
     "0020|000d": "StudyInstanceUID",
     "0020|000e": "SeriesInstanceUID",
     "0020|0011": "SeriesNumber",
@@ -98,6 +105,12 @@ class Header:
             return np.array([float(x) for x in self.text(keyword).split("\\") if x.strip()])
         except ValueError:
             return np.empty(0)
+
+    @property
+    def time(self) -> str:
+        """When it was taken, ``HHMMSS.FFFFFF``, as exactly as is told; '' where it is not."""
+        moment = self.text("AcquisitionDateTime")[8:]
+        return self.text("AcquisitionTime") or moment or self.text("SeriesTime") or self.text("ContentTime")
 
     @property
     def frames(self) -> int:
@@ -158,7 +171,8 @@ def read_header(path: Path) -> Header:
     except RuntimeError:
         raise CaseError("this DICOM file cannot be read", path, "export the series again") from None
     keys = [key for key in _TAGS if reader.HasMetaDataKey(key)]
-    values = {_TAGS[key]: _text(reader.GetMetaData(key)) for key in keys}
+    charset = reader.GetMetaData("0008|0005") if "0008|0005" in keys else ""
+    values = {_TAGS[key]: _text(reader.GetMetaData(key), charset) for key in keys}
     columns, rows = reader.GetSize()[:2]
     return Header(path, values, (columns, rows), reader.GetNumberOfComponents(), reader.GetPixelID())
 
@@ -185,6 +199,39 @@ def full_header(path: Path) -> Dataset:
         raise CaseError("this DICOM file cannot be read", path, "export the series again") from None
 
 
-def _text(value: str) -> str:
-    """Stripped of the padding that DICOM puts behind, and of bytes that no text has."""
-    return value.encode("utf-8", "replace").decode("utf-8").strip(" \0\r\n\t")
+def agent_in_items(path: Path) -> str:
+    """The contrast agents that an enhanced object lists, in words; '' where it lists none.
+
+    Raises:
+        CaseError: as ``full_header``.
+    """
+    items = full_header(path).get("ContrastBolusAgentSequence") or ()
+    return ", ".join(str(item.get("CodeMeaning", "")) or "contrast agent" for item in items)
+
+
+_ENCODINGS = {
+    "ISO_IR 192": "utf-8",
+    "GB18030": "gb18030",
+    "GBK": "gb18030",
+    "ISO_IR 13": "shift_jis",
+    **{f"ISO_IR {n}": f"iso8859-{part}" for n, part in ((100, 1), (101, 2), (109, 3), (110, 4), (144, 5))},
+    **{f"ISO_IR {n}": f"iso8859-{part}" for n, part in ((127, 6), (126, 7), (138, 8), (148, 9), (166, 11))},
+    **{f"ISO 2022 IR {n}": "iso2022_jp_2" for n in (13, 87, 159)},
+    "ISO 2022 IR 149": "euc_kr",
+    "ISO 2022 IR 58": "gb2312",
+}
+"""Python's names of DICOM's character sets (PS3.3 C.12.1.1.2); of several, the last is that of the letters."""
+_ESCAPES = re.compile(rb"\x1b\$\)[AC]")
+"""Say that Korean or Chinese letters follow, which they do in any text with these."""
+
+
+def _text(value: str, charset: str = "") -> str:
+    """Decoded, and stripped of the padding that DICOM puts behind, and of bytes that no text has.
+
+    SimpleITK takes all texts for UTF-8, and keeps what is none as it was.
+    """
+    raw = value.encode("utf-8", "surrogateescape")
+    encoding = _ENCODINGS.get(charset.split("\\")[-1].strip(" \0"), "utf-8")
+    if not raw.isascii() or b"\x1b" in raw:
+        raw = _ESCAPES.sub(b"", raw) if encoding in ("euc_kr", "gb2312") else raw
+    return raw.decode(encoding, "replace").strip(" \0\r\n\t")

@@ -13,14 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
-from .dicom_header import Header, full_header, is_dicom, read_header, sop_class
+from .dicom_header import Header, agent_in_items, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
 from .dicom_series import Found, Series, find_series, is_segmentation, split
 from .errors import CaseError
 from .files_below import files_below
 from .imaging import volume_suffix
 from .result import Notice
-from .sequence_names import CONTRAST, Reading, denies_contrast, has_agent, is_mask_name, read_sequence
+from .sequence_names import (
+    CONTRAST,
+    Reading,
+    denies_contrast,
+    has_agent,
+    has_contrast,
+    is_mask_name,
+    read_sequence,
+)
 from .words import SEQUENCES
 
 _FEWEST_SLICES, _LEAST_MM = 10, 60.0
@@ -32,10 +40,11 @@ _LOOK_AT = 40
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A series, or the part of one with a single echo and orientation, and what its header says of it."""
+    """A series, or the part of one with a single echo and orientation, what its header says, and of what."""
 
     series: Series
     reading: Reading
+    values: Mapping[str, str]
 
     @property
     def header(self) -> Header:
@@ -253,19 +262,29 @@ def _check_no_contrast(t1: Path | Series) -> None:
 def _is_contrast_t1(series: Series) -> bool:
     """By agent, description or timing; an agent counts also where nothing else tells the sequence."""
     sequence = _read(series).sequence
-    return sequence == CONTRAST or (not sequence and has_agent(series.first.values))
+    return sequence == CONTRAST or (not sequence and has_agent(_values(series)))
 
 
 def _candidates(images: Sequence[Series]) -> Iterator[Candidate]:
     for series in images:
         for part in split(series):
             if part.first.text("Modality") in ("MR", "") and part.first.components == 1 and _is_volume(part):
-                yield Candidate(part, _read(part))
+                values = _values(part)
+                yield Candidate(part, _read(part, values), values)
 
 
-def _read(series: Series) -> Reading:
+def _read(series: Series, values: Mapping[str, str] | None = None) -> Reading:
     header = series.first
-    return read_sequence((header.text("SeriesDescription"), header.text("ProtocolName")), header.values)
+    texts = (header.text("SeriesDescription"), header.text("ProtocolName"))
+    return read_sequence(texts, _values(series) if values is None else values)
+
+
+def _values(series: Series) -> Mapping[str, str]:
+    """Its header's; the agent of an enhanced object stands in a sequence, which SimpleITK does not show."""
+    header = series.first
+    if header.frames == 1 or header.text("ContrastBolusAgent"):
+        return header.values
+    return {**header.values, "ContrastBolusAgent": agent_in_items(header.path)}
 
 
 def _is_volume(series: Series) -> bool:
@@ -285,13 +304,21 @@ def _ranked(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
-    """A T1 taken earlier is the more surely one before contrast."""
-    time = one.header.text("AcquisitionTime")
+    """A T1 taken earlier is the more surely one before contrast; one of unknown time may be any."""
+    time = one.header.time or "unknown"
     return (bool(one.reading.doubt), _is_derived(one), not _is_native(one), time, _number(one))
 
 
-def _fine_first(one: Candidate) -> tuple[bool, bool, float, float]:
-    return (bool(one.reading.doubt), _is_derived(one), round(_slice_step(one.series)), _number(one))
+def _fine_first(one: Candidate) -> tuple[bool, bool, bool, float, float, float]:
+    """Of two echoes of a series the later is the T2."""
+    step = round(_slice_step(one.series))
+    echo = one.header.numbers("EchoTime")
+    later = -float(echo[0]) if echo.size else 0.0
+    return (bool(one.reading.doubt), _is_derived(one), _tells_of_contrast(one), step, _number(one), later)
+
+
+def _tells_of_contrast(one: Candidate) -> bool:
+    return has_agent(one.values) or has_contrast(one.header.text("SeriesDescription"))
 
 
 def _is_derived(one: Candidate) -> bool:
@@ -300,9 +327,10 @@ def _is_derived(one: Candidate) -> bool:
 
 def _is_native(one: Candidate) -> bool:
     """True if the header says in words that no contrast agent was given."""
-    agent = one.header.text("ContrastBolusAgent")
-    said = bool(agent) and not has_agent(one.header.values)
-    return said or denies_contrast(one.header.text("SeriesDescription"))
+    agent = one.values.get("ContrastBolusAgent", "")
+    said = bool(agent) and not has_agent(one.values)
+    description = one.header.text("SeriesDescription")
+    return said or (denies_contrast(description) and not has_contrast(description))
 
 
 def _number(one: Candidate) -> float:
@@ -325,12 +353,21 @@ def _notices(ranked: Mapping[str, Sequence[Candidate]]) -> Iterator[Notice]:
         if best.reading.doubt:
             yield _doubt(name, best.series, best.reading)
         if others:
-            left = ", ".join(one.series.number for one in others)
-            text = f"several series could be the {name}: number {best.series.number} was taken, not {left}"
+            left = ", ".join(dict.fromkeys(_told_apart(one, ranking) for one in others))
+            taken = _told_apart(best, ranking)
+            text = f"several series could be the {name}: number {taken} was taken, not {left}"
             yield Notice("dicom-series-choice", text)
             if name == "T1" and not _is_native(best):
                 what = f"nothing in series {best.series.number} says that it was taken before contrast"
                 yield Notice("dicom-t1-contrast-unknown", f"{what}; it is the first T1 of the study")
+
+
+def _told_apart(one: Candidate, ranking: Sequence[Candidate]) -> str:
+    """A series' number, and its echo where it has several."""
+    number = one.series.number
+    is_split = sum(other.series.number == number for other in ranking) > 1
+    echo = one.header.numbers("EchoTime")
+    return f"{number} (echo {echo[0]:g} ms)" if is_split and echo.size else number
 
 
 def _doubt(name: str, series: Series, reading: Reading) -> Notice:
@@ -344,7 +381,7 @@ def _named(series: Series) -> str:
 
 
 def _reason(one: Candidate) -> str:
-    agent = "contrast agent" if has_agent(one.header.values) else "no contrast agent"
+    agent = "contrast agent" if has_agent(one.values) else "no contrast agent"
     return ", ".join(filter(None, (one.series.describe(), one.reading.reason, agent)))
 
 

@@ -16,17 +16,25 @@ CONTRAST = "T1 with contrast"
 _SPLIT = re.compile(r"[^a-z0-9*+]+")
 _FLAIR = re.compile(r"flair|dark[ _-]?fluid|fluid[ _-]?atten")
 _FLAIR_WORDS = {"t2f", "fla", "fl"}
-_T2 = re.compile(r"(^|[^a-z0-9])t2(w|wi|weighted|tse|fse|frfse|blade|propeller|space|cube)?([^a-z0-9*]|$)")
-_T1 = re.compile(r"(^|[^a-z0-9])t1(w|wi|n|weighted|tse|se|fse|fl|tfe|mprage|mpr|vibe|space|cube)?([^a-z0-9]|$)")
+_BEFORE = r"(^|[^a-z0-9])((ax|axial|sag|cor|tra|[23]d)+|s(?=t[12]w))?"
+"""What may stand before ``t1`` in one word: planes, and the s of ``sT1W_SE``."""
+_T2 = re.compile(rf"{_BEFORE}t2(w|wi|weighted|tse|fse|frfse|blade|propeller|space|cube)?([^a-z0-9*]|$)")
+_T1 = re.compile(rf"{_BEFORE}t1(w|wi|n|weighted|tse|se|fse|fl|tfe|mprage|mpr|vibe|space|cube)?([^a-z0-9]|$)")
+_T1_FLAIR_WORD = re.compile(r"t1(w|wi)?flair")
+_T1_FLAIR = re.compile(r"t1(w|wi)?[ _-]*flair")
+"""Inversion recovery of T1 type: a T1, and no FLAIR. In a name of several words it may be a T1 on a FLAIR."""
 _T1_NAMES = {"mprage", "mp-rage", "spgr", "fspgr", "bravo"}
 _AGENTS = (
     "gado|dotarem|magnevist|gadavist|prohance|omniscan|multihance|clariscan|elucirem|vueway|artirem|optimark"
     "|primovist|eovist|ablavar|dotagraf|cyclolux|pixxoscan"
 )
 """Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
-_MEDIUM = rf"(contrast|kontrast|{_AGENTS})[a-z]*|enhanc[a-z]*|gad|gd|km|mdc|ce"
-_SURE = re.compile(rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+|增[强強]")
-"""Tells of contrast medium wherever it stands; the last is Chinese for enhanced."""
+_MEDIUM = rf"(contrast|kontrast|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
+_SURE = re.compile(
+    rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+|[a-z0-9] ?\+$|inject[eé]|postcon"
+    r"|(?<![a-z])civ(?![a-z])|增[强強]|造影|조영"
+)
+"""Tells of contrast medium wherever it stands; the last are Chinese, Japanese and Korean words for it."""
 _SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _BESIDE = (
     r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
@@ -38,10 +46,12 @@ _SHORT_WORD = re.compile(
 """A whole word that is short for contrast medium, alone or run together with its neighbours (``axpostgd``)."""
 _T1_C = re.compile(r"(^|[^a-z0-9])t1(wi?)?[ _-]?c([^a-z]|$)")
 _NO_CONTRAST = re.compile(
-    rf"(?<![a-z])(pre|non|no|without|w/?o|ohne|sans|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
+    rf"(?<![a-z])(pre|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
+    rf"|(?<![a-z])(non|no|without|w/?o|ohne|sans|senza|sin|sem)[ _-]*(({_MEDIUM})(?![a-z])|[^a-z0-9]*$)"
     rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
-    r"|[非未无無]增[强強]"
+    r"|[非未无無]增[强強]|[非未无無単单]造影|造影(前|なし)|비조영|조영 ?전"
 )
+"""A bare "no" may be of anything ("NO FS"): it denies a medium where it names one, or ends a text."""
 _GAP = r"[-_ .]"
 _ONTO = (
     rf"{_GAP}((co)?reg(istered)?{_GAP}|aligned{_GAP}|resampled{_GAP}|warped{_GAP})?(on)?to{_GAP}"
@@ -65,7 +75,9 @@ _IDLE_OF_MASK = re.compile(rf"{_GAP}({_PLACED})$|{_ONTO}")
 _IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|(?<=t1)pre$|(?<=t1w)pre$|{_ONTO}")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfusion", "perf", "map", "t1map"}
-_DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc"}
+_DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc", "swan"}
+_OTHER_T2 = re.compile(r"swi\d*[a-z]*|hemo[a-z]*|haemo[a-z]*|ffe|fl[23]d|flash[a-z0-9]*|merge|medic|star|stir")
+"""Words that make a T2 one of gradient echoes (T2*), or one without fat's long T2 (STIR): another contrast."""
 _MASK_WORDS = {"seg", "segm", "segmentation", "mask", "label", "labels", "labelmap", "roi", "brainmask"}
 _MASK_WORDS |= {"tumor", "tumour", "lesion"}
 _MASK = re.compile(r"seg(m|mentation)?([^a-z]|$)|mask|label|tumou?r|lesion|roi([^a-z]|$)")
@@ -109,9 +121,9 @@ def read_sequence(texts: Iterable[str], header: Mapping[str, str]) -> Reading:
 
     Args:
         texts: series description, protocol name, node name: whatever names it.
-        header: DICOM attributes by keyword, as text; of these are looked at: ContrastBolusAgent,
-            AcquisitionContrast, EchoTime, RepetitionTime, InversionTime, ScanningSequence, SequenceName and
-            ImageType.
+        header: DICOM attributes by keyword, as text; of these are looked at: ContrastBolusAgent (and its Route,
+            Volume and TotalDose), AcquisitionContrast, EchoTime, RepetitionTime, InversionTime,
+            ScanningSequence, SequenceName and ImageType.
     """
     texts = [text for text in texts if text]
     if _is_no_anatomy(header):
@@ -121,16 +133,29 @@ def read_sequence(texts: Iterable[str], header: Mapping[str, str]) -> Reading:
     measured = declared or physics
     if not words and any(_is_derived(text.lower()) for text in texts):
         return Reading("")
+    told = any(map(has_contrast, texts))
+    if not words and _is_t1_flair(texts, header):
+        words = CONTRAST if told else "T1"
     if has_agent(header) and (words or measured) == "T1":
-        return Reading(CONTRAST, f"contrast agent '{header['ContrastBolusAgent'].strip()}'")
+        agent = header.get("ContrastBolusAgent", "").strip()
+        return Reading(CONTRAST, f"contrast agent '{agent}'" if agent else "contrast agent")
+    if not words and measured == "T1" and told:
+        return Reading(CONTRAST, _times(header))
     if not words:
         return Reading(measured, _times(header)) if measured else Reading("")
-    return Reading(words, _times(header), _contradiction(words, measured))
+    return Reading(words, _times(header), _contradiction(words, measured) or _unusual(words, header))
 
 
 def has_agent(header: Mapping[str, str]) -> bool:
-    """True if the header says that a contrast agent was given before this series."""
-    return names_agent(header.get("ContrastBolusAgent", ""))
+    """True if the header says that a contrast agent was given before this series.
+
+    Where it does not name the agent, and no word for none either, how much was given and how tell as well.
+    """
+    agent = header.get("ContrastBolusAgent", "")
+    if agent.strip():
+        return names_agent(agent)
+    amounts = (_number(header, f"ContrastBolus{what}") for what in ("Volume", "TotalDose"))
+    return any(amounts) or names_agent(header.get("ContrastBolusRoute", ""))
 
 
 def names_agent(text: str) -> bool:
@@ -197,15 +222,17 @@ def _sequence_of(text: str) -> str:
     if _is_derived(text) or _MASK.search(text):
         return ""
     words = _words(text)
+    if any(map(_T1_FLAIR_WORD.search, words)):
+        return CONTRAST if has_contrast(text) else "T1"
     is_t1 = bool(_T1.search(text) or words & _T1_NAMES or _is_contrast_t1(text))
     is_flair = bool(_FLAIR.search(text) or words & _FLAIR_WORDS)
     is_t2 = bool(_T2.search(text))
     if is_flair:
-        return "" if is_t1 else "FLAIR"  # a T1 FLAIR is another contrast altogether
+        return "" if is_t1 else "FLAIR"  # a T1 FLAIR is another contrast, and a T1 on a FLAIR is called so
     if is_t1 == is_t2:
         return ""
     if is_t2:
-        return "T2"
+        return "" if any(map(_OTHER_T2.fullmatch, words)) else "T2"
     return CONTRAST if has_contrast(text) else "T1"
 
 
@@ -218,7 +245,7 @@ def _is_derived(text: str) -> bool:
 
 
 def _is_contrast_t1(text: str) -> bool:
-    return bool(re.search(r"(^|[^a-z0-9])t1(w|wi)?(ce|c|gd|gad|gado|km|post)([^a-z]|$)", text))
+    return bool(re.search(rf"{_BEFORE}t1(w|wi)?(ce|c|gd|gad|gado|km|post)([^a-z]|$)", text))
 
 
 def _tells_of_contrast(text: str) -> bool:
@@ -261,6 +288,27 @@ def _by_physics(header: Mapping[str, str]) -> str:
 def _contradiction(words: str, measured: str) -> str:
     plain = "T1" if words == CONTRAST else words
     return f"its acquisition looks like {measured}" if measured and measured != plain else ""
+
+
+def _is_t1_flair(texts: Iterable[str], header: Mapping[str, str]) -> bool:
+    """Whether it is called T1 FLAIR, and inverted for T1."""
+    inversion = _number(header, "InversionTime")
+    return bool(inversion and 300 <= inversion < 1500) and any(_T1_FLAIR.search(text.lower()) for text in texts)
+
+
+def _unusual(words: str, header: Mapping[str, str]) -> str:
+    """What no T2 or FLAIR has, though the words say that it is one."""
+    echo, inversion = _number(header, "EchoTime"), _number(header, "InversionTime")
+    kinds = {kind.strip() for kind in header.get("ScanningSequence", "").upper().split("\\")}
+    if words not in ("T2", "FLAIR"):
+        return ""
+    if words == "T2" and "GR" in kinds and "SE" not in kinds:
+        return "it is a gradient echo"
+    if echo is not None and 0 < echo < 60:
+        return "its echo is short"
+    if words == "FLAIR" and inversion and inversion < 1500:
+        return "its inversion is short"
+    return "fat is nulled" if words == "T2" and inversion and inversion < 500 else ""
 
 
 def _times(header: Mapping[str, str]) -> str:

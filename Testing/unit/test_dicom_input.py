@@ -17,7 +17,15 @@ from GliomaGradingLib.dicom_study import looks_like_study, pick_series
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.imaging import read_layers, read_volume
-from GliomaGradingLib.sequence_names import CONTRAST, has_agent, is_mask_name, read_sequence
+from GliomaGradingLib.sequence_names import (
+    CONTRAST,
+    denies_contrast,
+    has_agent,
+    has_contrast,
+    is_mask_name,
+    read_sequence,
+    sequence_of,
+)
 from GliomaGradingLib.words import SEQUENCES
 from small_head import ORIGIN, SPACING, arrays, volume
 
@@ -85,6 +93,96 @@ def test_agents_and_masks_by_name():
     assert not any(has_agent({"ContrastBolusAgent": text}) for text in ("", "No", "none", "0", "ohne"))
     assert has_agent({"ContrastBolusAgent": "Dotarem"})
     assert is_mask_name("case_seg") and is_mask_name("Tumour") and not is_mask_name("brain_mask")
+
+
+T1_SPIN_ECHO = {"EchoTime": "12", "RepetitionTime": "550", "ScanningSequence": "SE"}
+T1_INVERTED = {"EchoTime": "24", "RepetitionTime": "2100", "InversionTime": "750", "ScanningSequence": "SE\\IR"}
+GRADIENT_ECHO = {"EchoTime": "23", "RepetitionTime": "700", "ScanningSequence": "GR"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("AX SE POST GAD", "AX POST CONTRAST", "AXT1POST", "3DT1 GADO", "AX +C", "AX T1 POST TUMOR", "T1 +"),
+        *(
+            "T1 GD LESION",
+            "T1 INJECTE",
+            "T1 POSTCON",
+            "T1 CIV",
+            "T1 造影",
+            "T1 增强",
+            "T1 조영",
+            "AX GAD NO FS",
+        ),
+        "Ax T1FLAIR +C",
+    ],
+)
+def test_words_for_contrast_count_wherever_the_sequence_is_told(text):
+    """By the acquisition alone, too, and with words beside them that name a mask."""
+    header = T1_INVERTED if "FLAIR" in text else T1_SPIN_ECHO
+    assert read_sequence((text,), header).sequence == CONTRAST
+
+
+@pytest.mark.parametrize(
+    ("text", "is_native"),
+    [
+        *((one, False) for one in ("AX T1 NO FS", "AX T1 NON FAT SAT", "T1 W/O AND W", "AX GAD NO FS")),
+        *((one, True) for one in ("AX T1 W/O", "AX T1 (w/o)", "T1 NO CONTRAST", "T1 sin CIV", "T1 ohne KM")),
+        *((one, True) for one in ("T1 SANS INJECTION", "T1 SE PRE", "T1 非造影", "T1 造影前", "T1 비조영")),
+    ],
+)
+def test_no_denies_a_medium_only_where_it_is_of_one(text, is_native):
+    assert (denies_contrast(text) and not has_contrast(text)) == is_native
+    assert (read_sequence((text,), T1_SPIN_ECHO).sequence == "T1") == ("GAD" not in text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "header"),
+    [
+        (True, {"ContrastBolusVolume": "10"}),
+        (True, {"ContrastBolusTotalDose": "7.5"}),
+        (True, {"ContrastBolusRoute": "IV"}),
+        (False, {"ContrastBolusRoute": "IV", "ContrastBolusAgent": "NONE"}),
+        (False, {"ContrastBolusVolume": "0", "ContrastBolusAgent": "", "ContrastBolusRoute": ""}),
+    ],
+)
+def test_how_much_was_given_and_how_tells_of_an_agent(wanted, header):
+    assert has_agent(header) == wanted
+    assert (read_sequence(("AX T1",), header).sequence == CONTRAST) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "wanted", "doubt"),
+    [
+        *((one, GRADIENT_ECHO, "", "") for one in ("t2_fl2d_tra_hemo", "t2_swi3d_tra_p2_1.5mm", "T2W_FFE")),
+        *((one, GRADIENT_ECHO, "", "") for one in ("AX T2 STAR", "AX T2 SWAN", "AX T2 MERGE")),
+        ("AX T2", GRADIENT_ECHO, "T2", "it is a gradient echo"),
+        ("AX PD T2 FSE", {"EchoTime": "15", "RepetitionTime": "3000"}, "T2", "its echo is short"),
+        ("COR T2 STIR", {}, "", ""),
+        (
+            "AX T2 FS",
+            {"EchoTime": "80", "RepetitionTime": "4500", "InversionTime": "220"},
+            "T2",
+            "fat is nulled",
+        ),
+        ("AX FLAIR", T1_INVERTED, "FLAIR", "its echo is short"),
+        ("AX FLAIR", {**T1_INVERTED, "EchoTime": "90"}, "FLAIR", "its inversion is short"),
+        ("AX FLAIR", {"EchoTime": "388", "RepetitionTime": "5000", "InversionTime": "1650"}, "FLAIR", ""),
+        ("Ax T1FLAIR", T1_INVERTED, "T1", ""),
+        ("AX T1 FLAIR", T1_INVERTED, "T1", ""),
+        ("AX T1 FLAIR", {}, "", ""),
+        ("T1W_FFE", {"EchoTime": "5", "RepetitionTime": "200", "ScanningSequence": "GR"}, "T1", ""),
+        ("sT2W_TSE", {"EchoTime": "80", "RepetitionTime": "3000", "ScanningSequence": "SE"}, "T2", ""),
+        ("AXT2", {}, "T2", ""),
+    ],
+)
+def test_what_is_called_t2_or_flair_and_is_another_contrast(text, header, wanted, doubt):
+    reading = read_sequence((text,), header)
+    assert (reading.sequence, reading.doubt) == (wanted, doubt)
+
+
+def test_t1flair_in_one_word_is_a_t1():
+    assert sequence_of("Ax T1FLAIR") == "T1" and sequence_of("T1_FLAIR") == ""
 
 
 # ---------------------------------------------------------------- series
@@ -393,6 +491,74 @@ def test_two_t1_of_unknown_contrast_the_first_is_taken_with_a_warning(tmp_path):
     assert picks.chosen["T1"].number == "9"
     assert [n.code for n in picks.warnings] == ["dicom-series-choice", "dicom-t1-contrast-unknown"]
     assert "dicom-t1-contrast-unknown" in codes(Case.fromFiles(t1=folder, t2=folder, flair=folder, mask=folder))
+
+
+@pytest.mark.parametrize(
+    ("known", "other"),
+    [
+        ({"AcquisitionTime": "101500"}, {"AcquisitionTime": ""}),
+        ({"AcquisitionTime": "", "AcquisitionDateTime": "20200101101500"}, {"AcquisitionTime": "120000"}),
+        ({"AcquisitionTime": "", "SeriesTime": "101500"}, {"AcquisitionTime": "", "SeriesTime": "120000"}),
+    ],
+)
+def test_a_t1_of_unknown_time_is_not_the_first(tmp_path, known, other):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    maker.scan(folder / "post", "T1", SeriesNumber=2, **other)
+    maker.scan(folder / "pre", "T1", SeriesNumber=9, **known)
+    assert pick_series(folder, is_strict=False).chosen["T1"].number == "9"
+
+
+def test_an_enhanced_object_lists_its_agent_in_items(tmp_path):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    agent = pydicom.Dataset()
+    agent.CodeMeaning = "Gadobutrol"
+    maker.enhanced(folder / "t1.dcm", "T1", SeriesDescription="T1W_TSE", ContrastBolusAgentSequence=[agent])
+    mask = write_mask(folder)
+    with pytest.raises(CaseError, match="no T1 without contrast"):
+        pick_series(folder)
+    named = {"t2": folder / "T2", "flair": folder / "FLAIR", "mask": mask}
+    assert "dicom-t1-contrast" in codes(Case.fromFiles(t1=folder / "t1.dcm", **named))
+
+
+def test_a_t1_that_names_an_agent_is_never_native_for_a_bare_no(tmp_path):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    maker.scan(folder / "pre", "T1", SeriesNumber=2, SeriesDescription="AX T1 SE", AcquisitionTime="100000")
+    maker.scan(
+        folder / "post", "T1", SeriesNumber=9, SeriesDescription="AX GAD NO FS", AcquisitionTime="110000"
+    )
+    assert pick_series(folder, is_strict=False).chosen["T1"].number == "2"
+
+
+@pytest.mark.parametrize("charset", ["GB18030", "ISO_IR 192", ["", "ISO 2022 IR 87"], ["", "ISO 2022 IR 149"]])
+def test_descriptions_are_read_in_their_own_characters(tmp_path, charset):
+    """What tells of contrast is written in them, too."""
+    word = "조영제" if "149" in str(charset) else "造影" if "87" in str(charset) else "增强"
+    folder = maker.scan(
+        tmp_path / "T1", "T1", SpecificCharacterSet=charset, SeriesDescription=f"T1 {word}", AcquisitionTime="1"
+    )
+    header = read_header(next(folder.iterdir()))
+    assert header.text("SeriesDescription") == f"T1 {word}"
+    assert read_sequence((header.text("SeriesDescription"),), header.values).sequence == CONTRAST
+
+
+def test_the_later_echo_of_a_series_is_its_t2(tmp_path):
+    """Files of proton density come first."""
+    folder = maker.study(tmp_path / "case", ("T1", "FLAIR"))
+    uid = {"SeriesInstanceUID": "1.2.77", "SeriesNumber": 4, "SeriesDescription": "AX PD T2 FSE"}
+    maker.scan(folder / "a", "T1", EchoTime=15, RepetitionTime=3000, **uid)
+    maker.scan(folder / "b", "T2", EchoTime=98, **uid)
+    write_mask(folder)
+    picks = pick_series(folder)
+    assert picks.chosen["T2"].first.text("EchoTime") == "98.0"
+    told = [n.message for n in picks.warnings if n.code == "dicom-series-choice"]
+    assert told == ["several series could be the T2: number 4 (echo 98 ms) was taken, not 4 (echo 15 ms)"]
+
+
+def test_a_flair_after_contrast_is_the_last_choice(tmp_path):
+    folder = maker.study(tmp_path / "case", ("T1", "T2"))
+    maker.scan(folder / "post", "FLAIR", SeriesNumber=2, ContrastBolusAgent="Gadavist")
+    maker.scan(folder / "pre", "FLAIR", SeriesNumber=9)
+    assert pick_series(folder, is_strict=False).chosen["FLAIR"].number == "9"
 
 
 @pytest.mark.parametrize("described", ["3D T1 CompressedSENSE", "T1 Magnetization Prepared", "T1 prescan norm"])

@@ -16,6 +16,9 @@ from .names import name_of
 DESCRIPTION = "0008,103e"
 TAGS = {
     "ContrastBolusAgent": "0018,0010",
+    "ContrastBolusRoute": "0018,1040",
+    "ContrastBolusVolume": "0018,1041",
+    "ContrastBolusTotalDose": "0018,1044",
     "AcquisitionContrast": "0008,9209",
     "EchoTime": "0018,0081",
     "RepetitionTime": "0018,0080",

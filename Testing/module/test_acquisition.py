@@ -26,6 +26,9 @@ class Database:
             if signal == "databaseChanged()":
                 slot()
 
+    def fileForInstance(self, uid):
+        return self.known.get(uid, {}).get("file", "")
+
     def instanceValue(self, uid, tag):
         self.asked.append((uid, tag))
         return self.known.get(uid, {}).get(tag, "")
@@ -64,6 +67,31 @@ def test_a_t1_with_contrast_agent_is_not_filled_in(host, module, dicom):
     host.pump(0.3)
     assert module.ui.t1Selector.currentNode() is plain
     assert said(module) == ""
+
+
+def test_the_agent_of_an_enhanced_object_is_found_in_its_file(host, module, dicom, tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    header = pydicom.Dataset()
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    agent = pydicom.Dataset()
+    agent.CodeMeaning = "Gadobutrol"
+    header.ContrastBolusAgentSequence = [agent]
+    header.save_as(tmp_path / "post.dcm", enforce_file_format=True)
+    post = dicom("7: T1W_TSE", {"0028,0008": "80", "file": str(tmp_path / "post.dcm")})
+    gone = dicom("8: T1W_TSE", {"0028,0008": "80", "file": str(tmp_path / "gone.dcm")})
+    from GliomaGradingLib.scene.acquisition import reading_of
+
+    assert (reading_of(post).sequence, reading_of(post).reason) == (
+        "T1 with contrast",
+        "contrast agent 'Gadobutrol'",
+    )
+    host.pump(0.3)
+    assert module.ui.t1Selector.currentNode() is gone
+    module.widget.controller.parameters.t1 = post
+    assert "with contrast by its DICOM header" in said(module)
 
 
 def test_names_that_the_acquisition_contradicts_are_not_filled_in(host, module, dicom, scene):

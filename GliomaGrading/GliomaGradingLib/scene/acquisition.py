@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from ..dicom_header import agent_in_items
+from ..errors import CaseError
 from ..result import Notice
 from ..sequence_names import CONTRAST, Reading, read_sequence, sequence_of
 from .names import name_of
@@ -29,6 +32,7 @@ TAGS = {
 }
 """What ``read_sequence`` looks at, and where Slicer's DICOM database has it."""
 
+_FRAMES = "0028,0008"
 _CHANGES = ("opened()", "closed()", "databaseChanged()", "seriesAdded(QString)", "seriesRemoved(QString)")
 
 _followed: list[Any] = []
@@ -61,6 +65,8 @@ def doubts(sequences: Mapping[str, Any]) -> tuple[Notice, ...]:
 def header_of(node: Any) -> dict[str, str]:
     """DICOM attributes by keyword; none where the node is not from DICOM, or the database has it no more."""
     found = {keyword: dicom_value(node, tag) for keyword, tag in TAGS.items()}
+    if not found["ContrastBolusAgent"] and dicom_value(node, _FRAMES) not in ("", "1"):
+        found["ContrastBolusAgent"] = _of_first(node, _agent_in_items)
     return {keyword: value for keyword, value in found.items() if value}
 
 
@@ -96,18 +102,33 @@ def _texts(node: Any) -> tuple[str, str]:
 
 def dicom_value(node: Any, tag: str) -> str:
     """One attribute of a volume's first image; '' where it is not from DICOM."""
+    return _of_first(node, lambda instance: _instance_value(instance, tag))
+
+
+def _of_first(node: Any, look: Callable[[str], str]) -> str:
+    """What is found of a volume's first image; '' where it is not from DICOM."""
     instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = slicer.app.dicomDatabase() if instances else None
     if database is None:
         return ""
     _follow(database)
-    return _instance_value(instances[0], tag)
+    return look(instances[0])
 
 
 @lru_cache(maxsize=1024)
 def _instance_value(instance: str, tag: str) -> str:
     """The database opens the file for what it has not stored; one that is gone, each time with an error."""
     return str(slicer.app.dicomDatabase().instanceValue(instance, tag) or "")
+
+
+@lru_cache(maxsize=64)
+def _agent_in_items(instance: str) -> str:
+    """An enhanced object's, which the database does not show; '' where its file is gone or cannot be read."""
+    file = str(slicer.app.dicomDatabase().fileForInstance(instance) or "")
+    try:
+        return agent_in_items(Path(file)) if file else ""
+    except CaseError:
+        return ""
 
 
 def _follow(database: Any) -> None:
@@ -122,3 +143,4 @@ def _follow(database: Any) -> None:
 
 def _forget(*_what: object) -> None:
     _instance_value.cache_clear()
+    _agent_in_items.cache_clear()

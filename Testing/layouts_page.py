@@ -231,7 +231,7 @@ SETTINGS = {
     "probe_gain": "the probe's logit of a perfectly separated image",
     "probe_passes": "times that the probe looks at the training slices, the first time unchanged",
     "enhancement": "share of a slice's target that is how much of its tumour enhances; the rest is the grade",
-    "enhancing_label": "4 in BraTS up to 2021, 3 from 2023 on; a mask of one value teaches the grade alone",
+    "enhancing_label": "4 in what `prepare` makes of cases; a mask of one value teaches the grade alone",
     "learning_rate": "peak of a one-cycle schedule",
     "head_factor": "times it for the output module",
     "weight_decay": "of AdamW",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .case_checks import Labels, check_case, labels_of, whole_tumour
+from .case_checks import Labels, check_case, labels_of, tumour_parts, whole_tumour
 from .case_files import ROLES, case_identifier, find_case_files
 from .dicom_study import resolve
 from .errors import CaseError, UsageError
@@ -36,6 +36,8 @@ class Case:
         warnings: what the reader of the result has to know.
         sources: the file or folder each came from, by T1, T2, FLAIR and mask.
         maskLabels: the labels that were chosen for the tumour; None where all are.
+        parts: uint8, the tumour's labels as the mask has them, on the mask's grid; only where they were asked
+            for, to learn from.
     """
 
     identifier: str
@@ -44,6 +46,7 @@ class Case:
     warnings: tuple[Notice, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     maskLabels: tuple[int, ...] | None = None
+    parts: Volume | None = None
 
     @classmethod
     def read(
@@ -179,13 +182,20 @@ def _volume(
     )
 
 
-def read_paths(paths: Mapping[str, Path], labels: Labels, identifier: str, found: Collection[str] = ()) -> Case:
+def read_paths(
+    paths: Mapping[str, Path],
+    labels: Labels,
+    identifier: str,
+    found: Collection[str] = (),
+    withParts: bool = False,
+) -> Case:
     """Reads the four at once: unpacking leaves Python's lock, so two cores are used.
 
     Args:
         paths: file or DICOM folder by T1, T2, FLAIR and mask.
         found: the roles whose files were found by their names: where nobody has said that this is the T1, one
             with contrast by its header is refused, where it would come with a notice.
+        withParts: keep the labels of the tumour (``Case.parts``).
 
     Raises:
         CaseError: as ``Case.fromFiles``.
@@ -201,7 +211,8 @@ def read_paths(paths: Mapping[str, Path], labels: Labels, identifier: str, found
         mask = pool.submit(read_layers, inputs.mask, labels is not None)
         volumes = {name: future.result() for name, future in images.items()}
         layers = mask.result()
-    return _checked(volumes, layers, labels, identifier, inputs.notices)
+    case = _checked(volumes, layers, labels, identifier, inputs.notices)
+    return replace(case, parts=tumour_parts(layers, case.mask)) if withParts else case
 
 
 def _checked(

@@ -349,6 +349,19 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     return replace(first, array=array), tuple(notices)
 
 
+def tumour_parts(layers: Sequence[Volume], mask: Volume) -> Volume | None:
+    """The labels (uint8) of a mask's tumour, 0 elsewhere; None where it is no label map of up to 255 labels.
+
+    Args:
+        mask: what ``whole_tumour`` has made of the layers.
+    """
+    array = layers[0].array
+    if len(layers) > 1 or array.shape != mask.array.shape or not 1 <= array.max() <= 255:
+        return None
+    parts = np.where(mask.array, np.rint(array), 0).astype(np.uint8)
+    return replace(mask, array=parts) if np.array_equal(parts != 0, mask.array != 0) else None
+
+
 def _has_frames(path: Path) -> bool:
     """Whether the layers of a mask's file are frames, and no segments."""
     name = path.name.lower()

@@ -154,19 +154,34 @@ class Scene:
         content = self._content
         if content.array.size == 0:
             raise _empty_mask(self.mask)
-        fov = FieldOfView.of(content)
-        low = [int(np.floor(self.axial.index(a, fov.low[a]))) for a in range(3)]
-        high = [int(np.ceil(self.axial.index(a, fov.high[a]))) for a in range(3)]
-        window = self.axial.window(low, np.subtract(high, low) + 1)
-        drawn = replace(content, array=content.array.astype(np.uint8, copy=False))
-        inside = window.sample_volume(drawn, sitk.sitkNearestNeighbor)
+        inside, low = self._on_axial(content)
         if not inside.any():
             raise CaseError(
                 f"the tumour mask lies between the points of {AXIAL_MM:g} mm that slices are taken at",
                 self.mask.source,
                 "draw the whole tumour",
             )
-        return inside, np.asarray(low)
+        return inside, low
+
+    def with_parts(self, parts: Volume) -> Scene:
+        """The same scene, in which the tumour has its labels: of the same points, and at the same place.
+
+        Args:
+            parts: uint8, the labels on the mask's grid, 0 where the mask is.
+        """
+        other = replace(self)
+        labelled = self._on_axial(with_margin(cut_to_content(canonical(parts))))
+        other.__dict__.update(tumour=labelled, start=self.start)  # where they would be kept once they are found
+        return other
+
+    def _on_axial(self, content: Volume) -> tuple[np.ndarray, np.ndarray]:
+        """A mask, cut to its content, on the axial grid: the nearest voxels (uint8 KJI); its first index."""
+        fov = FieldOfView.of(content)
+        low = [int(np.floor(self.axial.index(a, fov.low[a]))) for a in range(3)]
+        high = [int(np.ceil(self.axial.index(a, fov.high[a]))) for a in range(3)]
+        window = self.axial.window(low, np.subtract(high, low) + 1)
+        drawn = replace(content, array=content.array.astype(np.uint8, copy=False))
+        return window.sample_volume(drawn, sitk.sitkNearestNeighbor), np.asarray(low)
 
     @cached_property
     def tumour_ml(self) -> float:
@@ -312,9 +327,24 @@ def prepare(case: Case, form: InputForm | None = None) -> SliceStack:
 
 
 def crop(case: Case, form: InputForm | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A case in the form of the shared crops: images (3, 32, 32, 32) float32, tumour (32, 32, 32) uint8."""
+    """A case in the form of the shared crops: images (3, 32, 32, 32) float32, tumour (32, 32, 32) uint8, with
+    its labels where the case has them (``Case.parts``).
+    """
     scene = scene_of(case, form or InputForm())
-    return scene.block(scene.start, (scene.form.pixels,) * 3)
+    size = (scene.form.pixels,) * 3
+    images, tumour = scene.block(scene.start, size)
+    if case.parts is not None:
+        tumour = scene.with_parts(case.parts).block(scene.start, size)[1]
+    return images, tumour
+
+
+def labelled_planes(case: Case, stack: SliceStack, form: InputForm) -> np.ndarray:
+    """The mask of a case's slices with its labels (uint8, as ``SliceStack.mask``), where the case has them."""
+    if case.parts is None:
+        return stack.mask
+    scene = scene_of(case, form)
+    indices = _with_margin(stack.info, form.margin, scene.axial.size[2])
+    return scene.with_parts(case.parts).planes_of(indices)[1]
 
 
 def stack_from_crop(

@@ -26,6 +26,7 @@ from GliomaGradingLib.training.evidence import json_text, probabilities_csv
 from GliomaGradingLib.training.features import radiomics
 from GliomaGradingLib.training.metrics import auc
 from GliomaGradingLib.training.paired import ScoreTable
+from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.study import STUDY, Predictions, Study, predictions_csv
 from GliomaGradingLib.training.subgroups import (
     SAME,
@@ -187,6 +188,30 @@ def test_a_protocol_in_the_wrong_folder_is_an_error(tmp_path):
 # baselines
 
 
+def test_patients_learned_from_are_those_of_the_training_parts():
+    grades = np.arange(12) % 2
+    settings = {folds: Study(folds=folds, recipe=Recipe(validation=0.4)) for folds in (2, 3)}
+    assert {folds: learning._learned_from(study, grades) for folds, study in settings.items()} == {2: 4, 3: 4}
+    assert learning._learned_from(Study(folds=3), grades) == 8
+
+
+def test_a_method_of_other_grades_is_not_compared():
+    units = units_of()
+    table = ScoreTable.of_units(units)
+    with pytest.raises(UsageError, match="'two' was run with other grades"):
+        table.added("two", replace(units, grade=1 - units.grade), units.logits[:, 0])
+
+
+@pytest.mark.parametrize("rarer", [4, 2])
+def test_a_ridge_is_chosen_of_few_patients_too(rarer):
+    grades = np.array([1] * 20 + [0] * rarer)
+    rows = (2.0 * grades - 1)[:, None] + np.random.default_rng(1).normal(0, 0.1, (len(grades), 3))
+    low, high = baselines._fold_probabilities(rows, grades, np.array([[-1.0] * 3, [1.0] * 3]), 0)
+    assert low < 0.2 and high > 0.9
+    with pytest.raises(UsageError, match="a fold has 1 patients of a grade to choose a ridge with"):
+        baselines._fold_probabilities(rows[:21], grades[:21], rows[:1], 0)
+
+
 def test_a_nested_regression_finds_what_is_there_and_no_more():
     units = units_of(patients=60)
     rng = np.random.default_rng(1)
@@ -271,10 +296,11 @@ def test_studies_that_differ_in_more_than_their_folds_are_not_compared(tmp_path,
     units = units_of(repeats=2)
     once = replace(units, **{name: values[units.repeat == 0] for name, values in vars(units).items()})
     others = replace(units, patient=np.array([f"x{name[1:]}" for name in units.patient]))
+    regraded = replace(units, grade=np.where(units.patient == units.patient[0], 1 - units.grade, units.grade))
     for name, of, settings in (
         ("five", units, {"folds": 5}), ("five too", units, {"folds": 5}), ("two", units, {"folds": 2}),
         ("other seed", units, {"folds": 2, "seed": 3}), ("fewer repeats", once, {"folds": 2}),
-        ("other patients", others, {"folds": 2}),
+        ("other patients", others, {"folds": 2}), ("other grades", regraded, {"folds": 2}),
     ):  # fmt: skip
         study_folder(tmp_path / name, folds_of(of, settings["folds"])[1], **settings)
 
@@ -284,7 +310,8 @@ def test_studies_that_differ_in_more_than_their_folds_are_not_compared(tmp_path,
 
     for name, told in {
         "other seed": "differ in more than their folds", "fewer repeats": "differ in more than their folds",
-        "other patients": "of other patients", "five too": "both studies have 5 folds",
+        "other patients": "of other patients", "other grades": "has other grades",
+        "five too": "both studies have 5 folds",
     }.items():  # fmt: skip
         assert learn(name) == 2
         assert told in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.cli import main
+from GliomaGradingLib.cli import main, train
 from GliomaGradingLib.slices import crop
 from GliomaGradingLib.training.dataset import TrainingSet
 from small_head import arrays, volume
@@ -184,6 +186,64 @@ def test_a_side_of_a_slice_is_a_number_of_points(capsys: pytest.CaptureFixture[s
     arguments = ["in", "--form", "whole-slice", f"--pixels={pixels}", "--output", "t.npz"]
     assert main(["prepare", *arguments]) == 2
     assert f"argument --pixels: '{pixels}' is no side of a slice: give 32 to 1024" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["tumour-region", "whole-slice"])
+@pytest.mark.parametrize(("names", "enhancing"), [("-t1n -t2w -t2f -seg", 3), ("_t1 _t2 _flair _seg", 4)])
+def test_labels_of_the_tumours_parts_are_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, names: str, enhancing: int
+) -> None:
+    """What enhances is 4 in a training set, whatever the data set calls it; the regions stay the same."""
+    case = "BraTS-GLI-{:05}-000" if enhancing == 3 else "BraTS20_Training_{:03}"
+    whole = arrays()["mask"]
+    _, row, column = np.indices(whole.shape)
+    parts = np.where(column < 60, 1, 2).astype(np.uint8) * whole
+    parts[(whole > 0) & (row // 6 % 2 == 0)] = enhancing
+    sets = []
+    for kind, mask in (("parts", parts), ("whole", whole)):
+        for number in (0, 1):
+            folder = tmp_path / kind / case.format(number)
+            write_patient(folder, names, number)
+            ending = names.split()[3]
+            sitk.WriteImage(volume(mask).toImage(), str(folder / f"{folder.name}{ending}.nii.gz"), True)
+        table = tmp_path / f"{kind}.csv"
+        table.write_text(f"case,grade\n{case.format(0)},4\n{case.format(1)},3\n")
+        output = tmp_path / f"{kind}.npz"
+        given = ["--grades", str(table), "--output", str(output), "--form", form]
+        given += ["--pixels", "40"] if form == "whole-slice" else []
+        assert main(["prepare", str(tmp_path / kind), *given]) == 0
+        sets.append(TrainingSet.read(output))
+    labelled, plain = sets
+    assert np.array_equal(np.unique(labelled.labels), [0, 1, 2, 4]) and set(np.unique(plain.labels)) == {0, 1}
+    assert np.array_equal(labelled.labels > 0, plain.labels > 0)
+    assert np.array_equal(labelled.images, plain.images) and np.array_equal(labelled.first, plain.first)
+    share = (labelled.labels == 4).sum() / (labelled.labels > 0).sum()
+    assert share == pytest.approx((parts == enhancing).sum() / (parts > 0).sum(), abs=0.12)
+
+
+def test_that_no_mask_tells_what_enhances_is_said(
+    prepared: tuple[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "tiny.json"
+    recipe.write_text(json.dumps({**TINY, "epochs": 0}))
+    given = ["--data", str(prepared[1]), "--recipe", str(recipe), "--device", "cpu"]
+    assert main(["train", *given, "--output", str(tmp_path / "s"), "--folds", "2"]) == 0
+    told = "0 of 6 masks tell what enhances, by label 4 (enhancing tumour): the grade alone is taught"
+    assert told in capsys.readouterr().err
+    final = ["--final", str(tmp_path / "b"), "--output", str(tmp_path / "w")]
+    for option in (["--folds", "3"], ["--repeats", "2"], ["--shuffle-grades"]):
+        assert main(["train", *given, *final, *option]) == 2
+        assert f"{option[0]} is of a study, and --final makes a bundle" in capsys.readouterr().err
+
+
+def test_a_bundle_of_all_patients_learns_from_all(prepared: tuple[int, Path]) -> None:
+    data = TrainingSet.read(prepared[1])
+    some = replace(data, shippable=np.arange(len(data)) < 4)
+    for given, count in ((["--patients", "all"], 6), ([], 4), (["--patients", "shippable"], 4)):
+        parser = argparse.ArgumentParser()
+        train.add_arguments(parser)
+        options = parser.parse_args(["--data", "d", "--output", "o", "--final", "b", *given])
+        assert len(train._chosen(some, options)) == count
 
 
 def test_whole_slices_have_the_side_that_was_asked_for(cohort: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class FakeCase:
     images: Mapping[str, Volume]
     mask: Volume
     warnings: tuple[Notice, ...] = ()
+    parts: Volume | None = None
     identifier: str = "fake"
     sources: Mapping[str, str] = field(default_factory=dict)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.image_form import ImageForm
 from GliomaGradingLib.slices import InputForm
 from GliomaGradingLib.training.augment import augment, redrawn
-from GliomaGradingLib.training.checks import fingerprint
+from GliomaGradingLib.training.checks import check_beginning, fingerprint
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
@@ -26,7 +28,17 @@ from GliomaGradingLib.training.splits import (
     stratified_folds,
     whole_patient_split,
 )
-from GliomaGradingLib.training.study import Study, _SharedFeatures, read_study, run_study
+from GliomaGradingLib.training.study import (
+    Study,
+    _check_folder,
+    _claim,
+    _SharedFeatures,
+    begun_at,
+    check_study,
+    read_study,
+    run_study,
+    study_from_dict,
+)
 from GliomaGradingLib.training.targets import SliceTargets, enhancing_shares
 from GliomaGradingLib.training.team import ALONE, Draw
 from GliomaGradingLib.words import SEQUENCES
@@ -386,6 +398,47 @@ def test_a_study_tests_every_patient_once_and_resumes_without_training_again(dat
         run_study(data, study, tmp_path, None)
     (tmp_path / "study.json").write_bytes(before[tmp_path / "study.json"])
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_study_goes_on_from_the_tensors_that_it_began_at(data, tmp_path):
+    """Else one fold's models have another beginning than the others, and the calibration another than both."""
+    ours, others = tmp_path / "ours.pt", tmp_path / "others.pt"
+    ours.write_bytes(b"ours")
+    others.write_bytes(b"others")
+    study = Study(folds=2, recipe=replace(QUICK, pretrained=True))
+    folder = tmp_path / "study"
+    _claim(folder, study, data, ours)
+    assert begun_at(folder) == hashlib.sha256(b"ours").hexdigest()
+    _check_folder(folder, study, data, ours)
+    _check_folder(folder, study, data, None)  # a finished one needs none
+    with pytest.raises(UsageError, match="the study began at other pretrained tensors"):
+        check_study(data, study, folder, others)
+    _claim(folder, study, data, None)
+    assert begun_at(folder) == hashlib.sha256(b"ours").hexdigest()
+    assert study_from_dict(json.loads((folder / "study.json").read_text())) == study
+    check_beginning({}, "ours", "checkpoint", None)  # of an earlier version
+    with pytest.raises(UsageError, match="the checkpoint began at other pretrained tensors"):
+        check_beginning({"pretrained_sha256": "others"}, "ours", "checkpoint", None)
+
+
+def test_a_study_without_rows_is_not_finished(data, tmp_path):
+    _claim(tmp_path, Study(), data, None)
+    (tmp_path / "predictions.csv").write_text("repeat,fold,patient,slice,grade,t1_logit,t2_logit,flair_logit\n")
+    with pytest.raises(UsageError, match="the study is not finished"):
+        read_study(tmp_path)
+
+
+def test_a_network_that_normalises_batches_is_averaged_and_resumed(data, tmp_path):
+    """torchvision's has whole numbers among what is averaged."""
+    recipe = replace(QUICK, backbone="googlenet-torchvision", images_per_epoch=32, probe=False)
+    part = Split(*(Part.of_patients(rows, 20) for rows in (range(8), [], range(8, 12))))
+    fit = Fit(data, 0, part, recipe, tmp_path / "checkpoint.pt")
+    state = fit.run().state_dict()
+    counts = [value for name, value in state.items() if name.endswith("num_batches_tracked")]
+    assert counts and all(int(value) == 8 for value in counts)  # two epochs of four batches
+    assert all(torch.isfinite(value).all() for value in state.values())
+    again = Fit(data, 0, part, recipe, tmp_path / "checkpoint.pt").run().state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in state.items())
 
 
 def test_a_fingerprint_is_of_what_is_learned_from_and_of_whom(data):

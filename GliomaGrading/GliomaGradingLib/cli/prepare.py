@@ -170,7 +170,7 @@ def _is_of_no_grades(notice: str) -> bool:
 def _read(entries: list[CaseEntry], failed: Failed) -> Iterator[tuple[Case, str]]:
     for entry in entries:
         try:
-            case = entry.read()
+            case = entry.read(withParts=True)
         except CaseError as error:
             failed(entry.case, error)
             continue

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from ..training.team import Team
 
 
+_FOLDS, _REPEATS = 5, 1
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="NPZ", help="training set, made by 'prepare'"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
-    parser.add_argument("--folds", type=count, default=5, help="folds of the patient protocol")
-    parser.add_argument("--repeats", type=count, default=1, help="repeats with other folds and seeds")
+    parser.add_argument("--folds", type=count, help=f"folds of the patient protocol (default {_FOLDS})")
+    parser.add_argument(
+        "--repeats", type=count, help=f"repeats with other folds and seeds (default {_REPEATS})"
+    )
     parser.add_argument(
         "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
     )
@@ -39,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on in a folder that holds this study already")
     parser.add_argument(
-        "--final", type=Path, metavar="BUNDLE_DIR", help="train on all patients and write a bundle"
+        "--final", type=Path, metavar="BUNDLE_DIR", help="train on every one of the patients, write a bundle"
     )
     parser.add_argument(
         "--seeds", type=count, default=1, help="with --final: models whose weights are averaged"
@@ -52,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from ..training.dataset import TrainingSet
     from ..training.team import team_of_torchrun
 
+    _check_options(options)
     data = _chosen(TrainingSet.read(options.data), options)
     recipe = _recipe(options)
     train = _final if options.final else _study
@@ -59,6 +65,31 @@ def run(options: argparse.Namespace) -> int:
         team.first(lambda: _check_output(options))
         train(options, data, recipe, str(device), team)
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """A bundle's models learn from everybody, and have no folds."""
+    from ..errors import UsageError
+
+    of_study = {
+        name: getattr(options, name) for name in ("folds", "repeats", "shuffle_grades", "whole_patients")
+    }
+    if options.final and (given := [name for name, value in of_study.items() if value]):
+        option = f"--{given[0].replace('_', '-')}"
+        raise UsageError(f"{option} is of a study, and --final makes a bundle", remedy=f"leave out {option}")
+
+
+def _tell_of_enhancement(data: TrainingSet, recipe: Recipe) -> None:
+    """A part of the recipe needs masks that say what enhances; without them another recipe is trained."""
+    import sys
+
+    from ..training.targets import teach_enhancement
+
+    count = teach_enhancement(data, recipe)
+    if recipe.enhancement and count < len(data):
+        label = f"label {recipe.enhancing_label} (enhancing tumour)"
+        rest = "the grade alone is taught" + (" of the others" if count else "")
+        print(f"{count} of {len(data)} masks tell what enhances, by {label}: {rest}", file=sys.stderr)
 
 
 def _check_output(options: argparse.Namespace) -> None:
@@ -75,13 +106,14 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
 
     study = Study(
         protocol=options.protocol,
-        folds=options.folds,
-        repeats=options.repeats,
+        folds=options.folds or _FOLDS,
+        repeats=options.repeats or _REPEATS,
         shuffled_grades=options.shuffle_grades,
         whole_patients=options.whole_patients,
         recipe=recipe,
     )
     check_study(data, study, options.output, options.pretrained)  # before a bar is shown
+    team.first(lambda: _tell_of_enhancement(data, recipe))
     runs = 3 * sum(1 for _ in study.splits(data))
     with tqdm(total=runs * recipe.epochs, unit="epoch", dynamic_ncols=True, disable=not team.is_first) as bar:
 
@@ -96,8 +128,10 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
 
 
 def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:
-    from ..training.final import train_bundle
+    from ..training.final import check_final, train_bundle
 
+    check_final(data, recipe, options.final, options.study, options.pretrained)
+    team.first(lambda: _tell_of_enhancement(data, recipe))
     bundle = train_bundle(
         data,
         recipe,
@@ -114,8 +148,8 @@ def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
 
 
 def _chosen(data: TrainingSet, options: argparse.Namespace) -> TrainingSet:
-    everyone = options.patients == "all" or (options.patients is None and options.protocol == "image")
-    return data if everyone and not options.final else data.subset(data.shippable)
+    is_usual = options.patients is None and options.protocol == "image" and not options.final
+    return data if options.patients == "all" or is_usual else data.subset(data.shippable)
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

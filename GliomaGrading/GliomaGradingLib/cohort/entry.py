@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import CaseError
-from .layouts import ROLES
+from .layouts import LAYOUTS, ROLES
+from .layouts.base import ENHANCING
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -55,11 +58,13 @@ class CaseEntry:
         """Whether its files were found by their names, and not named in a table."""
         return self.layout != MANIFEST
 
-    def read(self, maskLabels: Sequence[int] | None = None) -> Case:
+    def read(self, maskLabels: Sequence[int] | None = None, withParts: bool = False) -> Case:
         """Read its files.
 
         Args:
             maskLabels: labels that are tumour, rather than those of the data set.
+            withParts: keep the labels of the tumour (``Case.parts``); what enhances has ``ENHANCING``, whatever
+                its data set has for it.
 
         Raises:
             CaseError: it has a problem, or its files have.
@@ -68,7 +73,13 @@ class CaseEntry:
 
         if self.problem:
             raise CaseError(self.problem, self.folder if self.isFound else "", self.remedy)
-        return read_paths(self.files, maskLabels or self.mask_labels, self.case, ROLES if self.isFound else ())
+        found = ROLES if self.isFound else ()
+        case = read_paths(self.files, maskLabels or self.mask_labels, self.case, found, withParts)
+        known = {layout.name: layout.enhancing for layout in LAYOUTS}.get(self.layout, ENHANCING)
+        if case.parts is None or known == ENHANCING:
+            return case
+        parts = np.where(case.parts.array == known, ENHANCING, case.parts.array).astype(np.uint8)
+        return replace(case, parts=replace(case.parts, array=parts))
 
 
 def clean_name(name: str) -> str:

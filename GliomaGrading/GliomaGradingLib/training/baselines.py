@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UsageError
 from ..files import all_or_nothing
 from ..image_form import ImageForm
 from ..words import SEQUENCES
@@ -135,7 +136,13 @@ def _fold_probabilities(train: np.ndarray, grades: np.ndarray, test: np.ndarray,
     scaler = StandardScaler().fit(train)
     _, _, axes = np.linalg.svd(scaler.transform(train), full_matrices=False)
     rows = scaler.transform(train) @ axes.T
-    inner = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
+    rarer = int(np.bincount(grades, minlength=2).min())
+    if rarer < 2:
+        raise UsageError(
+            f"a fold has {rarer} patients of a grade to choose a ridge with, and two are needed",
+            remedy="give more patients, or train with fewer --folds",
+        )
+    inner = StratifiedKFold(min(INNER_FOLDS, rarer), shuffle=True, random_state=seed)
     models = [LogisticRegression(C=strength, max_iter=1000) for strength in STRENGTHS]
     fits = [cross_val_score(model, rows, grades, cv=inner, scoring="neg_log_loss").mean() for model in models]
     best = models[int(np.argmax(fits))].fit(rows, grades)

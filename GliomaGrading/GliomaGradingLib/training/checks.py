@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import UsageError
 from ..words import HGG, LGG
 from .dataset import TrainingSet
+from .recipe import Recipe
 
+DATA, PRETRAINED = "data", "pretrained_sha256"
+"""Keys of study.json and of a checkpoint that tell of which training set and pretrained tensors they are."""
 _TAUGHT = ("images", "labels", "first", "grades", "patients")
 
 
@@ -26,6 +32,29 @@ def fingerprint(data: TrainingSet) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def beginning(recipe: Recipe, pretrained: Path | None) -> str:
+    """What tells one file of pretrained tensors from another: its SHA-256; '' where a recipe needs none."""
+    if pretrained is None or not recipe.pretrained or recipe.backbone != "googlenet-2014":
+        return ""
+    try:
+        return hashlib.sha256(pretrained.read_bytes()).hexdigest()
+    except OSError:
+        return ""  # whoever reads its tensors says why
+
+
+def check_beginning(settings: Mapping[str, Any], ours: str, what: str, where: Path | None) -> None:
+    """Of a study or a checkpoint; those of earlier versions do not tell, and need not have a file any more.
+
+    Raises:
+        UsageError: it began at other pretrained tensors.
+    """
+    theirs = settings.get(PRETRAINED, "")
+    if ours and theirs and theirs != ours:
+        problem = f"the {what} began at other pretrained tensors"
+        remedy = "name the same file with --pretrained, or choose another output folder"
+        raise UsageError(problem, where, remedy)
 
 
 def check_grades(data: TrainingSet) -> None:

@@ -12,7 +12,7 @@ from ..case import Case
 from ..cohort.tables import read_table
 from ..errors import CaseError, reason
 from ..registration import register
-from ..slices import AXIAL_MM, InputForm, crop, prepare, stack_from_crop
+from ..slices import AXIAL_MM, InputForm, crop, labelled_planes, prepare, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
 from .dataset import UNREADABLE, TrainingSet, checked, read_arrays
 
@@ -128,7 +128,7 @@ def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, flo
         images, labels = crop(case, form)
         return images, labels, _first_plane(images, labels, form)
     stack = prepare(case, form)
-    return stack.planes, stack.mask, float(stack.first)
+    return stack.planes, labelled_planes(case, stack, form), float(stack.first)
 
 
 def _first_plane(images: np.ndarray, labels: np.ndarray, form: InputForm) -> float:

@@ -16,14 +16,15 @@ from ..files import write_atomically
 from ..network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
-from .checks import check_grades, fingerprint
+from .checks import PRETRAINED, beginning, check_beginning, check_grades, fingerprint
 from .dataset import TrainingSet
 from .evaluate import all_figures, calibrate, own_probabilities, reliability_bins, unit_probabilities
 from .fit import Fit, check_pretrained, curves_csv
 from .metrics import auc
 from .recipe import Recipe
 from .splits import Part, Split
-from .study import data_of, read_study
+from .study import begun_at, data_of, read_study
+from .targets import teach_enhancement
 from .team import ALONE, Team
 from .usual import learn_usual
 
@@ -132,7 +133,7 @@ def check_final(
     _check_target(folder)
     check_pretrained(recipe, pretrained)
     if study is not None:
-        _check_evidence(data, recipe, study)
+        _check_evidence(data, recipe, study, pretrained)
 
 
 def _check_target(folder: Path) -> None:
@@ -148,8 +149,8 @@ def _check_target(folder: Path) -> None:
             raise UsageError("the folder holds something else than a bundle", folder, remedy) from None
 
 
-def _check_evidence(data: TrainingSet, recipe: Recipe, folder: Path) -> None:
-    """Calibration and figures are those of a study: they hold for its own recipe and patients alone."""
+def _check_evidence(data: TrainingSet, recipe: Recipe, folder: Path, pretrained: Path | None) -> None:
+    """Calibration and figures are those of a study: they hold for its own recipe, patients and beginning."""
     study, predictions = read_study(folder)
     units = predictions.of_patients()
     tested = {(str(name), int(grade)) for name, grade in zip(units.patient, units.grade, strict=True)}
@@ -163,6 +164,7 @@ def _check_evidence(data: TrainingSet, recipe: Recipe, folder: Path) -> None:
         raise UsageError("the study was made with another recipe", folder, remedy)
     if tested != wanted or data_of(folder) not in ("", fingerprint(data)):
         raise UsageError("the study is of other data", folder, remedy)
+    check_beginning({PRETRAINED: begun_at(folder)}, beginning(recipe, pretrained), "study", folder)
     found = auc(units.grade, own_probabilities(units).mean(axis=1))
     if not found > 0.5:
         raise UsageError(
@@ -253,6 +255,7 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
             "HGG": hgg,
             "LGG": len(data) - hgg,
             "collections": _collections(data),
+            "patients_with_enhancement": teach_enhancement(data, recipe),
             "public_names": sorted(set(" ".join(map(str, data.public_names)).split())),
             "recipe": recipe.to_dict(),
             "seeds": seeds,

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 from ..errors import UsageError
 from ..files import write_atomically
 from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
-from .checks import fingerprint
+from .checks import DATA, PRETRAINED, beginning, check_beginning, fingerprint
 from .dataset import TrainingSet
 from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
@@ -74,6 +74,7 @@ class Fit:
             )
         self.data, self.split, self.recipe = data, split, recipe
         self.checkpoint = checkpoint
+        self._beginning = beginning(recipe, pretrained)
         self.team = team
         self.device = torch.device(device)
         self.source = features.source if features else SliceSource(data, sequence, recipe)
@@ -84,7 +85,7 @@ class Fit:
         if recipe.probe and not team.first(self._has_checkpoint):
             fit_probe(self.model, features or FrozenFeatures(self.source, recipe.seed, team), split.train)
         self._shared = team.wrapped(self.model)
-        self.average = AveragedModel(self.model, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
+        self.average = AveragedModel(self.model, multi_avg_fn=_averaged, use_buffers=True)
         self.optimizer = self._new_optimizer()
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
@@ -224,7 +225,8 @@ class Fit:
             "scheduler": self.scheduler.state_dict(),
             "curves": [asdict(figures) for figures in self.curves],
             "recipe": self.recipe.to_dict(),
-            "data": fingerprint(self.data),
+            DATA: fingerprint(self.data),
+            PRETRAINED: self._beginning,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -247,13 +249,23 @@ class Fit:
         remedy = "choose another output folder, or remove it to start anew"
         if state["recipe"] != self.recipe.to_dict():
             raise UsageError("the checkpoint was made with another recipe", self.checkpoint, remedy)
-        if state.get("data") != fingerprint(self.data):
+        if state.get(DATA) != fingerprint(self.data):
             raise UsageError("the checkpoint was made of other data", self.checkpoint, remedy)
+        check_beginning(state, self._beginning, "checkpoint", self.checkpoint)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.curves = [EpochFigures(**row) for row in state["curves"]]
+
+
+def _averaged(averaged: Any, current: Any, count: Any) -> None:
+    """Running means of numbers of one type; a count (of the batches that a normalisation saw) has none."""
+    if averaged[0].is_floating_point():
+        get_swa_multi_avg_fn()(averaged, current, count)
+    else:
+        for mean, value in zip(averaged, current, strict=True):
+            mean.copy_(value)
 
 
 def _warm_up(share: float, steps: int) -> float:

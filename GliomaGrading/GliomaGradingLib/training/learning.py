@@ -16,10 +16,12 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files import all_or_nothing
+from ..words import SLICE_COUNT
 from .evaluate import DRAWS, cell, intervals_of, own_probabilities, ranking, scores_of, unit_probabilities
 from .evidence import FIGURES, json_text, probabilities_csv, units_of
 from .metrics import Figures, auc, probability_figures, with_intervals
 from .plots import COLOURS, look, new_figure, png
+from .splits import patient_split
 from .study import Predictions, Study
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ def learning_figures(
 ) -> dict[str, Any]:
     """Figures of each study, by folds, and its AUC less the first one's on the same patients."""
     studies = sorted((first, *others), key=lambda entry: entry[0].folds)
-    count = len(np.unique(first[1].patient))
+    grades = first[1].grade[first[1].repeat == first[1].repeat[0]]
+    count = len(grades)
     return {
         "schema": "glioma-grading/learning/1",
         "patients": count,
@@ -68,7 +71,7 @@ def learning_figures(
         "studies": [
             {
                 "folds": study.folds,
-                "learned_from": round(count * (1 - 1 / study.folds)),
+                "learned_from": _learned_from(study, grades),
                 **_figures(study, units, draws),
                 "auc_less_the_compared": _difference(units, first[1], draws),
             }
@@ -76,6 +79,15 @@ def learning_figures(
         ],
         "command": command,
     }
+
+
+def _learned_from(study: Study, grades: np.ndarray) -> int:
+    """Patients of a fold's training part, in the mean; how many these are hangs on the grades alone."""
+    splits = (
+        patient_split(grades, SLICE_COUNT, fold, study.folds, study.recipe.validation, study.seed)
+        for fold in range(study.folds)
+    )
+    return round(float(np.mean([len(split.train.patients()) for split in splits])))
 
 
 def learning_table(figures: dict[str, Any]) -> str:
@@ -156,6 +168,8 @@ def _check_alike(first: tuple[Study, Predictions], other: tuple[Study, Predictio
     rows, others = (_sorted(each) for each in (units, other[1]))
     if len(rows.patient) != len(others.patient) or (rows.patient != others.patient).any():
         raise UsageError("the study is of other patients", folder, "train both on the same data")
+    if (rows.grade != others.grade).any():
+        raise UsageError("the study has other grades", folder, "train both on the same data")
     if other[0].folds == study.folds:
         raise UsageError(f"both studies have {study.folds} folds", folder, "train one with other --folds")
 

@@ -41,7 +41,7 @@ class ScoreTable:
         """With a column more, of a study of the same folds; it may have fewer repeats.
 
         Raises:
-            UsageError: the other study has other folds or other patients.
+            UsageError: the other study has other folds, patients or grades.
         """
         place = {key: row for row, key in enumerate(zip(self.repeat, self.patient, strict=True))}
         rows = [place.get(key, -1) for key in zip(units.repeat, units.patient, strict=True)]
@@ -49,6 +49,8 @@ class ScoreTable:
         mine = np.array(rows)[kept]
         if not len(mine) or (self.fold[mine] != units.fold[kept]).any():
             raise UsageError(f"{name!r} was not run on the same folds", remedy="use the same --folds and seed")
+        if (self.grade[mine] != units.grade[kept]).any():
+            raise UsageError(f"{name!r} was run with other grades", remedy="run it on the same data")
         column = np.full(len(self.repeat), np.nan)
         column[mine] = scores[kept].round(DIGITS)
         if np.isnan(column[np.isin(self.repeat, self.repeat[mine])]).any():

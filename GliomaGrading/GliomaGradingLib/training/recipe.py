@@ -50,9 +50,9 @@ class Recipe:
             image, ``probe_gain`` the logit of a perfectly separated image, and ``probe_passes`` how many
             times the training slices are looked at, the first time unchanged, then augmented.
         enhancement: share of a slice's target that is how much of its tumour has the label
-            ``enhancing_label`` (4 in BraTS up to 2021, 3 from 2023 on); the rest is the grade
-            (``training.targets``). A mask of a single value teaches the grade alone, and so do all where
-            nobody's has that label.
+            ``enhancing_label`` (4, whatever a data set calls it, where ``prepare`` made the set); the rest is
+            the grade (``training.targets``). A mask of a single value teaches the grade alone, and so do all
+            where nobody's has that label.
         learning_rate: peak of a one-cycle schedule for the backbone; ``head_factor`` times it for the
             output module.
         validation: share of the training patients (or images) kept for curves and early stopping.

@@ -17,7 +17,7 @@ from ..errors import UsageError, reason
 from ..files import write_atomically
 from ..network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
-from .checks import check_grades, fingerprint
+from .checks import DATA, PRETRAINED, beginning, check_beginning, check_grades, fingerprint
 from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, check_pretrained, curves_csv
 from .probe import FrozenFeatures
@@ -29,8 +29,6 @@ from .team import ALONE, Team
 PREDICTIONS = "predictions.csv"
 STUDY = "study.json"
 LOGITS = "test_logits.npy"
-DATA = "data"
-"""The key of study.json that tells which training set a study is of."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def run_study(
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
-    team.first(lambda: _claim(folder, study, data))
+    team.first(lambda: _claim(folder, study, data, pretrained))
     team.first(lambda: _write_splits(folder, graded, splits))
     shared = _SharedFeatures(graded, study, team)
     for repeat, fold, split in splits:
@@ -170,7 +168,7 @@ def check_study(data: TrainingSet, study: Study, folder: Path, pretrained: Path 
     if not all(len(split.train) and len(split.test) for _repeat, _fold, split in splits):
         remedy = "give more patients"
         raise UsageError(f"{len(data)} patients are too few to train on some and test on others", remedy=remedy)
-    _check_folder(folder, study, data)
+    _check_folder(folder, study, data, pretrained)
     runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _split in splits for name in SEQUENCES]
     if not all((run / LOGITS).is_file() for run in runs):
         check_pretrained(study.recipe, pretrained)
@@ -235,6 +233,8 @@ def read_study(folder: Path) -> tuple[Study, Predictions]:
         raise UsageError(
             f"there is no finished study ({reason(error)})", folder, "run 'glioma-grading train' first"
         ) from error
+    if not rows:
+        raise UsageError("the study is not finished", folder, "go on with 'glioma-grading train --resume'")
     study = study_from_dict(settings)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return study, Predictions(
@@ -252,9 +252,14 @@ def data_of(folder: Path) -> str:
     return str(_settings(folder / STUDY).get(DATA, ""))
 
 
+def begun_at(folder: Path) -> str:
+    """SHA-256 of the pretrained tensors that a study began at; '' where there is none, or it does not tell."""
+    return str(_settings(folder / STUDY).get(PRETRAINED, "")) if (folder / STUDY).is_file() else ""
+
+
 def study_from_dict(settings: dict[str, Any]) -> Study:
     """A study of its JSON form; what the form does not say keeps its default."""
-    known = {name: value for name, value in settings.items() if name != DATA}
+    known = {name: value for name, value in settings.items() if name not in (DATA, PRETRAINED)}
     return Study(**{**known, "recipe": recipe_from_dict(known["recipe"])})
 
 
@@ -325,8 +330,9 @@ def _tested(model: TransferModel, source: SliceSource, test: Part, folder: Path)
     return logits
 
 
-def _check_folder(folder: Path, study: Study, data: TrainingSet) -> None:
-    """One study, of one training set, to a folder: what was learned of others is not these patients' result."""
+def _check_folder(folder: Path, study: Study, data: TrainingSet, pretrained: Path | None) -> None:
+    """One study, of one training set and beginning, to a folder: what was learned of others is not these
+    patients' result."""
     path = folder / STUDY
     if not path.is_file():
         return
@@ -336,6 +342,7 @@ def _check_folder(folder: Path, study: Study, data: TrainingSet) -> None:
         raise UsageError("the folder holds another study", folder, remedy)
     if settings.get(DATA) != fingerprint(data):
         raise UsageError("the folder holds a study of other data", folder, remedy)
+    check_beginning(settings, beginning(study.recipe, pretrained), "study", folder)
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -349,9 +356,10 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _claim(folder: Path, study: Study, data: TrainingSet) -> None:
+def _claim(folder: Path, study: Study, data: TrainingSet, pretrained: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**asdict(study), DATA: fingerprint(data)}, indent=2) + "\n"
+    began = beginning(study.recipe, pretrained) or begun_at(folder)
+    text = json.dumps({**asdict(study), DATA: fingerprint(data), PRETRAINED: began}, indent=2) + "\n"
     write_atomically(folder / STUDY, text.encode())
 
 

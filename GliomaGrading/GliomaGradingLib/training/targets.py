@@ -76,5 +76,12 @@ def has_several_labels(data: TrainingSet) -> np.ndarray:
     return np.array([len(np.unique(labels[labels > 0])) > 1 for labels in data.labels], dtype=bool)
 
 
+def teach_enhancement(data: TrainingSet, recipe: Recipe) -> int:
+    """How many patients' masks teach what enhances; 0 where none of them has the label, or it is not taught."""
+    if not recipe.enhancement or not (data.labels == recipe.enhancing_label).any():
+        return 0
+    return int(has_several_labels(data).sum())
+
+
 def _plane(data: TrainingSet, plane: np.ndarray) -> np.ndarray:
     return np.rint(plane).astype(int).clip(0, data.labels.shape[1] - 1)

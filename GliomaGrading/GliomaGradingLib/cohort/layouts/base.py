@@ -79,6 +79,10 @@ class Found:
         return sum(name in self.paths for name in SEQUENCES)
 
 
+ENHANCING = 4
+"""The label of enhancing tumour in BraTS up to 2021, and in training sets."""
+
+
 class Layout:
     """One data set's way to name the files of a case: one folder a case, unless a subclass says otherwise.
 
@@ -90,7 +94,8 @@ class Layout:
             the preferred one first; one without a leading separator is the whole name.
         folder: what the names of its cases look like; None where they can be anything.
         mask_folders: further folders for the mask, relative to the case's; ``{case}`` is its name.
-        mask_labels: the labels that are tumour where not every label is.
+        mask_labels: the labels that are tumour where not every label is. enhancing: the label of what takes up
+            contrast agent, where a mask has several.
         grades: tables that tell grades. every_grade: the grade of every case, where there is only one.
         note: what everybody who uses the data set has to know.
         only_own_names: its files are called like another layout's, so it is for names that it owns, and for
@@ -107,6 +112,7 @@ class Layout:
     folder: re.Pattern[str] | None = None
     mask_folders: tuple[str, ...] = ()
     mask_labels: tuple[int, ...] | None = None
+    enhancing = ENHANCING
     grades: tuple[GradeSource, ...] = ()
     every_grade: str | None = None
     note = ""

@@ -29,6 +29,7 @@ class Brats2023(Layout):
     example = "BraTS-GLI-00000-000/BraTS-GLI-00000-000-{t1n,t1c,t2w,t2f,seg}.nii.gz"
     source = "BraTS 2023, Synapse syn51156910"
     labels = "1 necrosis, 2 oedema, 3 enhancing"
+    enhancing = 3
     endings = by_role("-t1n", "-t2w", "-t2f", "-seg")
     folder = re.compile(rf"BraTS-(GLI|SSA)-\d{{5}}-0\d\d|{_OTHERS.pattern}", re.IGNORECASE)
     note = "BraTS 2023 GLI has no grades, and its patients are those of BraTS 2021 under other names"

@@ -14,8 +14,8 @@ from .errors import CaseError
 
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _UNDEFINED = 0xFFFFFFFF
-_ITEM, _DELIMITERS = (0xFFFE, 0xE000), ((0xFFFE, 0xE00D), (0xFFFE, 0xE0DD))
-_TRANSFER_SYNTAX, _PIXELS = (0x0002, 0x0010), (0x7FE0, 0x0010)
+_ITEM, _END_OF_ITEM, _END_OF_SEQUENCE = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
+_TRANSFER_SYNTAX, _PHOTOMETRIC, _PIXELS = (0x0002, 0x0010), (0x0028, 0x0004), (0x7FE0, 0x0010)
 _COUNTS = ((0x0028, 0x0010), (0x0028, 0x0011), (0x0028, 0x0100), (0x0028, 0x0002))
 """Rows, columns, bits allocated and samples of a pixel: 16-bit numbers."""
 
@@ -42,7 +42,9 @@ class _Walk:
         self._path, self._stream, self._size = path, stream, size
         self._order, self._implicit, self._syntax = "<", False, b""
         self._in_pixels = False
+        self._depth, self._end_of_sequence = 0, 0  # of sequences without a length, and of one with
         self._values: dict[tuple[int, int], int] = {}
+        self._is_halved = False
 
     def run(self) -> None:
         while len(head := self._stream.read(8)) == 8:
@@ -50,8 +52,9 @@ class _Walk:
             if self._syntax == _DEFLATED:
                 return  # the rest is one compressed stream
             kind, length = self._kind_and_length(tag, head)
-            if tag in _DELIMITERS or length == _UNDEFINED:
+            if tag in (_END_OF_ITEM, _END_OF_SEQUENCE) or length == _UNDEFINED:
                 self._in_pixels = self._in_pixels or tag == _PIXELS
+                self._depth = max(0, self._depth + _step(tag))
                 continue
             if self._stream.tell() + length > self._size:
                 raise CaseError(
@@ -80,20 +83,35 @@ class _Walk:
 
     def _enter(self, tag: tuple[int, int], kind: bytes, length: int) -> None:
         """Past the value; into a sequence or an item, which hold elements."""
+        is_within = self._depth > 0 or self._stream.tell() <= self._end_of_sequence
         if tag == _TRANSFER_SYNTAX and length < 128:
             self._syntax = self._stream.read(length).strip(b"\0 ")
-        elif tag in _COUNTS and length == 2:
+        elif tag in _COUNTS and length == 2 and not is_within:
             self._values[tag] = struct.unpack(f"{self._order}H", self._stream.read(2))[0]
-        elif kind != b"SQ" and (tag != _ITEM or self._in_pixels):
-            self._check_pixels(tag, length)
+        elif tag == _PHOTOMETRIC and length < 32 and not is_within:
+            self._is_halved = self._stream.read(length).strip(b"\0 ").endswith(b"_422")
+        elif kind == b"SQ":
+            self._end_of_sequence = max(self._end_of_sequence, self._stream.tell() + length)
+        elif tag != _ITEM or self._in_pixels:
+            if not is_within:
+                self._check_pixels(tag, length)
             self._stream.seek(length, 1)
 
     def _check_pixels(self, tag: tuple[int, int], length: int) -> None:
-        """GDCM fills up what is missing of a frame, and says nothing."""
+        """GDCM fills up what is missing of a frame, and says nothing.
+
+        What an item of a sequence says of rows and columns (an icon's, a private image's) is not this image's.
+        """
         rows, columns, bits, samples = (self._values.get(name, 1) for name in _COUNTS)
+        samples = 2 if self._is_halved else samples  # two pixels share their colour: PS3.3 C.7.6.3.1.2
         if tag == _PIXELS and length < rows * columns * bits * samples // 8:
             raise CaseError(
                 f"the file is cut off or damaged (it has {length} bytes of pixels)",
                 self._path,
                 "copy or export it again",
             )
+
+
+def _step(tag: tuple[int, int]) -> int:
+    """Into an element without a length, whose items follow, or out of it; an item's own ends change nothing."""
+    return -1 if tag == _END_OF_SEQUENCE else 0 if tag in (_ITEM, _END_OF_ITEM) else 1

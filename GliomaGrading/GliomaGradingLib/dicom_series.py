@@ -345,6 +345,9 @@ def _frame_order(
         raise CaseError("the frames of this file are in colour", path, "give the original grey series")
     dataset = full_header(path)
     positions, orientations, spacing = _frame_places(dataset, path)
+    count, placed = series.first.frames, len(positions)
+    if placed != count:  # frames would be left out, and nobody knows which
+        raise CaseError(f"the file has {count} frames and says of {placed} where they lie", path, _AGAIN)
     return positions, orientations, spacing, sorted_slices(positions, orientations, path)
 
 

@@ -77,3 +77,18 @@ def test_a_picture_of_halved_colour_is_not_cut_off(tmp_path):
     }
     with pytest.raises(CaseError, match="has 8190 bytes of pixels"):
         check_lengths(_capture(tmp_path / "cut.dcm", missing=2))
+
+
+# ---------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize("described", [70, 81])
+def test_frames_whose_places_are_not_said_are_not_left_out(tmp_path, described):
+    path = maker.enhanced(tmp_path / "flair" / "a.dcm")
+    ds = pydicom.dcmread(path)
+    places = [*ds.PerFrameFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence[-1]]
+    ds.PerFrameFunctionalGroupsSequence = places[:described]
+    ds.save_as(path)
+    for given in (path, path.parent):
+        with pytest.raises(CaseError, match=f"has 80 frames and says of {described} where they lie"):
+            read_volume(given)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from .dicom_lengths import check_lengths
+from .dicom_lengths import check_lengths, is_without_pixels
 from .errors import CaseError
 from .extras import INSTALL_DICOM
 
@@ -72,8 +72,16 @@ _NO_IMAGES = {
     "104.": "document",
     "9.": "waveform",
     "4.2": "spectroscopy",
+    "1.3.12.2.1107.5.9.1.": "Siemens CSA Non-Image",
+    "30.": "parametric map",  # of floating point numbers most often, which GDCM does not read
 }
 """By the end of the storage SOP class (PS3.6 annex A), the first that fits."""
+
+_IMAGES = (
+    *("1.", "2.", "3.", "4.", "5.", "6.", "7.", "12.", "13.", "14.", "20."),
+    *("66.4.", "77.", "81.", "128.", "130."),
+)
+"""The standard's other storage classes have no pixels, and new ones come with every year."""
 
 _CLASS_STEM = "1.2.840.10008.5.1.4.1.1."
 _CLASS_IN_META = re.compile(rb"\x02\x00\x02\x00UI..([0-9.]+)", re.DOTALL)
@@ -151,9 +159,22 @@ def sop_class(path: Path) -> str:
 
 
 def what_is_no_image(path: Path) -> str:
-    """What a DICOM object without pixels is, in words; '' for an image."""
+    """What a DICOM object that is known to be no image is, in words; '' for what should be read as one."""
     ending = sop_class(path).removeprefix(_CLASS_STEM)
     return next((what for start, what in _NO_IMAGES.items() if f"{ending}.".startswith(start)), "")
+
+
+def lacks_pixels(path: Path) -> bool:
+    """True for an object that has none and need not: vendors store protocols in classes of their own.
+
+    An image without pixels is a damaged one.
+
+    Raises:
+        CaseError: the file is cut off.
+    """
+    kind = sop_class(path)
+    is_image = kind.startswith(_CLASS_STEM) and f"{kind.removeprefix(_CLASS_STEM)}.".startswith(_IMAGES)
+    return bool(kind) and not is_image and is_without_pixels(path)
 
 
 def read_header(path: Path) -> Header:

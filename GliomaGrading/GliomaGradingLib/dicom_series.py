@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from .dicom_header import SEGMENTATION, Header, full_header, is_dicom, read_header, what_is_no_image
+from .dicom_header import (
+    SEGMENTATION,
+    Header,
+    full_header,
+    is_dicom,
+    lacks_pixels,
+    read_header,
+    what_is_no_image,
+)
 from .errors import CaseError
 from .files_below import files_below
 from .result import Notice
@@ -93,12 +101,22 @@ def find_series(folder: Path, is_deep: bool = False) -> Found:
     others = []
     for path in dicom_files(folder, is_deep):
         what = what_is_no_image(path)
-        if what:
-            others.append((path, what))
+        header = None if what else _header(path)
+        if header is None:
+            others.append((path, what or "object without pixels"))
         else:
-            header = read_header(path)
             by_uid.setdefault(header.text("SeriesInstanceUID"), []).append(header)
     return Found(tuple(_without_copies(folder, headers) for headers in by_uid.values()), tuple(others))
+
+
+def _header(path: Path) -> Header | None:
+    """An image's header; None for what has no pixels and is no image. A damaged image is an error."""
+    try:
+        return read_header(path)
+    except CaseError:
+        if lacks_pixels(path):
+            return None
+        raise
 
 
 def dicom_files(folder: Path, is_deep: bool = False) -> Iterator[Path]:
@@ -345,6 +363,9 @@ def _frame_order(
         raise CaseError("the frames of this file are in colour", path, "give the original grey series")
     dataset = full_header(path)
     positions, orientations, spacing = _frame_places(dataset, path)
+    count, placed = series.first.frames, len(positions)
+    if placed != count:  # frames would be left out, and nobody knows which
+        raise CaseError(f"the file has {count} frames and says of {placed} where they lie", path, _AGAIN)
     return positions, orientations, spacing, sorted_slices(positions, orientations, path)
 
 

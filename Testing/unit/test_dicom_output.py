@@ -523,6 +523,48 @@ def test_dates_and_times_are_those_of_the_standard(study, tmp_path, date, time, 
         assert (found.StudyDate, found.StudyTime, found.PatientBirthDate) == (*kept, kept[0])
 
 
+@pytest.mark.parametrize(
+    ("keyword", "given", "kept"),
+    [
+        ("PatientSex", "U", ""),
+        ("PatientSex", "W", ""),
+        ("PatientSex", "M", "M"),
+        ("StudyID", "CEREBRAL MRI FOLLOW UP", ""),
+        ("StudyID", "CEREBRAL MRI 123", "CEREBRAL MRI 123"),
+        ("AccessionNumber", "12345678901234567", ""),
+        ("AccessionNumber", "1234567890123456", "1234567890123456"),
+        ("AccessionNumber", ["A1", "A2"], ""),
+    ],
+)
+def test_what_does_not_identify_follows_the_standard_or_is_empty(study, tmp_path, keyword, given, kept):
+    """Half a number could be another examination's."""
+    t1 = maker.scan(tmp_path / "t1", "T1", **{keyword: given})
+    case = Case.fromFiles(t1=t1, t2=study / "T2", flair=study / "FLAIR", mask=study / "seg" / "a.dcm")
+    made = write_dicom(graded(case), tmp_path)
+    assert made.problem == "" and not made.malformed
+    for name in (REPORT, OVERLAY):
+        assert pydicom.dcmread(tmp_path / name)[keyword].value == kept
+        assert_valid(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "given"), [("PatientID", "x" * 70), ("StudyInstanceUID", "1.2.826.0.1.03680043.10.1.7")]
+)
+def test_what_identifies_is_kept_whatever_its_form_and_told(tmp_path, keyword, given):
+    for name in SEQUENCES:
+        maker.scan(tmp_path / name, name, **{keyword: given})
+    paths = {name.lower(): tmp_path / name for name in SEQUENCES}
+    of = graded(Case.fromFiles(**paths, mask=maker.segmentation_file(tmp_path / "mask.nii.gz")))
+    grader = SimpleNamespace(bundle=open_bundle(None), explain=explanation)
+    done, files = folder.case_outputs(of, grader, reports=False)
+    write_result_folder(tmp_path, files)
+    assert [pydicom.dcmread(tmp_path / name)[keyword].value for name in (REPORT, OVERLAY)] == [given] * 2
+    (told,) = [one.message for one in done.result.warnings if one.code == "dicom-output-malformed"]
+    assert (
+        told.endswith(f": {keyword}") and given not in told and told in (tmp_path / "result.json").read_text()
+    )
+
+
 # ---------------------------------------------------------------- privacy
 
 

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DicomFiles:
-    """Contents by name, and why there are none ('' where nothing is missing)."""
+    """Contents by name, why there are none ('' where nothing is missing), and keywords of what is malformed."""
 
     contents: Mapping[str, bytes] = field(default_factory=dict)
     problem: str = ""
+    malformed: tuple[str, ...] = ()
 
 
 def dicom_result_files(graded: Graded, explanation: Explanation | None = None) -> DicomFiles:
@@ -52,7 +53,7 @@ def dicom_result_files(graded: Graded, explanation: Explanation | None = None) -
         # a source header that breaks the standard: highdicom and pydicom say so in these ways
         problem = f"no DICOM output: the headers of the series do not allow it ({_reason(error)})"
         return DicomFiles(problem=problem)
-    return DicomFiles(contents)
+    return DicomFiles(contents, malformed=sources.malformed)
 
 
 def _reason(error: Exception) -> str:

@@ -35,8 +35,26 @@ _REFERENCE = (
 )
 _MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", *STUDY[1:])
 _DATE, _TIME = re.compile(r"[0-9]{8}"), re.compile(r"([0-9]{2}){1,3}(\.[0-9]{1,6})?")
-_FORMS = {"PatientBirthDate": (".", _DATE), "StudyDate": (".", _DATE), "StudyTime": (":", _TIME)}
-"""Dates and times of the standard, and the marks that older ones have between their numbers."""
+_SEX, _SHORT = re.compile(r"[MFO]"), re.compile(r"[^\\\x00-\x1f]{0,16}")
+_FORMS = {
+    "PatientBirthDate": (".", _DATE),
+    "PatientSex": ("", _SEX),
+    "StudyDate": (".", _DATE),
+    "StudyTime": (":", _TIME),
+    "StudyID": ("", _SHORT),
+    "AccessionNumber": ("", _SHORT),
+}
+"""Values of the standard (PS3.5, 6.2), and the marks that older dates and times have between their numbers.
+
+A number that is too long is left out and not cut: what is left of it could be another examination's.
+"""
+
+_UID = re.compile(r"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+_IDENTIFYING = {
+    "PatientID": re.compile(r"[^\\\x00-\x1f]{0,64}"),
+    **dict.fromkeys(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"), _UID),
+}
+"""What says whose the output is and what it refers to: it stays as it is, whatever its form."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +111,15 @@ class Sources:
     @property
     def first(self) -> Dataset:
         return self.images[SEQUENCES[0]].headers[0]
+
+    @property
+    def malformed(self) -> tuple[str, ...]:
+        """Keywords of what identifies, was copied, and does not have the standard's form."""
+        return tuple(
+            keyword
+            for keyword, form in _IDENTIFYING.items()
+            if any(not form.fullmatch(str(item.get(keyword) or "0")) for item in self.evidence)
+        )
 
 
 def is_from_dicom(case: Case) -> bool:
@@ -152,7 +179,7 @@ def reduced(path: Path) -> Dataset:
     # decoded with the source's character set, so that it can be written in another
     kept.PatientName = str(kept.PatientName)
     for keyword, (mark, form) in _FORMS.items():
-        value = str(kept[keyword].value).replace(mark, "")
+        value = str(kept[keyword].value).replace(mark, "") if kept[keyword].VM == 1 else ""
         kept[keyword].value = value if form.fullmatch(value) else ""  # what is written follows the standard
     return kept
 

@@ -31,7 +31,8 @@ def case_outputs(
 ) -> tuple[Graded, dict[str, bytes]]:
     """The contents by name of all that a case leaves behind, and the case as they have it.
 
-    Why there are no DICOM outputs of a case from DICOM is a warning of its result, in every file of it.
+    Why there are no DICOM outputs of a case from DICOM is a warning of its result, in every file of it; what is
+    wrong with them is a warning of the other files.
 
     Args:
         reports: report.html and slices.png, too. dicom: the DICOM outputs, too, of a case from DICOM.
@@ -51,6 +52,10 @@ def case_outputs(
 def _with_dicom(graded: Graded, explanation: Explanation) -> tuple[Graded, dict[str, bytes]]:
     made = dicom_result_files(graded, explanation)
     notices = [Notice("no-dicom-output", made.problem)] if made.problem else []
+    if made.malformed:
+        names = ", ".join(made.malformed)
+        text = f"the DICOM output has identifiers that break the standard, as the series do: {names}"
+        notices.append(Notice("dicom-output-malformed", text))
     result = replace(graded.result, warnings=(*graded.result.warnings, *notices))
     return replace(graded, result=result), dict(made.contents)
 

@@ -62,12 +62,16 @@ _TAGS = {
     "0028|1053": "RescaleSlope",
 }
 
+LABEL_MAP = "segmentation as a label map"
+"""A class of 2023, which ITK does not read."""
+
 _NO_IMAGES = {
     "88.": "structured report or key object",
     "481.3": "RTSTRUCT",
     "481.": "radiotherapy object",
     "11.": "presentation state",
     "66.4": "",  # a segmentation is an image
+    "66.7": LABEL_MAP,
     "66.": "registration, fiducials or raw data",
     "104.": "document",
     "9.": "waveform",
@@ -190,6 +194,9 @@ def read_header(path: Path) -> Header:
     try:
         reader.ReadImageInformation()
     except RuntimeError:
+        if what := what_is_no_image(path):
+            remedy = "give a series of images, or a mask as SEG, NIfTI, NRRD or MHA"
+            raise CaseError(f"this DICOM file is a {what}, which is not read", path, remedy) from None
         raise CaseError("this DICOM file cannot be read", path, "export the series again") from None
     keys = [key for key in _TAGS if reader.HasMetaDataKey(key)]
     charset = reader.GetMetaData("0008|0005") if "0008|0005" in keys else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dicom_header import Header, agent_in_items, full_header, is_dicom, read_header, sop_class
+from .dicom_header import LABEL_MAP, Header, agent_in_items, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
 from .dicom_series import Found, Series, find_series, is_segmentation, split
 from .errors import CaseError
@@ -453,6 +453,11 @@ def _find_mask(
         return None, f"{' and '.join(sorted(path.name for path in masks))} could all be the tumour mask"
     if any(what == "RTSTRUCT" for _path, what in others):
         return None, "the tumour is given as RTSTRUCT contours, which are not read: export it as SEG or NIfTI"
+    if any(what == LABEL_MAP for _path, what in others):
+        return (
+            None,
+            f"the tumour is a {LABEL_MAP}, which is not read: export it as binary SEG or NIfTI",
+        )
     return None, "no tumour mask (a DICOM SEG, or a NIfTI, NRRD or MHA file named seg or mask)"
 
 

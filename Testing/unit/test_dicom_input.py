@@ -696,6 +696,20 @@ def test_contours_are_said_to_be_unread(tmp_path):
         Case.read(folder)
 
 
+def test_a_label_map_segmentation_is_said_to_be_unread(tmp_path):
+    folder = maker.study(tmp_path / "case", flat=True)
+    label_map = maker.no_image(tmp_path / "seg.dcm", "1.2.840.10008.5.1.4.1.1.66.7", "SEG")
+    with pytest.raises(CaseError) as refused:
+        Case.fromFiles(t1=folder, t2=folder, flair=folder, mask=label_map)
+    assert str(refused.value) == (
+        f"this DICOM file is a segmentation as a label map, which is not read, in {label_map}: "
+        "give a series of images, or a mask as SEG, NIfTI, NRRD or MHA"
+    )
+    shutil.copy(label_map, folder)
+    with pytest.raises(CaseError, match="the tumour is a segmentation as a label map, which is not read"):
+        Case.read(folder)
+
+
 def test_headers_are_text_without_padding(study):
     header = read_header(sorted((study / "FLAIR").iterdir())[0])
     assert header.text("ScanningSequence") == "SE\\IR" and header.numbers("InversionTime").tolist() == [2500]

@@ -50,7 +50,7 @@ demo: $(VENV)/.product graphics
 
 ## test         run every test, JOBS=2 at a time
 test: $(VENV)/.development graphics
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 ## test-minimum the tests with the oldest versions that are supported, in an environment of their own
 MINIMUM := $(BUILD)/minimum
@@ -61,11 +61,11 @@ $(MINIMUM)/.installed: pyproject.toml Testing/minimum-versions.txt
 	touch $@
 
 test-minimum: $(MINIMUM)/.installed graphics
-	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 ## coverage     the tests once more, with the branches that they take
 coverage: $(VENV)/.development graphics
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term
 
 ## audit        the bill of materials (build/sbom.json), and known vulnerabilities of what it lists
 audit: $(VENV)/.development

@@ -214,6 +214,7 @@ class Interrupted(Instant):
 FIGURES = ("evaluation.json", "cases.csv", "cohort.html")
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_figures_of_fewer_cases_do_not_outlive_the_first_new_one(source, tmp_path):
     """An interrupted resume leaves more rows than they are of; one with nothing to do leaves them alone."""
     grades = tmp_path / "g.csv"

@@ -188,8 +188,10 @@ def test_a_side_of_a_slice_is_a_number_of_points(capsys: pytest.CaptureFixture[s
     assert f"argument --pixels: '{pixels}' is no side of a slice: give 32 to 1024" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["tumour-region", "whole-slice"])
-@pytest.mark.parametrize(("names", "enhancing"), [("-t1n -t2w -t2f -seg", 3), ("_t1 _t2 _flair _seg", 4)])
+@pytest.mark.parametrize(
+    ("form", "names", "enhancing"),
+    [("tumour-region", "-t1n -t2w -t2f -seg", 3), ("whole-slice", "_t1 _t2 _flair _seg", 4)],
+)
 def test_labels_of_the_tumours_parts_are_learned_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, names: str, enhancing: int
 ) -> None:

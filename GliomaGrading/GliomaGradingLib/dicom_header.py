@@ -260,6 +260,6 @@ def _text(value: str, charset: str = "") -> str:
     """
     raw = value.encode("utf-8", "surrogateescape")
     encoding = _ENCODINGS.get(charset.split("\\")[-1].strip(" \0"), "utf-8")
-    if not raw.isascii() or b"\x1b" in raw:
-        raw = _ESCAPES.sub(b"", raw) if encoding in ("euc_kr", "gb2312") else raw
+    if encoding in ("euc_kr", "gb2312"):
+        raw = _ESCAPES.sub(b"", raw)
     return raw.decode(encoding, "replace").strip(" \0\r\n\t")

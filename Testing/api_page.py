@@ -17,7 +17,7 @@ PUBLIC = (
     ("GliomaGradingLib/grading.py", ("Grader", "Graded")),
     ("GliomaGradingLib/result.py", ("GradeResult", "Vote", "SliceInfo", "Notice")),
     ("GliomaGradingLib/errors.py", ("GliomaGradingError", "CaseError", "BundleError", "UsageError")),
-    ("GliomaGradingLib/slices.py", ("SliceStack",)),
+    ("GliomaGradingLib/preparation/slices.py", ("SliceStack",)),
     ("GliomaGradingLib/grid.py", ("Lattice",)),
     ("GliomaGradingLib/voting.py", ("Verdict",)),
     ("GliomaGradingLib/explanation.py", ("Explanation",)),

@@ -147,7 +147,7 @@ def batch_rows() -> str:
 
 def decision_sentence() -> str:
     """How many patients got no decision, and how often the vote was right with and without one."""
-    from GliomaGradingLib.bundle import open_bundle
+    from GliomaGradingLib.networks.bundle import open_bundle
     from GliomaGradingLib.training.evidence import read_probabilities
     from GliomaGradingLib.training.selective import decision_figures
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from GliomaGradingLib.case import Case
-    from GliomaGradingLib.imaging import Volume
+    from GliomaGradingLib.reading.imaging import Volume
     from GliomaGradingLib.result import GradeResult, Vote
 
     from .host.runner import Host

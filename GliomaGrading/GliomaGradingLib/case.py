@@ -12,9 +12,9 @@ import numpy as np
 
 from .case_checks import Labels, check_case, labels_of, tumour_parts, whole_tumour
 from .case_files import ROLES, case_identifier, find_case_files
-from .dicom_study import resolve
 from .errors import CaseError, UsageError
-from .imaging import finite, make_readers_known, read_layers, read_volume, rectified
+from .reading.dicom_study import resolve
+from .reading.imaging import finite, make_readers_known, read_layers, read_volume, rectified
 from .result import Notice
 from .volume import Volume, itk_array
 from .words import SEQUENCES

@@ -17,9 +17,9 @@ from . import coarse
 from .doubts import PLACELESS
 from .errors import CaseError, UsageError
 from .grid import content_box, mask_points
-from .nrrd_segments import segments_in
+from .reading.nrrd_segments import segments_in
+from .reading.text_headers import nrrd_values
 from .result import Notice
-from .text_headers import nrrd_values
 from .volume import Volume
 from .words import SEQUENCES, SLICE_COUNT
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .preparation.slices import SliceStack
 from .result import Notice
-from .slices import SliceStack
 from .wording import told_apart
 from .words import SEQUENCES, SLICE_COUNT
 

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bundle import Bundle, open_bundle
-from .bundle_files import INSTALL_AGAIN
 from .doubts import DOUBTFUL
 from .errors import BundleError, UsageError
+from .networks.bundle import Bundle, open_bundle
+from .networks.bundle_files import INSTALL_AGAIN
 from .result import GradeResult, Notice
 from .taught import named_in, public_names
 from .voting import Verdict, check_rule, decide
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from .case import Case
     from .explanation import Explanation
-    from .network import TransferModel
-    from .slices import SliceStack
+    from .networks.network import TransferModel
+    from .preparation.slices import SliceStack
 
 LEAST_SEEN = 0.6
 """Share of the tumour's largest slice within the region, below which its reader is told."""
@@ -62,8 +62,8 @@ class Grader:
     def __init__(self, bundle: Bundle, models: Mapping[str, TransferModel], device: torch.device) -> None:
         import torch
 
-        from .inference import FusedModel
-        from .readers import Readers
+        from .networks.inference import FusedModel
+        from .networks.readers import Readers
 
         self.bundle = bundle
         self.device = device
@@ -122,8 +122,8 @@ class Grader:
         progress: Progress | None = None,
     ) -> Graded:
         """As ``grade``, with what the grade was made from: the registered case and its slices."""
-        from .registration import register
-        from .slices import prepare
+        from .preparation.registration import register
+        from .preparation.slices import prepare
 
         check_rule(vote)  # before the work, not after it
         report = progress or (lambda stage, fraction: None)
@@ -211,7 +211,7 @@ class Grader:
 
     def explain(self, graded: Graded | SliceStack, progress: Progress | None = None) -> Explanation:
         """Where the networks found the evidence for what they say of a graded case, or of a slice stack."""
-        from .saliency import explain
+        from .networks.saliency import explain
 
         stack = graded.stack if isinstance(graded, Graded) else graded
         with self._turn:
@@ -226,7 +226,7 @@ class Grader:
         """Each sequence's logits, and how much of its features the training patients do not explain."""
         import torch
 
-        from .images import stack_input, without_gaps
+        from .networks.images import stack_input, without_gaps
 
         mask = without_gaps(torch.from_numpy(stack.mask)).to(self.device)
 

@@ -19,11 +19,11 @@ from .measure import described, in_turn, machine, parser, ratio, table, use_repo
 use_repository()
 
 import torch  # noqa: E402
-from GliomaGradingLib.bundle import open_bundle  # noqa: E402
-from GliomaGradingLib.convolutions import ReluConvolution  # noqa: E402
-from GliomaGradingLib.inference import FusedModel  # noqa: E402
-from GliomaGradingLib.network import TransferModel  # noqa: E402
-from GliomaGradingLib.readers import Readers  # noqa: E402
+from GliomaGradingLib.networks.bundle import open_bundle  # noqa: E402
+from GliomaGradingLib.networks.convolutions import ReluConvolution  # noqa: E402
+from GliomaGradingLib.networks.inference import FusedModel  # noqa: E402
+from GliomaGradingLib.networks.network import TransferModel  # noqa: E402
+from GliomaGradingLib.networks.readers import Readers  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES, SLICE_COUNT  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torchvision.models import googlenet  # noqa: E402

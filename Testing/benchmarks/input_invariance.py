@@ -265,7 +265,7 @@ def main() -> None:
 
 def crop_pairs(options: argparse.Namespace, grader: Grader, before: list) -> list:
     """(verdict on the crop, result of the full-resolution case) of every patient."""
-    from GliomaGradingLib.slices import stack_from_crop
+    from GliomaGradingLib.preparation.slices import stack_from_crop
     from GliomaGradingLib.training.crops import training_set_from_crops
 
     data = training_set_from_crops(options.crops / "tumour_crops.npz", options.crops / "tumour_crops.csv")

@@ -47,8 +47,8 @@ import torch  # noqa: E402
 from GliomaGradingLib.case import Case  # noqa: E402
 from GliomaGradingLib.case_files import find_case_files  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
-from GliomaGradingLib.registration import register  # noqa: E402
-from GliomaGradingLib.slices import SliceStack, prepare  # noqa: E402
+from GliomaGradingLib.preparation.registration import register  # noqa: E402
+from GliomaGradingLib.preparation.slices import SliceStack, prepare  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES, SLICE_COUNT  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402

@@ -35,8 +35,8 @@ import torch  # noqa: E402
 from GliomaGradingLib.case import Case  # noqa: E402
 from GliomaGradingLib.case_files import find_case_files  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
-from GliomaGradingLib.registration import register  # noqa: E402
-from GliomaGradingLib.slices import prepare  # noqa: E402
+from GliomaGradingLib.preparation.registration import register  # noqa: E402
+from GliomaGradingLib.preparation.slices import prepare  # noqa: E402
 
 STAGES = {
     "read": "reading four files and checking them",

@@ -32,10 +32,10 @@ sys.path[:0] = [str(REPOSITORY / "GliomaGrading")]
 from GliomaGradingLib.case import Case  # noqa: E402
 from GliomaGradingLib.files import write_atomically  # noqa: E402
 from GliomaGradingLib.grading import Grader  # noqa: E402
-from GliomaGradingLib.images import stack_input, without_gaps  # noqa: E402
-from GliomaGradingLib.network import TransferModel  # noqa: E402
-from GliomaGradingLib.saliency import evidence  # noqa: E402
-from GliomaGradingLib.slices import SliceStack, prepare, stack_from_crop  # noqa: E402
+from GliomaGradingLib.networks.images import stack_input, without_gaps  # noqa: E402
+from GliomaGradingLib.networks.network import TransferModel  # noqa: E402
+from GliomaGradingLib.networks.saliency import evidence  # noqa: E402
+from GliomaGradingLib.preparation.slices import SliceStack, prepare, stack_from_crop  # noqa: E402
 from GliomaGradingLib.words import SEQUENCES, SLICE_COUNT  # noqa: E402
 
 SLICES = (3, 10, 17)

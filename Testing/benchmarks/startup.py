@@ -22,7 +22,7 @@ PROGRAMS = {
     "library": ["-c", "import GliomaGradingLib"],
     "help": ["-m", "GliomaGradingLib", "--help"],
     "torch": ["-c", "import torch"],
-    "network": ["-c", "import GliomaGradingLib.network"],
+    "network": ["-c", "import GliomaGradingLib.networks.network"],
 }
 WORDS = {
     "bare": ("Python alone", ""),

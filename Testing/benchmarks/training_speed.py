@@ -23,7 +23,7 @@ use_repository()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from GliomaGradingLib.googlenet import PlainConv2d  # noqa: E402
+from GliomaGradingLib.networks.googlenet import PlainConv2d  # noqa: E402
 from GliomaGradingLib.training.dataset import TrainingSet  # noqa: E402
 from GliomaGradingLib.training.fit import Fit, new_model  # noqa: E402
 from GliomaGradingLib.training.recipe import Recipe  # noqa: E402

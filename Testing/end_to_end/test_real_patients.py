@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.slices import crop, stack_from_crop
+from GliomaGradingLib.preparation.slices import crop, stack_from_crop
 from test_command_line import run
 
 OFF_LATTICE = "BraTS20_Training_280"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from GliomaGradingLib.bundle import METADATA, find_bundles
+from GliomaGradingLib.networks.bundle import METADATA, find_bundles
 
 FORMATS = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm", ".hdr", ".mhd", ".nhdr", ".seg.nrrd")
 """The first byte of an input of ``readers`` chooses one of these."""
@@ -89,7 +89,7 @@ def weights() -> list[bytes]:
     import io
 
     import torch
-    from GliomaGradingLib.bundle import pack_state
+    from GliomaGradingLib.networks.bundle import pack_state
 
     state = {"a.weight": torch.arange(40.0).reshape(4, 10), "b": torch.ones(3)}
     buffer = io.BytesIO()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from GliomaGradingLib.errors import BundleError, CaseError, GliomaGradingError
-from GliomaGradingLib.imaging import read_layers
+from GliomaGradingLib.reading.imaging import read_layers
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.worker.arrays import MappedFile, open_request
 from GliomaGradingLib.worker.protocol import (
@@ -141,7 +141,7 @@ def _serve(data: bytes) -> None:
 
 def bundle(data: bytes) -> None:
     """A bundle's metadata: a BundleError of one line, or a bundle whose numbers are usable."""
-    from GliomaGradingLib.bundle import METADATA, open_bundle
+    from GliomaGradingLib.networks.bundle import METADATA, open_bundle
 
     folder = _FOLDER / "bundle"
     folder.mkdir(exist_ok=True)
@@ -166,7 +166,7 @@ def bundle(data: bytes) -> None:
 
 def weights(data: bytes) -> None:
     """A weight file that its metadata vouches for: only a BundleError may come of it."""
-    from GliomaGradingLib.bundle_files import read_weights
+    from GliomaGradingLib.networks.bundle_files import read_weights
 
     try:
         tensors = read_weights(data, _FOLDER / "t1.pt")

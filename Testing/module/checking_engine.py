@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fake_grading
-from GliomaGradingLib.slices import prepare
+from GliomaGradingLib.preparation.slices import prepare
 from GliomaGradingLib.worker.engine import _case
 
 

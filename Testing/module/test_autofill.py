@@ -20,13 +20,13 @@ NAMES = {
 
 @pytest.mark.parametrize(("wanted", "name"), [(k, n) for k, names in NAMES.items() for n in names])
 def test_names(host, wanted, name):
-    from GliomaGradingLib.sequence_names import sequence_of
+    from GliomaGradingLib.reading.sequence_names import sequence_of
 
     assert sequence_of(name) == wanted
 
 
 def test_name_and_description_have_to_agree(host):
-    from GliomaGradingLib.sequence_names import sequence_of
+    from GliomaGradingLib.reading.sequence_names import sequence_of
 
     assert sequence_of("4: anything", "AX FLAIR") == "FLAIR"
     assert sequence_of("t1", "AX T1 POST") == "T1 with contrast"

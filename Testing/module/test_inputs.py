@@ -110,7 +110,7 @@ def test_non_linear_transform_resamples(host, scene):
 )
 def test_what_a_non_linear_transform_moves_in_is_the_images_own_background(host, scene, air, kind):
     """Zeros around an image whose background is something else would be a part of the head."""
-    from GliomaGradingLib.brain import background_value
+    from GliomaGradingLib.preparation.brain import background_value
     from GliomaGradingLib.scene.volumes import volume_of
 
     node = block(air, kind)
@@ -542,7 +542,7 @@ def test_a_mask_without_extent_is_refused(host, scene, matrix):
 
 def test_names_with_a_slash_are_told_whole(host, scene):
     from GliomaGradingLib.export.telling import graded_inputs
-    from GliomaGradingLib.imaging import rectified
+    from GliomaGradingLib.reading.imaging import rectified
     from GliomaGradingLib.scene.inputs import Inputs
 
     nodes = [scene.volume(name) for name in ("AX T1 W/O", "T2/FRFSE", "a\\b FLAIR")]

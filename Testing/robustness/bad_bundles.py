@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from GliomaGradingLib.bundle import METADATA, find_bundles
+from GliomaGradingLib.networks.bundle import METADATA, find_bundles
 
 WEIGHTS = "t1.pt"
 

@@ -389,7 +389,7 @@ def small_sample() -> Iterator[None]:
 
 def _other_bundle(folder: Path) -> Path:
     """The shipped models, calibrated otherwise: another bundle with other probabilities."""
-    from GliomaGradingLib.bundle import METADATA, open_bundle
+    from GliomaGradingLib.networks.bundle import METADATA, open_bundle
 
     shipped = open_bundle()
     shutil.copytree(shipped.folder, folder)

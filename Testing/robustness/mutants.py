@@ -43,7 +43,11 @@ WANTED = {
 }
 """Of those tests, by pytest's ``-k``: the ones that can notice something, and are quick."""
 
-FILES = {"calibration": "training/metrics"}
+FILES = {
+    "calibration": "training/metrics",
+    "slices": "preparation/slices",
+    "nifti_check": "reading/nifti_check",
+}
 FUNCTIONS = {
     "calibration": {
         "calibration_error",
@@ -171,7 +175,7 @@ def main() -> None:
         "pytest",
         "torch",
         "GliomaGradingLib",
-        "GliomaGradingLib.slices",
+        "GliomaGradingLib.preparation.slices",
     ):
         importlib.import_module(name)
     for module in options.modules:

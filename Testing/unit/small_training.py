@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from GliomaGradingLib.slices import InputForm
+from GliomaGradingLib.preparation.slices import InputForm
 from GliomaGradingLib.training.dataset import TrainingSet
 
 FORM = InputForm()

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from GliomaGradingLib import text_headers
-from GliomaGradingLib.dicom_lengths import check_lengths
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import read_layers, read_volume
+from GliomaGradingLib.reading import text_headers
+from GliomaGradingLib.reading.dicom_lengths import check_lengths
+from GliomaGradingLib.reading.imaging import read_layers, read_volume
 
 from Testing.robustness import files
 

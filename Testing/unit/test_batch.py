@@ -29,7 +29,7 @@ from GliomaGradingLib.cohort.run import Job, run
 from GliomaGradingLib.cohort.store import Store
 from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
 from GliomaGradingLib.errors import BundleError, CaseError, GliomaGradingError, UsageError
-from GliomaGradingLib.text_headers import data_files
+from GliomaGradingLib.reading.text_headers import data_files
 
 NAMES = [f"case_{number:02d}" for number in range(6)]
 MODEL = {"name": "stub", "version": "1", "backbone": "none", "sha256": SHA, "device": "cpu"}

@@ -17,9 +17,9 @@ from GliomaGradingLib.cohort.headers import with_headers_checked
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.cohort.run import Job, list_cases
 from GliomaGradingLib.cohort.work import fingerprint
-from GliomaGradingLib.dicom_series import find_series, only_series
-from GliomaGradingLib.dicom_study import pick_series, resolve
 from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.reading.dicom_series import find_series, only_series
+from GliomaGradingLib.reading.dicom_study import pick_series, resolve
 from layout_trees import tree
 from test_batch import Instant, grade, table
 

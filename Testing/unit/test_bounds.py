@@ -11,8 +11,7 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.coarse import largest_component
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.familiarity import Familiarity, _grown, mask_contrasts
-from GliomaGradingLib.result import GradeResult, Vote
-from GliomaGradingLib.slices import (
+from GliomaGradingLib.preparation.slices import (
     InputForm,
     _shift_inward,
     _with_margin,
@@ -22,6 +21,7 @@ from GliomaGradingLib.slices import (
     renormalise,
     stack_from_crop,
 )
+from GliomaGradingLib.result import GradeResult, Vote
 from GliomaGradingLib.words import SEQUENCES
 from small_head import TUMOUR_CENTRE, volumes
 

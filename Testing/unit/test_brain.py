@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from GliomaGradingLib.brain import (
+from GliomaGradingLib.errors import CaseError
+from GliomaGradingLib.preparation.brain import (
     Scale,
     _Rough,
     background_value,
@@ -19,8 +20,7 @@ from GliomaGradingLib.brain import (
     within,
     without_halo,
 )
-from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.slices import InputForm, scene_of
+from GliomaGradingLib.preparation.slices import InputForm, scene_of
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 from skull import SkullOptions, add_skull

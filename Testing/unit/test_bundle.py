@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from GliomaGradingLib.bundle import (
+from GliomaGradingLib.errors import BundleError
+from GliomaGradingLib.networks.bundle import (
     METADATA,
     find_bundles,
     open_bundle,
@@ -16,11 +17,10 @@ from GliomaGradingLib.bundle import (
     unpack_state,
     write_bundle,
 )
-from GliomaGradingLib.bundle_files import check_archive, check_pickle
-from GliomaGradingLib.errors import BundleError
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.slices import InputForm
+from GliomaGradingLib.networks.bundle_files import check_archive, check_pickle
+from GliomaGradingLib.networks.image_form import ImageForm
+from GliomaGradingLib.networks.network import TransferModel
+from GliomaGradingLib.preparation.slices import InputForm
 from GliomaGradingLib.voting import Calibration, DecisionRule, Platt
 from GliomaGradingLib.words import SEQUENCES
 

@@ -13,9 +13,9 @@ from GliomaGradingLib.case_checks import axial_count, fluid_contrast, lesion_vol
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.doubts import DOUBTFUL, PLACELESS
 from GliomaGradingLib.errors import CaseError, UsageError
-from GliomaGradingLib.imaging import read_layers
+from GliomaGradingLib.preparation.slices import prepare
+from GliomaGradingLib.reading.imaging import read_layers
 from GliomaGradingLib.result import Notice
-from GliomaGradingLib.slices import prepare
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
-from GliomaGradingLib.slices import InputForm
+from GliomaGradingLib.preparation.slices import InputForm
 from GliomaGradingLib.training import ablation, baselines, external, learning, protocols
 from GliomaGradingLib.training.ablation import (
     Idea,

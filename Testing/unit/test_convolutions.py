@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from GliomaGradingLib import convolutions
-from GliomaGradingLib.convolutions import Direct, Pointwise, WholePlane, Winograd, relu_convolution
-from GliomaGradingLib.googlenet import PlainConv2d
+from GliomaGradingLib.networks import convolutions
+from GliomaGradingLib.networks.convolutions import Direct, Pointwise, WholePlane, Winograd, relu_convolution
+from GliomaGradingLib.networks.googlenet import PlainConv2d
 from torch import nn
 from torch.nn import functional
 

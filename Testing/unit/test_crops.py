@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
-from GliomaGradingLib.bundle import write_bundle
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.grading import Grader
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.slices import InputForm, crop, prepare
+from GliomaGradingLib.networks.bundle import write_bundle
+from GliomaGradingLib.networks.image_form import ImageForm
+from GliomaGradingLib.networks.network import TransferModel
+from GliomaGradingLib.preparation.slices import InputForm, crop, prepare
 from GliomaGradingLib.training.crops import training_set_from_cases, training_set_from_crops
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.source import SliceSource, part_logits

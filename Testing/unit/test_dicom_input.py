@@ -11,13 +11,13 @@ import pytest
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.work import fingerprint
-from GliomaGradingLib.dicom_header import is_dicom, read_header, what_is_no_image
-from GliomaGradingLib.dicom_series import find_series, split
-from GliomaGradingLib.dicom_study import looks_like_study, pick_series
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import read_layers, read_volume
-from GliomaGradingLib.sequence_names import (
+from GliomaGradingLib.reading.dicom_header import is_dicom, read_header, what_is_no_image
+from GliomaGradingLib.reading.dicom_series import find_series, split
+from GliomaGradingLib.reading.dicom_study import looks_like_study, pick_series
+from GliomaGradingLib.reading.imaging import read_layers, read_volume
+from GliomaGradingLib.reading.sequence_names import (
     CONTRAST,
     denies_contrast,
     has_agent,

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.dicom_lengths import check_lengths
-from GliomaGradingLib.dicom_series import find_series
-from GliomaGradingLib.dicom_study import pick_series
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import read_volume
+from GliomaGradingLib.reading.dicom_lengths import check_lengths
+from GliomaGradingLib.reading.dicom_series import find_series
+from GliomaGradingLib.reading.dicom_study import pick_series
+from GliomaGradingLib.reading.imaging import read_volume
 from small_head import arrays
 
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom (pip install pydicom highdicom)")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from GliomaGradingLib import cli
-from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.explanation import Explanation
@@ -26,8 +25,9 @@ from GliomaGradingLib.export.outputs import DICOM_REPORT as REPORT
 from GliomaGradingLib.export.outputs import write_result_folder
 from GliomaGradingLib.export.telling import graded_inputs
 from GliomaGradingLib.grading import Graded, Grader
+from GliomaGradingLib.networks.bundle import open_bundle
+from GliomaGradingLib.preparation.slices import InputForm, prepare
 from GliomaGradingLib.result import GradeResult, Notice, Vote
-from GliomaGradingLib.slices import InputForm, prepare
 from GliomaGradingLib.wording import sentence
 from GliomaGradingLib.words import DISCLAIMER, SEQUENCES
 from PIL import Image, ImageDraw

@@ -10,9 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from GliomaGradingLib import bundle, extras
-from GliomaGradingLib.bundle import find_bundles
+from GliomaGradingLib import extras
 from GliomaGradingLib.cli import doctor, main, packages
+from GliomaGradingLib.networks import bundle
+from GliomaGradingLib.networks.bundle import find_bundles
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVIDENCE = REPOSITORY / "Resources" / "Evaluation" / "patient"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from GliomaGradingLib.bundle import open_bundle
+from GliomaGradingLib.networks.bundle import open_bundle
 from GliomaGradingLib.training.ablation import ablation_figures, ablation_table
 from GliomaGradingLib.training.baselines import baseline_figures
 from GliomaGradingLib.training.evaluate import (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.familiarity import Familiarity, mask_contrasts
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.network import DIRECTIONS, OutputModule, TransferModel
+from GliomaGradingLib.networks.image_form import ImageForm
+from GliomaGradingLib.networks.network import DIRECTIONS, OutputModule, TransferModel
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.usual import learn_usual, patient_features, principal_directions
 from GliomaGradingLib.words import SEQUENCES

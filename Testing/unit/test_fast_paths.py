@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from GliomaGradingLib import brain, coarse
+from GliomaGradingLib import coarse
 from GliomaGradingLib.grid import Lattice, content_box, gather, voxels_of
+from GliomaGradingLib.preparation import brain
 from GliomaGradingLib.volume import Volume
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.cli import main
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.network import TransferModel, caffe_name, load_imagenet_2014
+from GliomaGradingLib.networks.image_form import ImageForm
+from GliomaGradingLib.networks.network import TransferModel, caffe_name, load_imagenet_2014
 from GliomaGradingLib.training.features import frozen_features
 from GliomaGradingLib.training.protocols import CELLS
 from GliomaGradingLib.training.recipe import Recipe

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from GliomaGradingLib.bundle import open_bundle, write_bundle
 from GliomaGradingLib.errors import BundleError, UsageError
+from GliomaGradingLib.networks.bundle import open_bundle, write_bundle
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.final import _origin, _texts, check_final, train_bundle
 from GliomaGradingLib.training.fit import new_model

@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 from batch_stub import SHA, make_cohort, result
 from GliomaGradingLib import cli, files
-from GliomaGradingLib.bundle import METADATA, open_bundle, write_bundle
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export import folder as result_folder
 from GliomaGradingLib.export.outputs import write_result_folder
 from GliomaGradingLib.files import all_or_nothing, write_atomically
+from GliomaGradingLib.networks.bundle import METADATA, open_bundle, write_bundle
 from GliomaGradingLib.words import SEQUENCES
 
 from Testing.robustness.full_disk import FullDisk, contents, full_disks
@@ -335,7 +335,7 @@ def printed(arguments: list[str], folder: Path, output: Any) -> subprocess.Compl
 
 def test_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
-    from GliomaGradingLib import bundle as bundle_module
+    from GliomaGradingLib.networks import bundle as bundle_module
 
     monkeypatch.setattr(bundle_module, "pack_state", lambda state: {"weights": torch.zeros(4)})
     model: Any = SimpleNamespace(state_dict=dict, backbone_name="googlenet-2014")
@@ -393,7 +393,7 @@ ROOM = "make room there, or choose another place"
 
 def test_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
-    from GliomaGradingLib.image_form import ImageForm
+    from GliomaGradingLib.networks.image_form import ImageForm
     from GliomaGradingLib.training.fit import Fit
     from GliomaGradingLib.training.recipe import Recipe
     from GliomaGradingLib.training.splits import patient_split

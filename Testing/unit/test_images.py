@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.images import shifted, stack_input, turned, without_gaps
-from GliomaGradingLib.slices import stack_from_crop
+from GliomaGradingLib.networks.image_form import ImageForm
+from GliomaGradingLib.networks.images import shifted, stack_input, turned, without_gaps
+from GliomaGradingLib.preparation.slices import stack_from_crop
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.source import SliceSource
 from GliomaGradingLib.training.splits import Part
@@ -102,7 +102,7 @@ def test_a_slice_is_the_same_in_training_and_in_grading(form):
 
 
 def test_what_ships_is_turned_and_shifted_and_the_papers_protocol_is_not():
-    from GliomaGradingLib.bundle import open_bundle
+    from GliomaGradingLib.networks.bundle import open_bundle
     from GliomaGradingLib.training.recipe import PAPER_RECIPE, recipe_from_dict
 
     assert Recipe().image == open_bundle().imageForm() == ImageForm(turned=True, shifted=8)

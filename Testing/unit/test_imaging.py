@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from GliomaGradingLib import imaging
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.imaging import finite, read_layers, read_volume
+from GliomaGradingLib.reading import imaging
+from GliomaGradingLib.reading.imaging import finite, read_layers, read_volume
 from GliomaGradingLib.volume import Volume
 from small_head import arrays, volumes
 

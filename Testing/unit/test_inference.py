@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from GliomaGradingLib import convolutions
-from GliomaGradingLib.bundle import open_bundle
-from GliomaGradingLib.googlenet import LocalResponseNorm
-from GliomaGradingLib.inference import FusedModel, FusedNorm, FusedPool, channel_means
-from GliomaGradingLib.network import BACKBONES, TransferModel
+from GliomaGradingLib.networks import convolutions
+from GliomaGradingLib.networks.bundle import open_bundle
+from GliomaGradingLib.networks.googlenet import LocalResponseNorm
+from GliomaGradingLib.networks.inference import FusedModel, FusedNorm, FusedPool, channel_means
+from GliomaGradingLib.networks.network import BACKBONES, TransferModel
 from GliomaGradingLib.words import SEQUENCES
 from torch import nn
 from torch.nn import functional

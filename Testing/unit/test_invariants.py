@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.imaging import Volume
+from GliomaGradingLib.preparation.slices import prepare
+from GliomaGradingLib.reading.imaging import Volume
 from GliomaGradingLib.result import GradeResult, Notice, SliceInfo, Vote
-from GliomaGradingLib.slices import prepare
 from GliomaGradingLib.voting import (
     Calibration,
     DecisionRule,

@@ -8,8 +8,8 @@ import pytest
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.entry import CaseEntry
 from GliomaGradingLib.cohort.listing import find_cohort
-from GliomaGradingLib.segment_names import names_tumour
-from GliomaGradingLib.sequence_names import has_contrast, is_mask_name, is_other_organ
+from GliomaGradingLib.reading.segment_names import names_tumour
+from GliomaGradingLib.reading.sequence_names import has_contrast, is_mask_name, is_other_organ
 from layout_trees import tree
 from test_layouts_dicom import UID, series
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from GliomaGradingLib.errors import BundleError, UsageError
-from GliomaGradingLib.googlenet import LocalResponseNorm
-from GliomaGradingLib.network import (
+from GliomaGradingLib.networks.googlenet import LocalResponseNorm
+from GliomaGradingLib.networks.network import (
     BACKBONES,
     LEVELS,
     TransferModel,

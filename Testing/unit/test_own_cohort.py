@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.cli import main, train
-from GliomaGradingLib.slices import crop
+from GliomaGradingLib.networks.bundle import open_bundle
+from GliomaGradingLib.preparation.slices import crop
 from GliomaGradingLib.training.dataset import TrainingSet
 from small_head import arrays, volume
 

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 import torch
-from GliomaGradingLib.inference import FusedModel
-from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.readers import Input, Readers, _pool
+from GliomaGradingLib.networks.inference import FusedModel
+from GliomaGradingLib.networks.network import TransferModel
+from GliomaGradingLib.networks.readers import Input, Readers, _pool
 from GliomaGradingLib.words import SEQUENCES
 
 PIXELS, COUNT = 32, 20

@@ -16,9 +16,9 @@ from GliomaGradingLib import coarse
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.mirrored import flipped, is_mirrored
-from GliomaGradingLib.motion import rigid_matrix, rotation_degrees, suspected_motion
-from GliomaGradingLib.registration import grid_relation, register, tumour_centre
+from GliomaGradingLib.preparation.mirrored import flipped, is_mirrored
+from GliomaGradingLib.preparation.motion import rigid_matrix, rotation_degrees, suspected_motion
+from GliomaGradingLib.preparation.registration import grid_relation, register, tumour_centre
 from GliomaGradingLib.result import Notice
 from GliomaGradingLib.volume import Volume
 from small_head import TUMOUR_CENTRE, resampled_elsewhere, turned, volumes

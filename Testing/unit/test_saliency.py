@@ -10,16 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.explanation import Explanation
 from GliomaGradingLib.grading import Graded, Grader
 from GliomaGradingLib.grid import Lattice
-from GliomaGradingLib.image_form import ImageForm, Views
-from GliomaGradingLib.images import shifted, turned
-from GliomaGradingLib.network import TransferModel
-from GliomaGradingLib.saliency import _shifted_back, evidence, explain
-from GliomaGradingLib.slices import SliceStack
+from GliomaGradingLib.networks.bundle import open_bundle
+from GliomaGradingLib.networks.image_form import ImageForm, Views
+from GliomaGradingLib.networks.images import shifted, turned
+from GliomaGradingLib.networks.network import TransferModel
+from GliomaGradingLib.networks.saliency import _shifted_back, evidence, explain
+from GliomaGradingLib.preparation.slices import SliceStack
 from GliomaGradingLib.voting import Calibration, Platt
 from GliomaGradingLib.words import SEQUENCES
 
@@ -275,7 +275,7 @@ def test_threads_take_turns_at_the_networks(grader, monkeypatch):
         inside[0] -= 1
 
     monkeypatch.setattr(grader, "_judge", work)
-    monkeypatch.setattr("GliomaGradingLib.saliency.explain", work)
+    monkeypatch.setattr("GliomaGradingLib.networks.saliency.explain", work)
     stack = smooth_stack()
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(step, stack) for step in (grader.judge, grader.explain) * 4]:

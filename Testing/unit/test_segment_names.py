@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from GliomaGradingLib.segment_names import is_other_structure
+from GliomaGradingLib.reading.segment_names import is_other_structure
 
 OTHER = """
 Background|background|Liver|Normal-appearing white matter|normal_tissue|NormalBrain|healthy tissue|Healthy|NAWM

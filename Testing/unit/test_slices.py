@@ -14,8 +14,7 @@ from GliomaGradingLib.case import Case
 from GliomaGradingLib.coarse import largest_component
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.grid import FieldOfView, canonical, content_box, cut_to_content, linear_weights
-from GliomaGradingLib.result import Notice
-from GliomaGradingLib.slices import (
+from GliomaGradingLib.preparation.slices import (
     InputForm,
     SliceStack,
     choose_slices,
@@ -27,6 +26,7 @@ from GliomaGradingLib.slices import (
     scene_of,
     stack_from_crop,
 )
+from GliomaGradingLib.result import Notice
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import SEQUENCES
 from small_head import volumes

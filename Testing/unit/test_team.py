@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.errors import UsageError
-from GliomaGradingLib.image_form import ImageForm
+from GliomaGradingLib.networks.image_form import ImageForm
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.recipe import Recipe, recipe_from_dict

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from GliomaGradingLib import wording
-from GliomaGradingLib.bundle import open_bundle
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.cli.grade import summary
@@ -18,6 +17,7 @@ from GliomaGradingLib.export import pictures, telling
 from GliomaGradingLib.export.evidence_picture import evidence_png
 from GliomaGradingLib.export.reliability import figures_note, prevalence_text, reliability_of
 from GliomaGradingLib.export.report import report_html
+from GliomaGradingLib.networks.bundle import open_bundle
 from GliomaGradingLib.result import GradeResult, Notice
 from GliomaGradingLib.volume import Volume
 from GliomaGradingLib.words import DISCLAIMER, SEQUENCES

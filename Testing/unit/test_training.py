@@ -11,8 +11,8 @@ import pytest
 import torch
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
-from GliomaGradingLib.image_form import ImageForm
-from GliomaGradingLib.slices import InputForm
+from GliomaGradingLib.networks.image_form import ImageForm
+from GliomaGradingLib.preparation.slices import InputForm
 from GliomaGradingLib.training.augment import augment, redrawn
 from GliomaGradingLib.training.checks import check_beginning, fingerprint
 from GliomaGradingLib.training.dataset import TrainingSet

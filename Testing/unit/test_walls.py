@@ -13,11 +13,13 @@ MODULE = Path(__file__).resolve().parents[2] / "GliomaGrading"
 LIBRARY = MODULE / "GliomaGradingLib"
 SLICER = {"slicer", "qt", "ctk", "vtk", "PythonQt", "SampleData", "sitkUtils"}
 TORCH = {"torch", "torchvision"}
-WITH_TORCH = ("googlenet", "network", "convolutions", "inference", "training/", "images", "readers", "saliency")
-PURE = (
-    *("case", "case_files", "case_checks", "imaging", "grid", "coarse", "brain", "registration"),
-    *("slices", "voting", "result", "words", "errors"),
+WITH_TORCH = (
+    *("networks/googlenet", "networks/network", "networks/convolutions", "networks/inference"),
+    *("networks/images", "networks/readers", "networks/saliency", "training/"),
 )
+WITHOUT_TORCH_IN_NETWORKS = ("bundle", "bundle_files", "image_form")
+PURE = ("case", "case_files", "case_checks", "coarse", "grid", "voting", "result", "words", "errors")
+VALUES = {"coarse", "doubts", "errors", "extras", "grid", "result", "volume", "words"}
 AT_FILE_SCOPE = {"slicer", "vtk", "numpy", "SimpleITK"}
 
 
@@ -60,6 +62,12 @@ def rooms(path: Path) -> set[str]:
     return {parts[1] for parts in names if parts[0] == "GliomaGradingLib" and len(parts) > 1}
 
 
+def below(path: Path, room: str) -> set[str]:
+    """What is imported of a room, by the names of its files."""
+    names = (name.split(".") for name, _line in imports(path))
+    return {parts[2] for parts in names if parts[:2] == ["GliomaGradingLib", room] and len(parts) > 2}
+
+
 def files(room: str = "") -> list[Path]:
     return sorted((LIBRARY / room).rglob("*.py"))
 
@@ -68,23 +76,41 @@ def short(path: Path) -> str:
     return path.relative_to(MODULE).as_posix()
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_what_goes_in_and_comes_out_knows_no_torch_and_no_slicer(name):
-    path = LIBRARY / f"{name}.py"
+PURE_FILES = [*files("reading"), *files("preparation"), *(LIBRARY / f"{name}.py" for name in PURE)]
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=short)
+def test_what_goes_in_and_comes_out_knows_no_torch_and_no_slicer(path):
     assert not roots(path) & (SLICER | TORCH)
-    assert not rooms(path) & {"scene", "panel", "worker", "network", "training", "cli"}
+    assert not rooms(path) & {"scene", "panel", "worker", "networks", "training", "cli"}
+
+
+@pytest.mark.parametrize("path", files("reading"), ids=short)
+def test_reading_knows_nothing_of_cases_and_what_becomes_of_them(path):
+    assert rooms(path) <= VALUES | {"reading"}
+
+
+@pytest.mark.parametrize("path", files("preparation"), ids=short)
+def test_preparation_knows_the_case_and_no_file(path):
+    assert rooms(path) <= VALUES | {"preparation", "case", "case_checks"}
+
+
+@pytest.mark.parametrize("path", files("networks"), ids=short)
+def test_networks_see_slices_and_never_the_case(path):
+    assert not rooms(path) & {"case", "case_files", "case_checks", "reading", "grading", "cohort", "export"}
 
 
 @pytest.mark.parametrize("path", files("scene"), ids=short)
 def test_scene_knows_slicer_and_no_qt(path):
     assert not roots(path) & ({"qt", "ctk", "PythonQt"} | TORCH)
-    assert not rooms(path) & {"panel", "worker", "network", "training", "grading", "saliency", "cli"}
+    assert not rooms(path) & {"panel", "worker", "networks", "training", "grading", "cli"}
 
 
 @pytest.mark.parametrize("path", files("panel"), ids=short)
 def test_panel_knows_qt_scene_and_the_workers_client_but_no_torch(path):
     assert not roots(path) & TORCH
-    assert not rooms(path) & {"network", "training", "grading", "saliency", "images", "cli"}
+    assert not rooms(path) & {"training", "grading", "cli"}
+    assert not {name for name in below(path, "networks") if name not in WITHOUT_TORCH_IN_NETWORKS}
     worker = {name for name, _line in imports(path) if name.startswith("GliomaGradingLib.worker.")}
     allowed = ("GliomaGradingLib.worker.client", "GliomaGradingLib.worker.arrays")
     assert all(name.startswith(allowed) for name in worker), worker

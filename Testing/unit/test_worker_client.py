@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from GliomaGradingLib.bundle import METADATA, find_bundles
 from GliomaGradingLib.errors import BundleError, CaseError, UsageError
+from GliomaGradingLib.networks.bundle import METADATA, find_bundles
 from GliomaGradingLib.worker import process as worker_process
 from GliomaGradingLib.worker.arrays import ArrayFile, ArrayVolume
 from GliomaGradingLib.worker.client import Job, Request, WorkerClient

@@ -62,7 +62,10 @@ def _packages(names: tuple[str, ...], purpose: str = "") -> Iterator[Finding]:
 
 
 def _bundles() -> Iterator[Finding]:
-    from ..bundle import find_bundles, open_bundle  # not at the top: doctor runs where numpy is missing
+    from ..networks.bundle import (  # not at the top: doctor runs where numpy is missing
+        find_bundles,
+        open_bundle,
+    )
 
     folders = list(find_bundles())
     if not folders:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..bundle import MODELS_FOLDER, Bundle, find_bundles, open_bundle
 from ..errors import BundleError
+from ..networks.bundle import MODELS_FOLDER, Bundle, find_bundles, open_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from .options import add_layout
 if TYPE_CHECKING:
     from ..case import Case
     from ..cohort.listing import CaseEntry, Cohort
-    from ..slices import InputForm
+    from ..preparation.slices import InputForm
     from ..training.dataset import TrainingSet
 
 Failed = Callable[[str, CaseError], None]
@@ -182,6 +182,6 @@ def _tell(text: str) -> None:
 
 
 def _form(options: argparse.Namespace) -> InputForm:
-    from ..slices import InputForm
+    from ..preparation.slices import InputForm
 
     return InputForm() if options.form == "tumour-region" else InputForm.wholeSlice(options.pixels or _PIXELS)

@@ -304,7 +304,7 @@ def _distributed() -> ModuleType:
 
 
 def _bundle_files(bundle: str | None) -> dict[str, bytes]:
-    from ..bundle import METADATA, open_bundle
+    from ..networks.bundle import METADATA, open_bundle
 
     opened = open_bundle(bundle)
     opened.verify()

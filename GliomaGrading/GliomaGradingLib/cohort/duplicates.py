@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..files_below import files_below
-from ..text_headers import data_files
+from ..reading.files_below import files_below
+from ..reading.text_headers import data_files
 from ..wording import some_of
 from ..words import SEQUENCES
 from .entry import CaseEntry

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..dicom_series import Series, check_series
-from ..dicom_study import pick_series, resolve
 from ..errors import CaseError
+from ..reading.dicom_series import Series, check_series
+from ..reading.dicom_study import pick_series, resolve
 from ..result import Notice
 from ..words import SEQUENCES
 from .entry import CaseEntry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..bundle import open_bundle
 from ..errors import BundleError
+from ..networks.bundle import open_bundle
 from ..taught import named_in, public_names
 from .listing import CaseEntry
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
-from ..files_below import files_below
-from ..text_headers import data_files
+from ..reading.files_below import files_below
+from ..reading.text_headers import data_files
 from .listing import CaseEntry
 
 CASE_SECONDS = 900.0

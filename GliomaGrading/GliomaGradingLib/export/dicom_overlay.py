@@ -12,9 +12,9 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..dicom_header import INSTALL
 from ..errors import CaseError
 from ..explanation import SALIENCY_NOTE
+from ..reading.dicom_header import INSTALL
 from ..result import GradeResult
 from ..wording import probability_text
 from ..words import SEQUENCES

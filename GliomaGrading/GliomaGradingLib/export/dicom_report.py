@@ -10,8 +10,8 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..dicom_header import INSTALL, keep_quiet_about_headers
 from ..errors import CaseError
+from ..reading.dicom_header import INSTALL, keep_quiet_about_headers
 from ..result import GradeResult, Vote
 from ..wording import sentence
 from ..words import DISCLAIMER, GRADE_MEANING

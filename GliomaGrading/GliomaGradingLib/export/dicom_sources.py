@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..coarse import transformed
-from ..dicom_header import INSTALL, SEGMENTATION, full_header, keep_quiet_about_headers, sop_class
-from ..dicom_segmentation import read_segmentation
 from ..errors import CaseError
+from ..reading.dicom_header import INSTALL, SEGMENTATION, full_header, keep_quiet_about_headers, sop_class
+from ..reading.dicom_segmentation import read_segmentation
 from ..words import SEQUENCES
 
 if TYPE_CHECKING:

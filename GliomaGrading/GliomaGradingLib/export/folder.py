@@ -20,9 +20,9 @@ from .report import SALIENCY, SLICES, report_html
 from .telling import graded_inputs
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
     from ..explanation import Explanation
     from ..grading import Graded, Grader
+    from ..networks.bundle import Bundle
     from ..result import GradeResult
 
 

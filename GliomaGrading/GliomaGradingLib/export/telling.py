@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..dicom_header import SEGMENTATION, sop_class
 from ..doubts import are_inputs_doubted
+from ..reading.dicom_header import SEGMENTATION, sop_class
 from ..voting import MAJORITY, SOFT
 from ..wording import height_text, volume_text
 from ..words import SEQUENCES

@@ -9,9 +9,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..bundle import METADATA, Bundle, find_bundles
-from ..bundle_files import read_json
 from ..errors import BundleError
+from ..networks.bundle import METADATA, Bundle, find_bundles
+from ..networks.bundle_files import read_json
 from ..proportions import reliability_bin
 from ..result import GradeResult
 

@@ -9,8 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..bundle import find_bundles
 from ..errors import GliomaGradingError
+from ..networks.bundle import find_bundles
 from ..result import GradeResult
 from ..scene import autofill
 from ..scene.changes import undo_saved

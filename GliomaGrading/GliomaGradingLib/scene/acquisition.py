@@ -10,10 +10,10 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..dicom_header import agent_in_items
 from ..errors import CaseError
+from ..reading.dicom_header import agent_in_items
+from ..reading.sequence_names import CONTRAST, Reading, read_sequence, sequence_of
 from ..result import Notice
-from ..sequence_names import CONTRAST, Reading, read_sequence, sequence_of
 from .names import name_of
 
 DESCRIPTION = "0008,103e"

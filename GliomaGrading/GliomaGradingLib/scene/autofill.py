@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from ..sequence_names import is_mask_name, is_other_organ
+from ..reading.sequence_names import is_mask_name, is_other_organ
 from ..words import SEQUENCES
 from .acquisition import is_sure
 from .maps import MAP

@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
+from ..reading.segment_names import is_other_structure
 from ..result import Notice
-from ..segment_names import is_other_structure
 from ..volume import Volume
 from .names import name_of
 from .volumes import LPS_FROM_RAS, apply_transforms, oriented_volume, shown_source, volume_of

@@ -18,7 +18,7 @@ import torch
 
 from ..errors import UsageError, reason
 from ..files import all_or_nothing
-from ..image_form import ImageForm
+from ..networks.image_form import ImageForm
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities

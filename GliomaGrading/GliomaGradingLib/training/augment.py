@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..image_form import ImageForm
+from ..networks.image_form import ImageForm
 from .recipe import Augmentation
 from .team import Draw
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files import all_or_nothing
-from ..image_form import ImageForm
+from ..networks.image_form import ImageForm
 from ..words import SEQUENCES
 from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities

@@ -11,8 +11,8 @@ import numpy as np
 from ..case import Case
 from ..cohort.tables import read_table
 from ..errors import CaseError, reason
-from ..registration import register
-from ..slices import AXIAL_MM, InputForm, crop, labelled_planes, prepare, stack_from_crop
+from ..preparation.registration import register
+from ..preparation.slices import AXIAL_MM, InputForm, crop, labelled_planes, prepare, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
 from .dataset import UNREADABLE, TrainingSet, checked, read_arrays
 

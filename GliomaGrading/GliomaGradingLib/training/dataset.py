@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CaseError, reason
-from ..slices import InputForm
+from ..preparation.slices import InputForm
 from ..words import SEQUENCES, SLICE_COUNT
 
 DATASET_SCHEMA = "glioma-grading/training-set/1"

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files import all_or_nothing
-from ..slices import stack_from_crop
+from ..preparation.slices import stack_from_crop
 from ..taught import named_in, public_names
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .dataset import TrainingSet

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..image_form import ImageForm
-from ..network import LEVELS, TransferModel, load_imagenet_2014, tumour_weights
+from ..networks.image_form import ImageForm
+from ..networks.network import LEVELS, TransferModel, load_imagenet_2014, tumour_weights
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .recipe import Augmentation, Recipe

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..bundle import Bundle, open_bundle, write_bundle
 from ..errors import BundleError, UsageError
 from ..files import write_atomically
-from ..network import TransferModel
+from ..networks.bundle import Bundle, open_bundle, write_bundle
+from ..networks.network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
 from .checks import PRETRAINED, beginning, check_beginning, check_grades, fingerprint

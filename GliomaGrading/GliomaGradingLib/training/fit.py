@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 from ..errors import UsageError
 from ..files import write_atomically
-from ..network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
+from ..networks.network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
 from .checks import DATA, PRETRAINED, beginning, check_beginning, fingerprint
 from .dataset import TrainingSet
 from .probe import FrozenFeatures, fit_probe

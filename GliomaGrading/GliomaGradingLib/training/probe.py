@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..network import TransferModel
+from ..networks.network import TransferModel
 from ..words import SLICE_COUNT
 from .source import INFERENCE_BATCH, SliceSource, evaluated
 from .splits import Part

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, reason
-from ..image_form import CHANNEL_RULES, ImageForm
-from ..network import BACKBONES
+from ..networks.image_form import CHANNEL_RULES, ImageForm
+from ..networks.network import BACKBONES
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images import channel_planes, mask_planes, network_input, without_gaps
-from ..network import TransferModel
+from ..networks.images import channel_planes, mask_planes, network_input, without_gaps
+from ..networks.network import TransferModel
 from .augment import augment
 from .dataset import TrainingSet
 from .recipe import Recipe

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import UsageError, reason
 from ..files import write_atomically
-from ..network import TransferModel
+from ..networks.network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
 from .checks import DATA, PRETRAINED, beginning, check_beginning, check_grades, fingerprint
 from .dataset import TrainingSet

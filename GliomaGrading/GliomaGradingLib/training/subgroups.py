@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import UsageError, reason
 from ..files import all_or_nothing
-from ..slices import InputForm
+from ..preparation.slices import InputForm
 from .evaluate import cell, unit_probabilities
 from .evidence import FIGURES, json_text, units_of
 from .metrics import Figures, auc, auc_of_pairs, wilson, with_intervals

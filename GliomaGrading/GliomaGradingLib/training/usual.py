@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..familiarity import Familiarity, mask_contrasts
-from ..network import DIRECTIONS, TransferModel
+from ..networks.network import DIRECTIONS, TransferModel
 from ..words import SEQUENCES, SLICE_COUNT
 from .dataset import TrainingSet
 from .recipe import Recipe

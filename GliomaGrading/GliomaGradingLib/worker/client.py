@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..bundle import find_bundles
 from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
 from ..files import is_there
+from ..networks.bundle import find_bundles
 from .arrays import AnswerFile
 from .process import PACKAGE_PARENT, ChildProcess, Launch, crash_error
 from .protocol import (

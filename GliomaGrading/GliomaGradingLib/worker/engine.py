@@ -20,7 +20,7 @@ from .server import Progress
 
 if TYPE_CHECKING:
     from ..grading import Graded
-    from ..slices import SliceStack
+    from ..preparation.slices import SliceStack
 
 _NAMES = (*SEQUENCES, "mask")
 

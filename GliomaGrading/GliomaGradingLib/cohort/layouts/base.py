@@ -9,9 +9,9 @@ from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
-from ...imaging import volume_suffix
-from ...segment_names import is_other_structure, names_tumour
-from ...sequence_names import has_contrast, is_contrast_t1, tells_of_another, without_idle_words
+from ...reading.imaging import volume_suffix
+from ...reading.segment_names import is_other_structure, names_tumour
+from ...reading.sequence_names import has_contrast, is_contrast_t1, tells_of_another, without_idle_words
 from ...wording import some_of
 from ...words import SEQUENCES
 from .folder import Candidate, Folder, holds_one_image, stem

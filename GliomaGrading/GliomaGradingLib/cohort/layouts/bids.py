@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...imaging import volume_suffix
-from ...segment_names import is_other_structure
-from ...sequence_names import has_contrast, names_agent
+from ...reading.imaging import volume_suffix
+from ...reading.segment_names import is_other_structure
+from ...reading.sequence_names import has_contrast, names_agent
 from ...words import SEQUENCES
 from .base import Found, GradeSource, Layout, by_role
 from .folder import Folder

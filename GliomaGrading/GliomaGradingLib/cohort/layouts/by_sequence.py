@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...sequence_names import has_contrast
+from ...reading.sequence_names import has_contrast
 from ...words import SEQUENCES
 from .base import CONTRAST_T1, ROLES, Candidate, Found, Layout, longest_ending
 from .folder import Folder

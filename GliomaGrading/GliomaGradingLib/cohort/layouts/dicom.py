@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...dicom_header import is_dicom, read_header
 from ...errors import CaseError
+from ...reading.dicom_header import is_dicom, read_header
 from ..visit_names import is_visit
 from .base import ROLES, Found, Layout, by_role
 from .folder import Folder

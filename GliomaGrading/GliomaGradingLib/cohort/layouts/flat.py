@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ...sequence_names import has_contrast
+from ...reading.sequence_names import has_contrast
 from ..visit_names import is_visit
 from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing
 from .folder import Folder

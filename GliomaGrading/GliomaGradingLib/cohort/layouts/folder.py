@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ...dicom_header import is_dicom
-from ...imaging import VOLUME_SUFFIXES, volume_suffix
-from ...sequence_names import sequence_of
+from ...reading.dicom_header import is_dicom
+from ...reading.imaging import VOLUME_SUFFIXES, volume_suffix
+from ...reading.sequence_names import sequence_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
 _LOOKED_AT = 20

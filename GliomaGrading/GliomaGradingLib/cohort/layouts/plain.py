@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...imaging import volume_suffix
-from ...sequence_names import has_contrast, without_idle_words
+from ...reading.imaging import volume_suffix
+from ...reading.sequence_names import has_contrast, without_idle_words
 from .base import MASKS, Candidate, Layout, anyhow, by_role, without_case
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BundleError
+from ..errors import BundleError
 from .image_form import CHANNEL_RULES
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .errors import BundleError, UsageError
+from ..errors import BundleError, UsageError
 from .googlenet import GoogLeNet2014
 
 BACKBONES = ("googlenet-2014", "googlenet-torchvision")

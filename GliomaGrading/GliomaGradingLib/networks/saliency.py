@@ -23,16 +23,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .explanation import Explanation
+from ..explanation import Explanation
+from ..words import SEQUENCES, SLICE_COUNT
 from .image_form import Views
 from .images import stack_input, turned, without_gaps
 from .network import TransferModel, tumour_weights
-from .words import SEQUENCES, SLICE_COUNT
 
 if TYPE_CHECKING:
+    from ..preparation.slices import SliceStack
+    from ..voting import Calibration
     from .image_form import ImageForm
-    from .slices import SliceStack
-    from .voting import Calibration
 
 __all__ = ["Explanation", "evidence", "explain"]
 

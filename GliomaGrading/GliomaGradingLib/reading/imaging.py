@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from . import coarse, nifti_check, text_headers
+from .. import coarse
+from ..doubts import PLACELESS
+from ..errors import CaseError
+from ..result import Notice
+from ..volume import SILENT_SHEAR, Volume
+from . import nifti_check, text_headers
 from .dicom_header import read_header, sop_class
 from .dicom_lengths import check_lengths
 from .dicom_segmentation import is_segmentation_file, read_segmentation
 from .dicom_series import Series, find_series, only_series, read_series
-from .doubts import PLACELESS
-from .errors import CaseError
 from .nrrd_segments import tumour_layers
-from .result import Notice
-from .volume import SILENT_SHEAR, Volume
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 """Endings of the files that a folder is searched for (lower case, longest first)."""

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..errors import CaseError
+from ..result import Notice
+from ..volume import SILENT_SHEAR, Volume
 from .dicom_header import (
     SEGMENTATION,
     Header,
@@ -22,10 +25,7 @@ from .dicom_header import (
     read_header,
     what_is_no_image,
 )
-from .errors import CaseError
 from .files_below import files_below
-from .result import Notice
-from .volume import SILENT_SHEAR, Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

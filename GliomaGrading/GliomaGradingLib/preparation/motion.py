@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from . import coarse
-from .volume import Volume
+from .. import coarse
+from ..volume import Volume
 
 CHECK_MM, FINE_MM = 4.0, 2.0
 """Voxel size at which alignment is checked, and at which a registration ends."""

@@ -17,12 +17,12 @@ from functools import cached_property
 import numpy as np
 import SimpleITK as sitk
 
-from .coarse import components, filled, grown, largest_component
-from .errors import CaseError
-from .grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content, triple
-from .result import Notice
-from .volume import Volume
-from .words import SEQUENCES
+from ..coarse import components, filled, grown, largest_component
+from ..errors import CaseError
+from ..grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content, triple
+from ..result import Notice
+from ..volume import Volume
+from ..words import SEQUENCES
 
 COARSE_MM, ROUGH_MM = 2.0, 4.0
 """The brain is looked for on a coarse grid, and the head on a rough one."""

@@ -28,10 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from .brain import Brain, find_brain, without_halo
-from .coarse import largest_component, within
-from .errors import CaseError
-from .grid import (
+from ..coarse import largest_component, within
+from ..errors import CaseError
+from ..grid import (
     FieldOfView,
     Lattice,
     canonical,
@@ -44,12 +43,13 @@ from .grid import (
     shares_grid,
     with_margin,
 )
-from .result import Notice, SliceInfo
-from .volume import Volume
-from .words import SEQUENCES, SLICE_COUNT
+from ..result import Notice, SliceInfo
+from ..volume import Volume
+from ..words import SEQUENCES, SLICE_COUNT
+from .brain import Brain, find_brain, without_halo
 
 if TYPE_CHECKING:
-    from .case import Case
+    from ..case import Case
 
 AXIAL_MM = 1.0
 WHOLE_SLICE_MM = 240.0

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import CaseError
+from ..result import Notice
+from ..volume import Volume
 from .dicom_header import INSTALL, SEGMENTATION, full_header, is_dicom, sop_class
-from .errors import CaseError
-from .result import Notice
 from .segment_names import is_other_structure, left_out
-from .volume import Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

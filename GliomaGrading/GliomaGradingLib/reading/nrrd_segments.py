@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .result import Notice
+from ..result import Notice
+from ..volume import Volume
 from .segment_names import is_other_structure, left_out
 from .text_headers import nrrd_values
-from .volume import Volume
 
 _NAME = re.compile(r"Segment(\d+)_Name$")
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CaseError
+from ..result import Notice
+from ..words import SEQUENCES
 from .dicom_header import LABEL_MAP, Header, agent_in_items, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
 from .dicom_series import Found, Series, find_series, is_segmentation, split
-from .errors import CaseError
 from .files_below import files_below
 from .imaging import volume_suffix
-from .result import Notice
 from .sequence_names import (
     CONTRAST,
     Reading,
@@ -29,7 +30,6 @@ from .sequence_names import (
     is_mask_name,
     read_sequence,
 )
-from .words import SEQUENCES
 
 _FEWEST_SLICES, _LEAST_MM = 10, 60.0
 """A series with fewer slices, or that reaches less far, is a localizer or a part."""

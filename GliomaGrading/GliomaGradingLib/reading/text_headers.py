@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import CaseError
+from ..errors import CaseError
 
 MAX_HEADER = 1 << 20
 """Bytes: the largest header that is looked at; a segmentation of many segments has some ten thousand."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from .result import Notice
+from ..result import Notice
 
 _NEGATED = re.compile(
     r"\b(no|non|not|without|w o|minus|excluding|except|outside)( of)?( the)? ?(tumou?r|lesion|neoplas|gliom)\w*"

@@ -11,10 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from . import coarse
+from .. import coarse
+from ..result import Notice
+from ..volume import Volume
 from .motion import CHECK_MM, INSIDE, Target, head_points, polished, refined, rigid_matrix, vertex
-from .result import Notice
-from .volume import Volume
 
 AXES = ("left to right", "front to back", "head to foot")
 """What a flip exchanges, by the axis of the patient (LPS)."""

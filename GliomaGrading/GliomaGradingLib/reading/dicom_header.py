@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
+from ..errors import CaseError
+from ..extras import INSTALL_DICOM
 from .dicom_lengths import check_lengths, is_without_pixels
-from .errors import CaseError
-from .extras import INSTALL_DICOM
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -16,6 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import BundleError
+from ..files import all_or_nothing, is_there
+from ..voting import Calibration, DecisionRule, Platt
+from ..words import SEQUENCES
 from .bundle_files import (
     INSTALL_AGAIN,
     LARGEST_WEIGHTS,
@@ -26,23 +30,19 @@ from .bundle_files import (
     read_weights,
     unfit,
 )
-from .errors import BundleError
-from .files import all_or_nothing, is_there
-from .voting import Calibration, DecisionRule, Platt
-from .words import SEQUENCES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .familiarity import Familiarity
+    from ..familiarity import Familiarity
+    from ..preparation.slices import InputForm
     from .image_form import ImageForm
     from .network import TransferModel
-    from .slices import InputForm
 
 BUNDLE_SCHEMA = "glioma-grading/bundle/2"
 """2: the three together are calibrated on the mean of their probabilities; in 1 it was of their logits."""
 METADATA = "metadata.json"
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _IN_WHEEL = _PACKAGE / "Models"
 MODELS_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "Resources" / "Models"
 SMALL_TENSOR = 10_000
@@ -95,7 +95,7 @@ class Bundle:
         }
 
     def inputForm(self) -> InputForm:
-        from .slices import InputForm
+        from ..preparation.slices import InputForm
 
         return _record(InputForm, self.metadata["input"]["region"], self.folder)
 
@@ -116,7 +116,7 @@ class Bundle:
 
     def familiarity(self) -> Familiarity | None:
         """What is usual among the training patients; None where the bundle does not say."""
-        from .familiarity import Familiarity
+        from ..familiarity import Familiarity
 
         entry = self.metadata.get("familiarity")
         return None if entry is None else Familiarity.from_dict(entry)

@@ -17,10 +17,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..words import SLICE_COUNT
 from .convolutions import relu_convolution
 from .googlenet import LocalResponseNorm
 from .network import TransferModel, tumour_weights
-from .words import SLICE_COUNT
 
 _OTHER_LAYERS = (LocalResponseNorm, nn.MaxPool2d)
 STEM_PART = 10

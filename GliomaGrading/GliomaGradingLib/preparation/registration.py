@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from . import coarse
-from .case import Case
-from .case_checks import CUT_OFF, LEAST_VALUE, coverage_notices, swap_notices
-from .doubts import SWAPPED
-from .errors import UsageError
-from .grid import cut_to_content, mask_points, padded, voxels_of
+from .. import coarse
+from ..case import Case
+from ..case_checks import CUT_OFF, LEAST_VALUE, coverage_notices, swap_notices
+from ..doubts import SWAPPED
+from ..errors import UsageError
+from ..grid import cut_to_content, mask_points, padded, voxels_of
+from ..result import Notice
+from ..volume import Volume
+from ..words import REGISTER_MODES
 from .mirrored import mirrored_notice
 from .motion import CHECK_MM, FINE_MM, Motion, check_target, find_motion, inverse_motion, suspected_motion
-from .result import Notice
-from .volume import Volume
-from .words import REGISTER_MODES
 
 PREFERENCE = ("FLAIR", "T2", "T1")
 """The reference where the mask shares the grid of several: whole tumours are drawn on FLAIR."""

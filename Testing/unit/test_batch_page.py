@@ -69,7 +69,18 @@ def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
     }
     assert 0 <= together["auc"]["low"] <= together["auc"]["value"] <= together["auc"]["high"] <= 1
     assert kept["decided"]["withheld"] == {"value": 0.0, "low": 0.0, "high": 0.390334}  # of six, by Wilson
-    assert "where a share is 0 or 1, by Wilson's score" in page(tmp_path / "out")
+    assert "where a share or an AUC is 0 or 1, by Wilson's score" in page(tmp_path / "out")
+
+
+def test_an_auc_of_one_has_an_interval_of_as_many_pairs_as_the_rarer_grade_has_patients(cohort, tmp_path):
+    """Every draw of separated patients is separated: by bootstrap, six of them would seem to prove it."""
+    pytest.importorskip("sklearn")
+    source, grades, answers = cohort
+    told = answers | {"h3": 0.9, "l3": 0.1}
+    grade(source, tmp_path / "out", Instant(told), grades=grades)
+    figures = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))["figures"]
+    of_three = {"value": 1.0, "low": 0.438503, "high": 1.0}
+    assert figures["together"]["auc"] == figures["majority"]["auc"] == of_three
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):

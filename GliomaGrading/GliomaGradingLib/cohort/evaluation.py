@@ -72,7 +72,7 @@ def _votes_for_hgg(row: Mapping[str, str]) -> int:
 
 def evaluate(known: Known) -> dict[str, Any]:
     """The content of evaluation.json: figures with 95 % intervals by bootstrap over patients,
-    and by Wilson's score where a share is 0 or 1.
+    and by Wilson's score where a share or an AUC is 0 or 1.
 
     ``vote`` has those of the vote that the batch took, by majority or soft.
 
@@ -97,11 +97,15 @@ def evaluate(known: Known) -> dict[str, Any]:
             lambda rows, s=scores: probability_figures(known.grades[rows], s[rows]),  # type: ignore[misc]
             known.patients,
             draws,
+            grades=known.grades,
         )
         for name, scores in zip((*SEQUENCES, "soft", TOGETHER), columns, strict=True)
     }
     figures["majority"] = with_intervals(
-        lambda rows: majority_figures(known.grades[rows], known.votesForHgg[rows]), known.patients, draws
+        lambda rows: majority_figures(known.grades[rows], known.votesForHgg[rows]),
+        known.patients,
+        draws,
+        grades=known.grades,
     )
     vote = with_intervals(
         lambda rows: classification_figures(known.grades[rows], known.votes[rows] > 0), known.patients, draws

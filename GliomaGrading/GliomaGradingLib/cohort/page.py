@@ -233,8 +233,8 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
         for name, figures in evaluation["figures"].items()
     ]
     note = (
-        f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws; where a share is 0 or 1, by "
-        "Wilson's score."
+        f"95 % intervals by bootstrap over patients, {evaluation['draws']} draws; where a share or an AUC is 0 "
+        "or 1, by Wilson's score."
     )
     if min(evaluation[LGG], evaluation[HGG]) < FEW_CASES:
         note += f" With fewer than {FEW_CASES} cases of a grade they are narrower than what is known."

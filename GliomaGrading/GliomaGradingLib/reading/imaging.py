@@ -268,7 +268,7 @@ def _read_dicom(series: Series) -> Volume:
 
 
 def _read_nifti(path: Path) -> tuple[Volume, ...]:
-    if path.suffix.lower() == ".nii" and nifti_check._is_gzip(path):
+    if path.suffix.lower() == ".nii" and nifti_check.is_gzip(path):
         raise CaseError("this file is compressed, but named .nii", path, "rename it to end in .nii.gz")
     header = nifti_check.read_header(path)
     voxels = int(np.prod([float(n) for n in header.dim]))

@@ -165,16 +165,16 @@ def check_sizes(path: Path, header: NiftiHeader) -> None:
 
 
 def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb") if _is_gzip(path) else path.open("rb"))
+    return cast(BinaryIO, gzip.open(path, "rb") if is_gzip(path) else path.open("rb"))
 
 
-def _is_gzip(path: Path) -> bool:
+def is_gzip(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(2) == b"\x1f\x8b"
 
 
 def _length(path: Path, enough: int) -> int:
-    if not _is_gzip(path):
+    if not is_gzip(path):
         return path.stat().st_size
     total = 0
     try:

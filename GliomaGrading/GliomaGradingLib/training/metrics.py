@@ -135,6 +135,7 @@ def with_intervals(
     seed: int = 0,
     repeats: np.ndarray | None = None,
     shares: Collection[str] = SHARES,
+    grades: np.ndarray | None = None,
 ) -> dict[str, Interval]:
     """Figures with 95 % percentile intervals by bootstrap over groups (patients).
 
@@ -150,6 +151,8 @@ def with_intervals(
         figures: the figures of an index array of rows.
         groups: the patient of every row. repeats: the repeat of every row; one repeat if left out.
         shares: names of the figures that are a share of patients.
+        grades: of every row. With them an AUC of 0 or 1 has Wilson's interval, of as many pairs without a
+            common patient as there can be, one for each patient of the rarer grade.
     """
     numbers = np.zeros(len(groups), dtype=int) if repeats is None else repeats
     value = _mean_figures(figures, [np.flatnonzero(numbers == r) for r in np.unique(numbers)])
@@ -163,6 +166,9 @@ def with_intervals(
         for name in extreme:
             count = sum(bool(np.isfinite(found[name])) for found in alone)
             intervals[name] = wilson(value[name] * count, count)
+    if grades is not None and value.get("auc") in (0.0, 1.0):
+        pairs = min(len(np.unique(groups[grades == grade])) for grade in (0, 1))
+        intervals["auc"] = wilson(value["auc"] * pairs, pairs)
     return intervals
 
 

@@ -26,11 +26,11 @@ ONE_FOR_ALL = {
 """What is said of every message of a kind: nobody but a developer can tell them apart."""
 
 GROUPS = {
-    "reading": r"imaging|images|nifti_check|text_headers|volume|case_files|case$|cohort\.layouts\.base",
-    "mask and images": r"case_checks|slices|brain|registration|familiarity|grid|coarse|explanation|saliency",
-    "dicom": r"dicom_|export\.dicom|sequence_names",
-    "cohorts": r"cohort|cli\.batch",
-    "bundle": r"bundle|network|inference|cli\.models",
+    "reading": r"reading\.(?!dicom_|sequence)|networks\.images|volume|case_files|case$|cohort\.layouts\.base",
+    "mask and images": r"case_checks|preparation|familiarity|grid|coarse|explanation|networks\.saliency",
+    "dicom": r"reading|export\.dicom",
+    "cohorts": r"cohort|cli\.batch|training\.recalibration",
+    "bundle": r"networks|cli\.models",
     "training": r"training|cli\.(prepare|train|evaluate)",
     "slicer": r"scene|panel",
     "grading process": r"worker",

@@ -29,6 +29,9 @@ DOUBTFUL = (
 )
 """Warnings about the input that hold the decision back, whatever the networks say."""
 
+UNFAMILIAR = ("unlike-training", "mask-not-tumour", "t1-bright")
+"""Reasons to hold a decision back that the images give: the case is unlike those of the training patients."""
+
 CLOSE_CALLS = ("near-boundary", "models-at-odds")
 """Reasons to hold a decision back that lie in the numbers alone: the inputs are as good as any."""
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "grade": "grade one case",
     "batch": "grade a cohort: a folder of cases in a known layout, or a table of them",
     "sample": "write the synthetic sample case",
+    "calibrate": "fit a bundle's probabilities to a graded cohort of your own with known grades",
     "models": "list or verify the model bundles",
     "prepare": "make training data of patients with known grades",
     "train": "train transfer models under a protocol, or the ones of a bundle",

@@ -47,10 +47,11 @@ def prevalence_text(metadata: Mapping[str, Any]) -> str:
 
     Args:
         metadata: ``training`` in it counts the patients (``patients``, ``HGG``) that the models, and their
-            calibration, were fitted to.
+            calibration, were fitted to; ``calibration`` does so where that was fitted to others since.
     """
     try:
-        patients, hgg = (int(metadata["training"][key]) for key in ("patients", "HGG"))
+        counted = metadata["calibration" if _is_recalibrated(metadata) else "training"]
+        patients, hgg = (int(counted[key]) for key in ("patients", "HGG"))
     except (KeyError, TypeError, ValueError):
         return ""
     if not 0 <= hgg <= patients > 0:
@@ -64,9 +65,18 @@ def figures_note(metadata: Mapping[str, Any]) -> str:
     whom = f"; {prevalence}. Where HGG is rarer or commoner, the probabilities are off." if prevalence else "."
     card = metadata.get("card")
     place = f" ({card})" if isinstance(card, str) and card else ""
-    return f"{_MEASURED}{whom} {ELSEWHERE}{place}."
+    return f"{_RECALIBRATED if _is_recalibrated(metadata) else _MEASURED}{whom} {ELSEWHERE}{place}."
+
+
+def _is_recalibrated(metadata: Mapping[str, Any]) -> bool:
+    calibration = metadata.get("calibration")
+    return isinstance(calibration, Mapping) and "of" in calibration
 
 
 _MEASURED = (
     "By cross-validation: models of the same recipe, on patients held out of their training; 95 % intervals"
+)
+_RECALIBRATED = (
+    "By cross-validation: these models, on patients of one cohort who were held out of its calibration; 95 % "
+    "intervals"
 )

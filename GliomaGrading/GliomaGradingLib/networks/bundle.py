@@ -11,17 +11,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BundleError
+from ..errors import BundleError, UsageError
 from ..files import all_or_nothing, is_there
 from ..voting import Calibration, DecisionRule, Platt
 from ..words import SEQUENCES
 from .bundle_files import (
     INSTALL_AGAIN,
+    LARGEST_METADATA,
     LARGEST_WEIGHTS,
     check_metadata,
     parse_json,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 BUNDLE_SCHEMA = "glioma-grading/bundle/2"
 """2: the three together are calibrated on the mean of their probabilities; in 1 it was of their logits."""
 METADATA = "metadata.json"
+TEXTS = ("LICENSE", "ATTRIBUTION.txt")
 _PACKAGE = Path(__file__).resolve().parents[1]
 _IN_WHEEL = _PACKAGE / "Models"
 MODELS_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "Resources" / "Models"
@@ -348,10 +350,49 @@ def write_bundle(
         }
         for name, text in (texts or {}).items():
             write(name, text)
-        written = json.dumps(complete, indent=2) + "\n"
-        _checked(folder, parse_json(written.encode(), folder / METADATA))  # before it takes another's place
-        write(METADATA, written)
+        _write_metadata(write, folder, complete)
     return open_bundle(folder)
+
+
+def write_variant(bundle: Bundle, folder: Path, changes: Mapping[str, Any]) -> Bundle:
+    """Write a bundle with the weights and texts of another, and other metadata; there whole or not at all.
+
+    Args:
+        changes: entries of the metadata that take the place of the other's.
+
+    Raises:
+        BundleError: a file of the bundle is damaged, or the metadata is wrong. OSError: there is no room, or
+            the disk fails. A bundle that stood there before stays.
+    """
+    with all_or_nothing(folder) as write:
+        for weights in bundle.weights.values():
+            write(weights.file, _read_weight_file(bundle.folder, weights))
+        for name in TEXTS:
+            if is_there(bundle.folder / name, Path.is_file):
+                write(name, read_file(bundle.folder / name, LARGEST_METADATA))
+        _write_metadata(write, folder, {**bundle.metadata, **changes})
+    return open_bundle(folder)
+
+
+def _write_metadata(
+    write: Callable[[str, bytes | str], None], folder: Path, metadata: Mapping[str, Any]
+) -> None:
+    written = json.dumps(metadata, indent=2) + "\n"
+    _checked(folder, parse_json(written.encode(), folder / METADATA))  # before it takes another's place
+    write(METADATA, written)
+
+
+def check_target(folder: Path, remedy: str) -> None:
+    """Raises UsageError where a bundle cannot be written, or would take the place of something else."""
+    if not folder.absolute().name:
+        raise UsageError("a bundle needs a folder of its own", folder, remedy)
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise UsageError("this is a file, not the folder of a bundle", folder, remedy)
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            open_bundle(folder)  # an earlier one: its files are replaced together
+        except BundleError:
+            raise UsageError("the folder holds something else than a bundle", folder, remedy) from None
 
 
 def _without_auxiliary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

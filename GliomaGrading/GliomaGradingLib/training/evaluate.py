@@ -55,6 +55,8 @@ INTERVALS = (
     "share that is 0 or 1 Wilson's score interval, of the patients that it is a share of"
 )
 DRAWS = 1000
+VOTE_FIGURES = ("accuracy", "sensitivity", "specificity")
+"""Of the grade that is shown, which is the vote's; it is not that of the probability."""
 SCORED = (*SEQUENCES, "soft", "together")
 """What has a probability; the majority has votes."""
 RELIABILITY_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -133,7 +135,7 @@ def unit_probabilities(study: Study, units: Predictions) -> np.ndarray:
     probabilities = np.empty((len(units.patient), len(SEQUENCES) + 1))
     for test, others in _fold_rows(units):
         calibration = calibrate(units, others)
-        probabilities[test] = [_calibrated(calibration, row) for row in units.logits[test]]
+        probabilities[test] = [calibrated(calibration, row) for row in units.logits[test]]
     return probabilities
 
 
@@ -164,6 +166,17 @@ def reliability_bins(units: Predictions, probabilities: np.ndarray) -> list[dict
         patients, hgg = (round(count / repeats) for count in (len(grades), int(grades.sum())))
         found.append({"low": low, "high": high, "patients": patients, "hgg": hgg})
     return found
+
+
+def evidence_of_grades(units: Predictions, probabilities: np.ndarray) -> dict[str, Any]:
+    """What a bundle tells of a grade: how often the vote was right, and which probability how often."""
+    figures = all_figures(units, probabilities)
+    shown = {"AUC of the probability": figures["together"]["auc"]}
+    shown |= {f"{name} of the vote": figures["majority"][name] for name in VOTE_FIGURES}
+    return {
+        "figures": {label: {k: round(v, 3) for k, v in figure.items()} for label, figure in shown.items()},
+        "reliability": reliability_bins(units, probabilities),
+    }
 
 
 def all_figures(
@@ -332,7 +345,8 @@ def _fold_rows(units: Predictions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield np.flatnonzero(ours & (units.fold == fold)), np.flatnonzero(ours & (units.fold != fold))
 
 
-def _calibrated(calibration: Calibration, logits: np.ndarray) -> list[float]:
+def calibrated(calibration: Calibration, logits: np.ndarray) -> list[float]:
+    """The probabilities of one row's logits: T1, T2, FLAIR, the three together."""
     platts = [calibration.sequences[s] for s in SEQUENCES]
     calibrated = [platt.logit(float(x)) for platt, x in zip(platts, logits, strict=True)]
     single = [sigmoid(x) for x in calibrated]

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..errors import BundleError, UsageError
+from ..errors import UsageError
 from ..files import write_atomically
-from ..networks.bundle import Bundle, open_bundle, write_bundle
+from ..networks.bundle import Bundle, check_target, write_bundle
 from ..networks.network import TransferModel
 from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
 from .checks import PRETRAINED, beginning, check_beginning, check_grades, fingerprint
 from .dataset import TrainingSet
-from .evaluate import all_figures, calibrate, own_probabilities, reliability_bins, unit_probabilities
+from .evaluate import calibrate, evidence_of_grades, own_probabilities, unit_probabilities
 from .fit import Fit, check_pretrained, curves_csv
 from .metrics import auc
 from .recipe import Recipe
@@ -64,8 +64,6 @@ Who trained these weights says what may be done with them; the terms of the pati
 are for research use only; they are not a medical device and not for diagnosis or treatment decisions.
 """
 
-VOTE_FIGURES = ("accuracy", "sensitivity", "specificity")
-"""Of the grade that is shown, which is the vote's; it is not that of the probability."""
 FEWEST_PATIENTS = 6
 """Fewer have no spread of what is unlike them, each being judged by the others."""
 NOBODY = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -130,23 +128,10 @@ def check_final(
     if len(data) < FEWEST_PATIENTS:
         remedy = f"give {FEWEST_PATIENTS} or more"
         raise UsageError(f"{len(data)} patients are too few to tell what is usual among them", remedy=remedy)
-    _check_target(folder)
+    check_target(folder, "choose another --final")
     check_pretrained(recipe, pretrained)
     if study is not None:
         _check_evidence(data, recipe, study, pretrained)
-
-
-def _check_target(folder: Path) -> None:
-    remedy = "choose another --final"
-    if not folder.absolute().name:
-        raise UsageError("a bundle needs a folder of its own", folder, remedy)
-    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
-        raise UsageError("this is a file, not the folder of a bundle", folder, remedy)
-    if folder.is_dir() and any(folder.iterdir()):
-        try:
-            open_bundle(folder)  # of an earlier training: its files are replaced together
-        except BundleError:
-            raise UsageError("the folder holds something else than a bundle", folder, remedy) from None
 
 
 def _check_evidence(data: TrainingSet, recipe: Recipe, folder: Path, pretrained: Path | None) -> None:
@@ -264,17 +249,9 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
 
 
 def _evidence(study: Path | None) -> dict[str, Any]:
-    """What to expect of a grade, for whoever shows one: how often the vote was right in the study, and which
-    probability how often."""
+    """What to expect of a grade: what the study says."""
     if study is None:
         return {"figures": {}}
     settings, predictions = read_study(study)
     units = predictions.of_patients()
-    probabilities = unit_probabilities(settings, units)
-    figures = all_figures(units, probabilities)
-    shown = {"AUC of the probability": figures["together"]["auc"]}
-    shown |= {f"{name} of the vote": figures["majority"][name] for name in VOTE_FIGURES}
-    return {
-        "figures": {label: {k: round(v, 3) for k, v in figure.items()} for label, figure in shown.items()},
-        "reliability": reliability_bins(units, probabilities),
-    }
+    return evidence_of_grades(units, unit_probabilities(settings, units))

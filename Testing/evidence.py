@@ -103,6 +103,34 @@ def external_rows() -> str:
     return f"{external_table(figures)}\n{figures['never_used_for_any_choice']}\n"
 
 
+def recalibrated_rows() -> str:
+    """What ``calibrate`` makes of collections with patients enough, each patient by a calibration on others."""
+    import csv
+
+    from GliomaGradingLib.networks.bundle import open_bundle
+    from GliomaGradingLib.training.recalibration import FEWEST_OF_A_GRADE, brier, by_patient, held_out
+
+    with (EVALUATION / "external" / "probabilities.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [{**row, "case": row["patient"]} for row in csv.DictReader(stream)]
+    collections = sorted({row["collection"] for row in rows})
+    lines = [
+        "| collection | HGG, LGG | share of HGG | mean probability before | after | Brier score before "
+        "| after |",
+        "|---" * 7 + "|",
+    ]
+    for name, members in (("all", collections), *((one, [one]) for one in collections)):
+        kept = [(row, row["grade"]) for row in rows if row["collection"] in members]
+        graded = by_patient(kept, {}, {})
+        if min(graded.counts) < FEWEST_OF_A_GRADE:
+            continue
+        after = held_out(open_bundle().calibration().together, graded, has_slopes=False)[1][:, -1]
+        means = (graded.grades.mean(), graded.together.mean(), after.mean())
+        errors = (brier(graded.together, graded.grades), brier(after, graded.grades))
+        cells = [f"{value:.3f}" for value in (*means, *errors)]
+        lines.append(f"| {name} | {', '.join(map(str, graded.counts))} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def subgroup_rows() -> str:
     from GliomaGradingLib.training.subgroups import subgroup_table
 
@@ -295,6 +323,7 @@ QUOTES: dict[str, Callable[[], str]] = {
     "leakage": leakage_sentence,
     "baselines": baseline_rows,
     "external": external_rows,
+    "recalibrated": recalibrated_rows,
     "subgroups": subgroup_rows,
     "learning": learning_rows,
     "learning-sentence": learning_sentence,

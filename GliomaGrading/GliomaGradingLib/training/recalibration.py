@@ -92,7 +92,7 @@ def recalibrate(bundle: Bundle, batch: Path, table: Path, output: Path) -> dict[
     _check_enough(graded, table)
     base, has_slopes = bundle.calibration(), min(graded.counts) >= FEWEST_FOR_SLOPES
     change = fitted(base.together, graded.logits, graded.grades, has_slopes)
-    units, held_out = _held_out(base.together, graded, has_slopes)
+    units, unseen = held_out(base.together, graded, has_slopes)
     entry = {
         "sequences": {s: asdict(_upon(base.sequences[s], change.sequences[s])) for s in SEQUENCES},
         "together": asdict(change.together),
@@ -100,11 +100,11 @@ def recalibrate(bundle: Bundle, batch: Path, table: Path, output: Path) -> dict[
         "method": "slopes and intercepts" if has_slopes else "intercepts",
         "patients": len(graded.grades),
         HGG: graded.counts[0],
-        "brier_before": _brier(graded.together, graded.grades),
-        "brier_after": _brier(held_out[:, -1], graded.grades),
+        "brier_before": brier(graded.together, graded.grades),
+        "brier_after": brier(unseen[:, -1], graded.grades),
         "of": bundle.description(),
     }
-    evidence = evidence_of_grades(units, held_out)
+    evidence = evidence_of_grades(units, unseen)
     write_variant(bundle, output, {"name": output.absolute().name, "calibration": entry, **evidence})
     return {**entry, "mean_before": float(graded.together.mean()), "left_out": dict(graded.left_out)}
 
@@ -125,7 +125,7 @@ def read_graded(batch: Path, table: Path) -> Graded:
         told = [(row, grade) for row in rows if (grade := grades.told(_names(row)).grade)]
         kept = [(row, grade) for row, grade in told if not _why_left_out(row)]
         reasons = [_why_left_out(row) for row, _grade in told]
-        return _by_patient(kept, known.patients, {reason: reasons.count(reason) for reason in LEFT_OUT})
+        return by_patient(kept, known.patients, {reason: reasons.count(reason) for reason in LEFT_OUT})
     except (KeyError, ValueError) as error:
         raise UsageError(f"the table of results is damaged ({error})", results, "run the batch again") from None
 
@@ -149,7 +149,7 @@ def fitted(together: Platt, logits: np.ndarray, grades: np.ndarray, has_slopes: 
     return Calibration(dict(zip(SEQUENCES, changes, strict=True)), _upon(together, own))
 
 
-def _held_out(together: Platt, graded: Graded, has_slopes: bool) -> tuple[Predictions, np.ndarray]:
+def held_out(together: Platt, graded: Graded, has_slopes: bool) -> tuple[Predictions, np.ndarray]:
     """Probabilities (n, 4) of each patient by a calibration on the others; folds have equal shares of HGG."""
     grades, count = graded.grades, len(graded.grades)
     fold = np.empty(count, dtype=int)
@@ -199,9 +199,14 @@ def _why_left_out(row: Mapping[str, str]) -> str:
     return DOUBTED if is_doubted else ""
 
 
-def _by_patient(
+def by_patient(
     kept: Sequence[tuple[Mapping[str, str], str]], patients: Mapping[str, str], left_out: Mapping[str, int]
 ) -> Graded:
+    """Rows of results.csv with their known grades, a patient's scans of one grade by their mean logits.
+
+    Args:
+        patients: whose scan a case is, by the ``key`` of its name; a patient of its own where it has none.
+    """
     columns = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
     scans: dict[tuple[str, str], list[list[float]]] = {}
     for row, grade in kept:
@@ -223,5 +228,6 @@ def _upon(before: Platt, after: Platt) -> Platt:
     return Platt(after.slope * before.slope, after.slope * before.intercept + after.intercept)
 
 
-def _brier(probabilities: np.ndarray, grades: np.ndarray) -> float:
+def brier(probabilities: np.ndarray, grades: np.ndarray) -> float:
+    """Mean square of what the probabilities are off by."""
     return float(((probabilities - grades) ** 2).mean())

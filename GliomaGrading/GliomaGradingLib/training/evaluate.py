@@ -33,6 +33,7 @@ from .metrics import (
     Interval,
     auc,
     calibration_error_by_chance,
+    classification_figures,
     fit_platt,
     majority_figures,
     probability_figures,
@@ -170,9 +171,12 @@ def reliability_bins(units: Predictions, probabilities: np.ndarray) -> list[dict
 
 def evidence_of_grades(units: Predictions, probabilities: np.ndarray) -> dict[str, Any]:
     """What a bundle tells of a grade: how often the vote was right, and which probability how often."""
-    figures = all_figures(units, probabilities)
-    shown = {"AUC of the probability": figures["together"]["auc"]}
-    shown |= {f"{name} of the vote": figures["majority"][name] for name in VOTE_FIGURES}
+    ranked = intervals_of(units, lambda grades, own: {"auc": auc(grades, own)}, probabilities[:, -1])
+    voted = intervals_of(
+        units, lambda grades, votes: classification_figures(grades, votes >= 2), votes_for_hgg(probabilities)
+    )
+    shown = {"AUC of the probability": ranked["auc"]}
+    shown |= {f"{name} of the vote": voted[name] for name in VOTE_FIGURES}
     return {
         "figures": {label: {k: round(v, 3) for k, v in figure.items()} for label, figure in shown.items()},
         "reliability": reliability_bins(units, probabilities),

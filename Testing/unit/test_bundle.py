@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import struct
+import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.errors import BundleError
+from GliomaGradingLib.networks import bundle_files
 from GliomaGradingLib.networks.bundle import (
     METADATA,
     find_bundles,
@@ -17,7 +23,7 @@ from GliomaGradingLib.networks.bundle import (
     unpack_state,
     write_bundle,
 )
-from GliomaGradingLib.networks.bundle_files import check_archive, check_pickle
+from GliomaGradingLib.networks.bundle_files import check_pickle, read_weights
 from GliomaGradingLib.networks.image_form import ImageForm
 from GliomaGradingLib.networks.network import TransferModel
 from GliomaGradingLib.preparation.slices import InputForm
@@ -219,8 +225,94 @@ def test_a_pickle_builds_nothing_twice_and_nothing_deep(pickled: bytes) -> None:
 def test_what_torch_writes_is_no_such_pickle() -> None:
 
     tensor = torch.arange(6.0).reshape(2, 3)
-    check_archive(saved({"a": tensor, "b": tensor[0], "c": tensor.half()}))
+    state = {"a": tensor, "b": tensor[0], "c": tensor.half(), "d": tensor.T, "e": tensor[:, 1], "f": tensor[:0]}
+    found = read_weights(saved(state), Path("t1.pt"))
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[n], t) and found[n].dtype == t.dtype for n, t in state.items())
     with pytest.raises(ValueError, match="lack a value for TUPLE2"):
         check_pickle(b"\x80\x02K\x01\x86.")
     with pytest.raises(ValueError, match="lack a value for SETITEM"):
         check_pickle(b"\x80\x02}(K\x01s.")
+
+
+def two_in_one(first: bytes, second: bytes) -> bytes:
+    """An archive in front of another: where torch looks is the first, zipfile finds the second."""
+    return first + second
+
+
+def tables_of_two(first: bytes, second: bytes) -> bytes:
+    """Two archives with one end that says where the table of the first begins; zipfile takes the last table."""
+
+    def parts(data: bytes) -> tuple[bytes, bytearray]:
+        plain = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(plain, "w") as made:
+            for entry in source.infolist():
+                made.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+        data = plain.getvalue()
+        size, offset = struct.unpack("<LL", data[-10:-2])
+        return data[:offset], bytearray(data[offset : offset + size])
+
+    (seen, its_table), (hidden, table) = parts(first), parts(second)
+    assert len(its_table) == len(table)
+    place, count = 0, 0
+    while place < len(table):
+        (at,) = struct.unpack_from("<L", table, place + 42)
+        struct.pack_into("<L", table, place + 42, at + len(seen) - len(hidden))
+        place, count = place + 46 + sum(struct.unpack_from("<HHH", table, place + 28)), count + 1
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(table), len(seen), 0)
+    return seen + its_table + hidden + bytes(table) + end
+
+
+@pytest.mark.parametrize("join", [two_in_one, tables_of_two])
+def test_a_file_that_is_two_archives_shows_the_one_that_was_checked(join) -> None:
+    """torch's own reader takes the other one, of which nothing has been looked at."""
+    other = torch.nn.Parameter(torch.ones(40, dtype=torch.float64))
+    legacy = io.BytesIO()
+    torch.save({"w": other}, legacy, _use_new_zipfile_serialization=False)
+    first = legacy.getvalue() if join is two_in_one else saved({"w": other})
+    made = join(first, saved({"w": torch.zeros(3)}))
+    assert torch.equal(read_weights(made, Path("t1.pt"))["w"], torch.zeros(3))
+    found = torch.load(io.BytesIO(made), weights_only=True)["w"]
+    assert found.dtype == torch.float64  # if torch ever agrees with zipfile, nothing is lost
+
+
+def test_a_storage_has_as_many_numbers_as_it_says() -> None:
+    """torch before 2.10 reads what lies behind it."""
+    whole, short = saved({"w": torch.zeros(1000)}), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(short, "w") as made:
+        for entry in source.infolist():
+            content = source.read(entry)
+            made.writestr(entry.filename, content[:4] if entry.filename.endswith("data/0") else content)
+    with pytest.raises(BundleError, match="a storage is not as long as it says"):
+        read_weights(short.getvalue(), Path("t1.pt"))
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride", "said"),
+    [
+        (0, (7,), (1,), "more numbers"),
+        (4, (3,), (1,), "more numbers"),
+        (0, (2, 2), (5, 1), "more numbers"),
+        (0, (1 << 40,), (0,), "more numbers"),
+        (-1, (2,), (1,), "no shape"),
+        (0, (2,), (-1,), "no shape"),
+        (0, (2, 3), (1,), "no shape"),
+        (0, (True,), (1,), "no shape"),
+    ],
+)
+def test_a_tensor_lies_within_its_storage(offset, size, stride, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        bundle_files._tensor(np.arange(6.0), offset, size, stride)
+
+
+def test_nothing_can_be_put_into_a_tensor() -> None:
+    """An instruction for dictionaries, given a tensor: torch before 2.10 writes where it should not."""
+    with zipfile.ZipFile(io.BytesIO(saved({"w": torch.zeros(3)}))) as archive:
+        pickled = archive.read(next(n for n in archive.namelist() if n.endswith("data.pkl")))
+    tensor = pickled[pickled.index(b"X") :].split(b"s.")[0]  # its name and itself
+    spoilt = io.BytesIO()
+    with zipfile.ZipFile(spoilt, "w") as made:
+        made.writestr("archive/data.pkl", pickled[: pickled.index(b"X")] + tensor + b"K\x00K\x01ss.")
+        made.writestr("archive/data/0", bytes(12))
+    with pytest.raises(BundleError, match="does not support item assignment"):
+        read_weights(spoilt.getvalue(), Path("t1.pt"))

@@ -3,7 +3,7 @@
 A bundle is a folder with ``metadata.json``, a weight file for each sequence and its licence. Weights are
 stored with 8 bits (a scale for each output channel) and come back as float32 on load. A bundle is data: its
 files are named by plain names in its own folder, their sizes and SHA-256 are checked before they are read, and
-torch reads them with ``weights_only``.
+nothing of torch's reads them (``bundle_files``).
 """
 
 from __future__ import annotations

@@ -6,12 +6,15 @@ import io
 import json
 import math
 import os
+import pickle
 import pickletools
 import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..errors import BundleError
 from .image_form import CHANNEL_RULES
@@ -23,16 +26,8 @@ INSTALL_AGAIN = "install GliomaGrading again, or choose another bundle with --bu
 LARGEST_METADATA = 1 << 20
 LARGEST_WEIGHTS = 64 << 20
 LARGEST_PICKLE = 1 << 20
+PICKLE = "data.pkl"
 LONGEST_TEXT = 200
-
-_NAMES = {
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor_v2",
-    "torch FloatStorage",
-    "torch HalfStorage",
-    "torch CharStorage",
-}
-"""All that a weight file may name. torch's list of what is safe has names that take any amount of memory."""
 
 _OPCODES = {
     *("PROTO", "MARK", "STOP", "GLOBAL", "REDUCE", "BINPERSID", "NEWTRUE", "NEWFALSE", "NONE"),
@@ -140,12 +135,13 @@ def read_weights(data: bytes, path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        check_archive(data)
-        tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        _check_tensors(tensors, len(data))
-    except Exception as error:  # torch and zipfile raise many kinds for foreign or damaged content
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            check_archive(archive, len(data))
+            arrays = _Weights(archive).load()
+        _check_arrays(arrays, len(data))
+    except Exception as error:  # pickle, zipfile and numpy raise many kinds for foreign or damaged content
         raise unfit(error, path) from error
-    return dict(tensors)
+    return {name: torch.from_numpy(stored.values) for name, stored in arrays.items()}
 
 
 def unfit(error: Exception, path: Path) -> BundleError:
@@ -153,18 +149,84 @@ def unfit(error: Exception, path: Path) -> BundleError:
     return BundleError(f"the weights do not fit the network ({reason})", path, INSTALL_AGAIN)
 
 
-def check_archive(data: bytes) -> None:
-    """Raises ValueError unless this is an unpacked archive whose pickle builds a dictionary of tensors."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
-        if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries):
-            raise ValueError("the archive is compressed")
-        if sum(e.file_size for e in entries) > len(data):
-            raise ValueError("the archive's entries overlap")
-        pickles = [e for e in entries if e.filename.endswith(".pkl")]
-        if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
-            raise ValueError("the archive has not one small pickle")
-        check_pickle(archive.read(pickles[0]))
+def check_archive(archive: zipfile.ZipFile, size: int) -> None:
+    """Raises ValueError unless this is an unpacked archive whose pickle builds a dictionary of tensors.
+
+    Args:
+        size: bytes of the whole file.
+    """
+    entries = archive.infolist()
+    if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries):
+        raise ValueError("the archive is compressed")
+    if sum(e.file_size for e in entries) > size:
+        raise ValueError("the archive's entries overlap")
+    pickles = [e for e in entries if e.filename.endswith(PICKLE)]
+    if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
+        raise ValueError("the archive has not one small pickle")
+    check_pickle(archive.read(pickles[0]))
+
+
+class _Stored(NamedTuple):
+    """What stands for a tensor; nothing that a pickle can do to it has an effect."""
+
+    values: np.ndarray
+
+
+class _Weights(pickle.Unpickler):
+    """Reads the tensors of a checked archive by itself.
+
+    torch reads such a file in other ways than zipfile: of one that is two archives, or begins with something
+    else, it may see what was never checked. Its own safety has had holes, and users have it in any version.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        (name,) = (entry for entry in archive.namelist() if entry.endswith(PICKLE))
+        super().__init__(io.BytesIO(archive.read(name)))
+        self._archive, self._folder = archive, name.removesuffix(PICKLE)
+        self._storages: dict[tuple[str, str], np.ndarray] = {}
+        order = f"{self._folder}byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise ValueError("the weights are not little-endian")
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = _MADE_OF.get(f"{module} {name}")
+        if found is None:
+            raise ValueError(f"the weights name {module}.{name}"[:LONGEST_TEXT])
+        return found
+
+    def persistent_load(self, saved: Any) -> np.ndarray:
+        """The numbers of a storage: ("storage", kind, record, device, count)."""
+        what, kind, record, _device, count = saved
+        if what != "storage" or kind not in _KINDS.values():
+            raise ValueError("the weights lie in no storage")
+        if (kind, record) not in self._storages:
+            content = self._archive.read(f"{self._folder}data/{record}")
+            self._storages[kind, record] = np.frombuffer(content, kind)
+        values = self._storages[kind, record]
+        if len(values) != count:
+            raise ValueError("a storage is not as long as it says")
+        return values
+
+
+def _tensor(
+    values: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> _Stored:
+    """A tensor's numbers, of their own, in C order."""
+    places = (offset, *size, *stride)
+    if len(size) != len(stride) or any(type(place) is not int or place < 0 for place in places):
+        raise ValueError("a tensor has no shape")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    count = math.prod(map(int, size))
+    if count > len(values) or (count and last >= len(values)):
+        raise ValueError("a tensor claims more numbers than its storage holds")
+    steps = [step * values.itemsize for step in stride]
+    view = np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False)
+    return _Stored(np.array(view, order="C"))
+
+
+_KINDS = {"torch FloatStorage": "<f4", "torch HalfStorage": "<f2", "torch CharStorage": "i1"}
+_MADE_OF = {"collections OrderedDict": dict, "torch._utils _rebuild_tensor_v2": _tensor, **_KINDS}
+"""All that a weight file may name, and what is made of it here."""
 
 
 def check_pickle(pickled: bytes) -> None:
@@ -173,7 +235,7 @@ def check_pickle(pickled: bytes) -> None:
     kept: dict[Any, bool] = {}  # by place: is it a text or a name?
     before = ""
     for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _NAMES):
+        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _MADE_OF):
             raise ValueError(f"the weights hold {opcode.name} {str(argument)[:60]}")
         if opcode.name.endswith("BINPUT"):
             kept[argument] = before in _SHARED
@@ -207,15 +269,12 @@ def _taken(opcode: pickletools.OpcodeInfo, depths: list[int | None]) -> list[int
     return taken
 
 
-def _check_tensors(tensors: Any, size: int) -> None:
-    import torch
-
-    if not isinstance(tensors, dict) or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
+def _check_arrays(tensors: Any, size: int) -> None:
+    if not isinstance(tensors, dict) or not all(isinstance(t, _Stored) for t in tensors.values()):
         raise ValueError("not a dictionary of tensors")
-    # a tensor with strides of zero has any number of elements in a few bytes
-    if sum(t.numel() * t.element_size() for t in tensors.values()) > size:
+    if sum(stored.values.nbytes for stored in tensors.values()) > size:
         raise ValueError("tensors claim more numbers than the file holds")
-    if not all(isinstance(n, str) and bool(torch.isfinite(t).all()) for n, t in tensors.items()):
+    if not all(isinstance(n, str) and bool(np.isfinite(t.values).all()) for n, t in tensors.items()):
         raise ValueError("a weight is NaN or infinite")
 
 

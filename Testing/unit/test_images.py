@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.networks.image_form import ImageForm
-from GliomaGradingLib.networks.images import shifted, stack_input, turned, without_gaps
+from GliomaGradingLib.networks.images import planes_at, shifted, stack_input, turned, without_gaps
 from GliomaGradingLib.preparation.slices import stack_from_crop
 from GliomaGradingLib.training.recipe import Recipe
 from GliomaGradingLib.training.source import SliceSource
@@ -26,6 +26,19 @@ def stack() -> tuple[torch.Tensor, torch.Tensor]:
     mask = torch.zeros(26, 16, 16, dtype=torch.uint8)
     mask[:, 2:6, 3:12] = 1
     return planes, mask
+
+
+def test_images_are_made_on_the_device_of_the_planes():
+    """By tensors that have a device and no numbers: a graphics card is not needed for that."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    positions = 3 + torch.arange(20, dtype=torch.float32)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        planes = torch.empty(26, 16, 16, device="cuda")
+        mask = torch.empty(26, 16, 16, dtype=torch.uint8, device="cuda")
+        assert planes_at(planes.expand(20, *planes.shape), positions).is_cuda
+        images, tumour = stack_input(planes, mask, 3, 20, SHIFTED)
+    assert images.is_cuda and tumour.is_cuda and images.shape == (20, 3, 32, 32)
 
 
 def test_planes_are_turned_each_by_its_quarters_and_back():

@@ -15,7 +15,7 @@ def planes_at(stack: Tensor, positions: Tensor) -> Tensor:
     last = stack.shape[1] - 1
     positions = positions.clamp(0, last)
     below = positions.floor().long().clamp(max=max(last - 1, 0))
-    weight = (positions - below).to(stack.dtype)[:, None, None]
+    weight = (positions - below).to(stack)[:, None, None]
     rows = torch.arange(len(stack))
     return stack[rows, below] * (1 - weight) + stack[rows, (below + 1).clamp(max=last)] * weight
 

@@ -280,7 +280,19 @@ def choose_device(name: str) -> torch.device:
             "this machine has no CUDA that torch can use",
             remedy="choose the device cpu: under Advanced in the panel, by --device cpu on the command line",
         )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    is_cuda = name == "cuda" or (name == "auto" and torch.cuda.is_available() and _cuda_computes())
+    return torch.device("cuda" if is_cuda else "cpu")
+
+
+def _cuda_computes() -> bool:
+    """Whether torch was built for the card that there is: it says so with the first computation only."""
+    import torch
+
+    try:
+        one = torch.ones(1, 1, 1, 1, device="cuda")
+        return bool(torch.nn.functional.conv2d(one, one).item() == 1.0)
+    except Exception:  # torch has many kinds for this: what is wrong with a card is no fault of the case
+        return False
 
 
 def software_versions() -> dict[str, Any]:

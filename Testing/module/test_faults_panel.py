@@ -294,6 +294,25 @@ def test_scene_closed_while_the_panel_grades(host, module, scene, stage):
     assert grades_again(host, module, scene)
 
 
+def test_scene_closed_while_another_module_is_open(host, module, scene):
+    """A cancelled worker is given its half second, and then ended, whoever looks."""
+    scene.case("pause")
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    module.ui.gradeButton.click()
+    host.wait(lambda: "Choosing" in module.ui.statusLabel.text, 30)
+    controller = module.widget.controller
+    client, pid = controller._client, controller._client.pid
+    os.kill(pid, signal.SIGSTOP)  # it does not follow
+    module.panel.exit()
+    close_scene()
+    assert client.state == "busy"
+    host.wait(lambda: client.pid != pid, 5)
+    host.wait(lambda: client.state == "ready", 30)
+    host.wait(lambda: not controller._timer.isActive(), 5)
+    module.panel.enter()
+    assert grades_again(host, module, scene)
+
+
 @pytest.mark.parametrize("kept", [True, False], ids=["kept slices", "images"])
 def test_scene_closed_while_the_panel_explains(host, module, scene, grade, kept):
     scene.case(value=THOUGHTFUL)

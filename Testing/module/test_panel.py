@@ -460,6 +460,15 @@ def without_torch(monkeypatch):
     return state
 
 
+def test_what_an_interrupted_installation_left_is_no_package(host):
+    """Python finds a folder without ``__init__.py``, as a package of its own kind."""
+    from GliomaGradingLib.panel import dependencies
+
+    found = {"torch": types.SimpleNamespace(origin=None), "torchvision": types.SimpleNamespace(origin="x.py")}
+    assert dependencies.missing(found.get) == ["torch"]
+    assert dependencies.missing(lambda name: None) == ["torch", "torchvision"]
+
+
 def test_nothing_starts_and_nothing_is_asked_before_grade(host, fake_worker, without_torch, scene):
     from grading_module import MODULE_FILE
 

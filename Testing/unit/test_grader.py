@@ -97,3 +97,12 @@ def test_results_from_before_are_read() -> None:
         }
     )  # fmt: skip
     assert stored.vote == "majority" and stored.seen_ml is None
+
+
+@pytest.mark.parametrize(("asked", "given"), [("auto", "cpu"), ("cpu", "cpu"), ("cuda", "cuda")])
+def test_a_graphics_card_that_cannot_compute_is_not_chosen_by_itself(monkeypatch, asked, given):
+    """torch sees a card that it was not built for, and fails with the first computation (here: has no CUDA)."""
+    from GliomaGradingLib.grading import choose_device
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose_device(asked).type == given

@@ -156,3 +156,25 @@ def test_no_other_case_is_explained_than_the_one_asked_for(grader: type[GraderDo
         engine.explain({}, {"graded": 8}, progress)
     with pytest.raises(SlicesGone, match="grade the case again"):
         engine.explain({}, {}, progress)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ImportError("no module torch"), "install it: in Slicer"),
+        (OSError(22, "c10.dll"), "install it again (in Slicer"),
+    ],
+)
+def test_a_pytorch_that_cannot_be_used_says_what_to_install(monkeypatch, error, advice) -> None:
+    """Of what a half installation or a virus scanner has left, Windows says nothing but an OSError."""
+
+    class Broken:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "torch":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(WorkerError, match="PyTorch cannot be used") as caught:
+        GradingEngine().load(None, "cpu", progress)
+    assert advice in str(caught.value) and ("Visual C++" in str(caught.value)) == isinstance(error, OSError)

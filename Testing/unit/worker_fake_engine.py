@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from GliomaGradingLib.errors import BundleError, CaseError
+from GliomaGradingLib.worker.protocol import WorkerError
 
 
 class NarrowCaseError(CaseError):
@@ -35,6 +36,8 @@ class FakeEngine:
             os._exit(7)
         if bundle == "needs more memory":
             raise MemoryError
+        if bundle == "half installed":
+            raise WorkerError("PyTorch cannot be used (libcudart.so.12)", remedy="install it again")
         if bundle == "hangs":
             time.sleep(60)
         if bundle == "slow":
@@ -63,6 +66,9 @@ class FakeEngine:
         for index, name in enumerate(volumes):
             progress(f"read {name}", index / len(volumes))
         return {name: _description(volume) for name, volume in volumes.items()}
+
+    def do_bundle(self, volumes: Any, options: Any, progress: Any) -> dict[str, Any]:
+        return {"bundle": self.bundle}
 
     def do_sleep(self, volumes: Any, options: Any, progress: Any) -> dict[str, Any]:
         end = time.monotonic() + options["seconds"]
@@ -107,6 +113,7 @@ class FakeEngine:
             "value": ValueError(f"no such thing as {view.flat[0]}"),
             "memory": MemoryError(),
             "torch": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 999 bytes"),
+            "graphics": RuntimeError("CUDA error: unspecified launch failure"),
             "exit": SystemExit(3),
             "interrupt": KeyboardInterrupt(),
         }

@@ -101,8 +101,14 @@ def _pool(process: int, workers: int) -> ThreadPoolExecutor:
         everybody.wait()
 
     pool = ThreadPoolExecutor(workers, "slices")
-    for _ in range(workers):
-        pool.submit(begin)
-    everybody.wait()
-    torch.set_num_threads(before)
+    try:
+        for _ in range(workers):
+            pool.submit(begin)
+        everybody.wait()
+    except BaseException:  # no thread can be started: those that were would wait for ever
+        everybody.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
+        torch.set_num_threads(before)
     return pool

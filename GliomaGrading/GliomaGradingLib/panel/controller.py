@@ -465,11 +465,11 @@ class Controller:
     def _pace(self) -> None:
         """Lets the timer tick as often as what is under way needs it, or an open panel; else not at all.
 
-        So is a worker that starts: its time is limited, and Slicer lets the threads that read what it says run
-        only while there is Python code to run.
+        So is a worker that starts, or that has not followed a cancellation yet: its time is limited, and Slicer
+        lets the threads that read what it says run only while there is Python code to run.
         """
-        is_starting = self._client is not None and self._client.state in ("starting", "loading")
-        is_busy = self._active is not None or is_starting
+        is_at_work = self._client is not None and self._client.state in ("starting", "loading", "busy")
+        is_busy = self._active is not None or is_at_work
         interval = BUSY_MS if is_busy else IDLE_MS if self._isEntered else 0
         if interval == self._interval:
             return

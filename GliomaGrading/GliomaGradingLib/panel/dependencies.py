@@ -29,9 +29,12 @@ def requirements(path: Path = REQUIREMENTS) -> dict[str, str]:
 
 
 def missing(find: Callable[[str], Any] = importlib.util.find_spec) -> list[str]:
-    """Packages that are not installed. Nothing is imported: that is for the grading process alone."""
+    """Packages that are not installed. Nothing is imported: that is for the grading process alone.
+
+    A folder that an interrupted installation has left is no package, though Python finds it.
+    """
     importlib.invalidate_caches()
-    return [name for name in requirements() if find(name) is None]
+    return [name for name in requirements() if getattr(find(name), "origin", None) is None]
 
 
 def ensure() -> bool:

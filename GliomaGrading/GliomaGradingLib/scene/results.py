@@ -300,7 +300,7 @@ def read_result(text: Any) -> GradeResult | None:
     """The result that a text node holds; None where somebody changed it into something else."""
     try:
         return GradeResult.fromDict(json.loads(text.GetText() or ""))
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of brackets within brackets
         return None
 
 

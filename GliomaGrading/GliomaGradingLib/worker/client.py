@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import GliomaGradingError, UsageError, tells_of_no_memory
+from ..errors import BundleError, GliomaGradingError, UsageError, tells_of_no_memory
 from ..files import is_there
 from ..networks.bundle import find_bundles
 from .arrays import AnswerFile
@@ -42,6 +42,7 @@ from .protocol import (
     GradingCancelled,
     ProcessEnded,
     SlicesGone,
+    UnexpectedError,
     WorkerError,
     encode,
     error_from_event,
@@ -64,6 +65,8 @@ KINDS_OF_WORK = tuple(kind for kind in WORK if kind != "load")
 
 _MAX_STRIKES = 3
 _PAUSE = 0.005
+_ASLEEP = 10.0
+"""Seconds between two polls that count as the computer's sleep, which takes nothing from a job's time."""
 _LAST_LOOK = 0.05
 """Seconds in which a job whose time is over may turn out to have been answered: nobody may have looked."""
 
@@ -109,6 +112,7 @@ class Job:
         self.isCancelling = False
         self.callbacks: dict[str, Callable[..., object] | None] = {}
         self._fields: dict[str, Any] = {}
+        self._model: dict[str, str | None] = {}  # the bundle and the device that it was submitted for
         self._arrays: AnswerFile | None = None
         self._deadline = float("inf")
         self._killAt = float("inf")
@@ -135,8 +139,9 @@ class WorkerClient:
         debug: tracebacks of the child in ``error.details``.
 
     A child that ends by itself fails the running job with a WorkerError and is started anew, as is one
-    whose memory ran out; after three such ends in a row, or one while starting or loading, only the next
-    ``submit`` or ``start`` tries again, or what waits for another bundle.
+    whose memory ran out or that met an error that nobody foresaw; after three such ends in a row, or one
+    while starting or loading, only the next ``submit`` or ``start`` tries again, or what waits for another
+    bundle.
     """
 
     def __init__(
@@ -165,6 +170,7 @@ class WorkerClient:
         self._isLoaded = False
         self._strikes = 0
         self._lastId = 0
+        self._polledAt = float("inf")
         self._lastState = "stopped"
         self._guard: weakref.finalize | None = None
         self.problem: GliomaGradingError | None = None
@@ -205,7 +211,7 @@ class WorkerClient:
     def load(self, bundle: str | Path | None = None, device: str = "auto") -> Job:
         """Changes to another bundle or device; jobs submitted later are graded with it."""
         self._bundle, self._device = _absolute(bundle), device
-        job = self._new_load()
+        job = self._new_load(self._model)
         self._queue.append(job)
         self.start()
         return job
@@ -239,7 +245,7 @@ class WorkerClient:
         except BaseException:
             request.arrays.remove()
             raise
-        job._arrays = request.arrays
+        job._arrays, job._model = request.arrays, self._model
         self._queue.append(job)
         self.start()
         return job
@@ -277,12 +283,19 @@ class WorkerClient:
 
     def poll(self, budget: float = 0.02) -> None:
         """Handles what has come in, for at most about ``budget`` seconds, and makes the callbacks."""
+        self._forgive_sleep()
         end = time.monotonic() + budget
         while self._step() and time.monotonic() < end:
             pass
         self._enforce_limits()
         self._tell_state()
         self._clean_up()
+
+    def _forgive_sleep(self) -> None:
+        """Windows' clock goes on while the computer sleeps; the child does not."""
+        before, self._polledAt = self._polledAt, time.monotonic()
+        if self._current is not None and self._polledAt - before > _ASLEEP:
+            self._current._deadline += self._polledAt - before
 
     def wait(
         self, job: Job, timeout: float | None = None, pump: Callable[[], object] | None = None
@@ -362,7 +375,7 @@ class WorkerClient:
         hello = self._new_job("hello", self._startTimeout)
         hello._fields = {"version": VERSION}
         if not any(job.kind == "load" for job in self._queue):
-            self._queue.appendleft(self._new_load())
+            self._queue.appendleft(self._new_load(self._model))
         self._queue.appendleft(hello)
 
     def _forget_child(self) -> ChildProcess | None:
@@ -416,17 +429,21 @@ class WorkerClient:
         self._lastId += 1
         return Job(kind, self._lastId, timeout)
 
-    def _new_load(self) -> Job:
+    def _new_load(self, model: Mapping[str, str | None]) -> Job:
         job = self._new_job("load", self._loadTimeout)
-        job._fields = {"bundle": self._bundle, "device": self._device}
+        job._fields = dict(model)
         return job
+
+    @property
+    def _model(self) -> dict[str, str | None]:
+        return {"bundle": self._bundle, "device": self._device}
 
     def _advance(self) -> None:
         """Gives the child the next job, if it has none."""
         if self._child is None or self._current is not None or not self._queue:
             return
         if self._queue[0].kind not in ("hello", "load") and not self._isLoaded:
-            self._queue.appendleft(self._new_load())
+            self._queue.appendleft(self._new_load(self._queue[0]._model))
         job = self._current = self._queue.popleft()
         self._isLoaded = self._isLoaded and job.kind != "load"
         job.state, job._deadline = "running", time.monotonic() + job.timeout
@@ -518,8 +535,11 @@ class WorkerClient:
 
     def _failed(self, job: Job, error: GliomaGradingError) -> None:
         self._end_current("failed", error=error)
-        if job.kind == "hello" or tells_of_no_memory(error.problem):
-            # what libraries keep from an allocation that failed may fail all that comes after it
+        # what libraries keep from an allocation that failed may fail all that comes after it; so may a graphics
+        # card that was lost while the computer slept, and the half of a PyTorch that is repaired by now
+        is_unusable = isinstance(error, UnexpectedError) or tells_of_no_memory(error.problem)
+        is_half_loaded = job.kind == "load" and not isinstance(error, (BundleError, UsageError))
+        if job.kind == "hello" or is_unusable or is_half_loaded:
             self._replace_child(job.kind, error)
         elif job.kind == "load":
             self._fail_waiting(error)

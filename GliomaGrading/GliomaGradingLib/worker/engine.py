@@ -54,7 +54,7 @@ class GradingEngine:
             import torch  # noqa: F401  # here, because it takes most of the time of loading
 
             from ..grading import Grader
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # the latter where a library of it cannot be loaded
             raise _no_torch(error) from error
         _reserve_workspace()
         progress("weights", 0.7)
@@ -170,8 +170,13 @@ def _plain_volume(volume: ArrayVolume) -> Volume:
     return Volume(volume.array, volume.spacing, volume.origin, volume.direction, volume.source)
 
 
-def _no_torch(error: ImportError) -> WorkerError:
-    return memory_error(str(error)) or WorkerError(
-        f"PyTorch cannot be used ({error})",
-        remedy="install it: in Slicer by the PyTorch extension, elsewhere by pip install torch torchvision",
+def _no_torch(error: ImportError | OSError) -> WorkerError:
+    by = "in Slicer by the PyTorch extension, elsewhere by pip install torch torchvision"
+    problem = f"PyTorch cannot be used ({error})"
+    if known := memory_error(str(error)):
+        return known
+    if isinstance(error, ImportError):
+        return WorkerError(problem, remedy=f"install it: {by}")
+    return WorkerError(
+        problem, remedy=f"install it again ({by}), on Windows Microsoft's Visual C++ runtime, too"
     )

@@ -59,6 +59,7 @@ looked at between two stages of the work; the client kills a child that does not
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -76,6 +77,9 @@ KINDS = ("hello", *WORK, "cancel", "ping", "shutdown")
 EVENTS = ("ready", "progress", "result", "error", "cancelled", "bye")
 ANSWERS = ("ready", "result", "error", "cancelled")
 """Events that end a request."""
+
+_GRAPHICS = re.compile(r"cuda|cudnn|cublas|device-side|no kernel image|accelerator", re.I)
+"""What errors of graphics cards say. Most of them make every later computation fail, too."""
 
 _MAX_TEXT = 4_000
 _MAX_TRACEBACK = 20_000
@@ -96,6 +100,10 @@ class ProcessEnded(WorkerError):
 
 class SlicesGone(WorkerError):
     """The grading process no longer keeps the slices of the case that is to be explained."""
+
+
+class UnexpectedError(WorkerError):
+    """The grading process met an error that nobody foresaw: who knows what it is still good for."""
 
 
 class ProtocolError(WorkerError):
@@ -232,10 +240,13 @@ def _class_name(error: BaseException) -> str:
 def _explained(error: BaseException) -> WorkerError:
     """Says what a user can do about an error that nobody foresaw."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return memory_error(text) or WorkerError(
-        f"the grading process met an unexpected error ({text})",
-        remedy="grade again; if it comes back, report it with this message",
-    )
+    if known := memory_error(text):
+        return known
+    problem = f"the grading process met an unexpected error ({text})"
+    if _GRAPHICS.search(text):
+        remedy = "grade again; if it comes back, choose the device cpu: under Advanced, or by --device cpu"
+        return WorkerError(problem, remedy=remedy)
+    return WorkerError(problem, remedy="grade again; if it comes back, report it with this message")
 
 
 def memory_error(text: str) -> WorkerError | None:
@@ -249,8 +260,8 @@ def memory_error(text: str) -> WorkerError | None:
 
 
 def error_from_event(event: Mapping[str, Any]) -> GliomaGradingError:
-    """The error that ``error_event`` described; of an unknown class it becomes a WorkerError."""
-    cls = _KNOWN_ERRORS.get(str(event.get("kind")), WorkerError)
+    """The error that ``error_event`` described; of an unknown class it becomes an UnexpectedError."""
+    cls = _KNOWN_ERRORS.get(str(event.get("kind")), UnexpectedError)
     problem, where, remedy = (str(event.get(name, "")) for name in ("problem", "where", "remedy"))
     error = cls(problem or "the grading process reports an error without words", where, remedy)
     if isinstance(error, WorkerError) and event.get("traceback"):

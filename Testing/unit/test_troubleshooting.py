@@ -92,7 +92,7 @@ def test_texts_of_expressions():
 
 
 def test_a_new_message_is_noticed(messages, text):
-    new = Message("imaging", "CaseError", "the image is made of cheese", "use another")
+    new = Message("reading.imaging", "CaseError", "the image is made of cheese", "use another")
     changed = page(text, [*messages, new])
     assert "the image is made of cheese" in without_meaning(changed)
     assert group_of(new) == "reading"

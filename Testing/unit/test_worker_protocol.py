@@ -16,7 +16,7 @@ from GliomaGradingLib.errors import BundleError, CaseError
 from GliomaGradingLib.worker import protocol
 from GliomaGradingLib.worker import server as server_module
 from GliomaGradingLib.worker.arrays import ArrayFile, ArrayVolume, MappedFile
-from GliomaGradingLib.worker.protocol import ProtocolError, WorkerError
+from GliomaGradingLib.worker.protocol import ProtocolError, UnexpectedError, WorkerError
 from GliomaGradingLib.worker.server import Channel, Server, import_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,7 +171,7 @@ def test_a_traceback_crosses_only_when_debugging() -> None:
 
 def test_an_event_without_words_still_makes_an_error() -> None:
     error = protocol.error_from_event({"event": "error", "kind": "Nonsense"})
-    assert type(error) is WorkerError and error.problem
+    assert type(error) is UnexpectedError and error.problem
 
 
 @pytest.mark.parametrize(

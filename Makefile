@@ -155,8 +155,8 @@ else
 	  --pretrained $(SHARED)/bvlc_googlenet.pt --output Resources/Evaluation/baselines
 	$(EVALUATE) $(BUILD)/train/patient --subgroups --table $(SHARED)/tumour_crops.csv \
 	  --output Resources/Evaluation/subgroups
-	for folds in 2 10; do $(TRAIN)patient-$$folds --folds $$folds || exit 1; done
-	$(EVALUATE) $(BUILD)/train/patient --learning $(BUILD)/train/patient-2 $(BUILD)/train/patient-10 \
+	$(TRAIN)patient-10 --folds 10
+	$(EVALUATE) $(BUILD)/train/patient --learning $(BUILD)/train/patient-10 \
 	  --output Resources/Evaluation/learning
 	$(EVALUATE) --external --data $(PREPARED) --output Resources/Evaluation/external
 	$(EVALUATE) --ablation --data $(PREPARED) --pretrained $(SHARED)/bvlc_googlenet.pt --output Resources/Evaluation

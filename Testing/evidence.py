@@ -291,8 +291,13 @@ SPEED: dict[str, list[Row]] = {
     ],
     "batch": [
         (
-            "cases a minute in a batch of 1,000, read from disk",
+            "cases a minute in a batch of 1,000 small heads (2 mm), read from disk",
             lambda f: f"{_rate(f, 'batch'):.0f}",
+            "",
+        ),
+        (
+            "cases a minute in a batch of heads at 1 mm with skull",
+            lambda f: f"{_rate(f, 'full_size'):.0f}",
             "",
         ),
         (

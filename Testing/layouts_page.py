@@ -107,7 +107,7 @@ with or without BOM, or UTF-16), TSV or Excel (with `pip install openpyxl`; else
 TABLE` names any table with a column for the case (`case`, `id`, `subject`, `patient id` ...) and one called
 `grade` (or `WHO grade` ...); it goes before what was found. Understood are HGG and LGG, 2 to 4, II to IV,
 with or without "WHO", "grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others
-put grade 3 into HGG: look before comparing. Grade 1 and anything else is told and not guessed.
+put grade 3 into HGG: look before comparing. Grade 1 and anything else is reported, not guessed.
 
 A table's names are those of the cases, or of their patients, in any case. A table that `--grades` names may
 also call a case by a folder between the input and it, or by the patient's id in its DICOM header (which is
@@ -118,7 +118,7 @@ by the same names.
 Where a case has no row of its own, zeros before numbers do not count (`UCSF-PDGM-004` is `UCSF-PDGM-0004`),
 unless another name of the table or of the input then reads the same: such a case gets no grade, and a note says
 so. Nor does one whose rows contradict each other. A table that `--grades` names and that has no grade for any
-case is told.
+case is reported.
 
 ## A table of cases
 
@@ -146,6 +146,7 @@ glioma-grading grade CASE_DIR --bundle BUNDLE_DIR
 split; of cases with the same images, whatever they are called, it takes the first. It says on stderr whom it
 leaves out and why, and ends with status 1 where a graded case could not be used. In the panel, the button
 beside Model takes the bundle's folder; `logic.process(..., bundle=...)` and `--bundle` take it too.
+Such a bundle holds no patient's name: one that it has learned from is graded without a warning, so keep them apart.
 
 | option | what it does |
 |---|---|

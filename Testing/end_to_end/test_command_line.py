@@ -50,7 +50,7 @@ def test_grade_prints_the_vote_and_the_research_notice(graded):
     done, _ = graded
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert re.match(r"Evidence     Of \d+ test patients with a probability of 0\.\d to ", lines[5])
+    assert re.match(r"Reliability  Of \d+ test patients with a probability of 0\.\d to ", lines[5])
     assert lines[1].startswith("Grade ") and lines[1].split()[1] in ("LGG", "HGG")
     assert "For research use only" in lines[-1]
     assert [line.split()[0] for line in lines if line[:2] in ("T1", "T2", "FL")] == ["T1", "T2", "FLAIR"]

@@ -436,11 +436,16 @@ def test_pairs_of_one_collection_are_told_from_those_of_two():
     records = [record("a", "HGG", 0.8)] * 6 + [record("a", "LGG", 0.9)] + [record("b", "LGG", 0.2)] * 5
     figures = external.external_figures(records, {}, "command")
     pairs = figures["pairs_of_collections"]
-    assert pairs == {"within": {"count": 6, "auc": 0.0}, "across": {"count": 30, "auc": 1.0}}
+    of_enough = pairs["within_enough"]
+    assert of_enough["count"] == 0 and np.isnan(of_enough["auc"])  # none of the two has five of each grade
+    assert (pairs["within"], pairs["across"]) == ({"count": 6, "auc": 0.0}, {"count": 30, "auc": 1.0})
     everybody = figures["figures"]["all"]["auc_vote"]["value"]
     assert everybody == pytest.approx(30 / 36)
     assert np.isnan(figures["figures"]["a"]["auc_vote"]["value"])
     assert "6 are of one (AUC 0.000)" in external.external_table(figures)
+    enough = [record("c", "HGG", 0.7)] * 5 + [record("c", "LGG", 0.3)] * 5
+    said = external.external_table(external.external_figures([*records, *enough], {}, "command"))
+    assert "31 are of one (AUC 0.806; 1.000 over the 25 of collections with 5 of each grade)." in said
     alone = external.external_figures(records[:7], {}, "command")
     assert "two collections" not in external.external_table(alone)
 

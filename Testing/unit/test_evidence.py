@@ -12,9 +12,12 @@ from GliomaGradingLib.networks.bundle import open_bundle
 from GliomaGradingLib.training.ablation import ablation_figures, ablation_table
 from GliomaGradingLib.training.baselines import baseline_figures
 from GliomaGradingLib.training.evaluate import (
+    DRAWS,
+    VOTE_FIGURES,
     all_figures,
     by_fold,
     decision_intervals,
+    intervals_of,
     ranking,
     reliability_bins,
     unit_probabilities,
@@ -22,8 +25,8 @@ from GliomaGradingLib.training.evaluate import (
 )
 from GliomaGradingLib.training.evidence import read_evidence, read_probabilities, units_of
 from GliomaGradingLib.training.external import external_figures, read_records
-from GliomaGradingLib.training.final import VOTE_FIGURES
 from GliomaGradingLib.training.learning import learning_figures
+from GliomaGradingLib.training.metrics import auc
 from GliomaGradingLib.training.paired import ScoreTable
 from GliomaGradingLib.training.protocols import protocol_figures
 from GliomaGradingLib.training.subgroups import read_groups, subgroup_figures
@@ -84,6 +87,15 @@ def test_stored_probabilities_are_those_of_the_stored_logits(name):
 def test_the_stored_ranking_is_that_of_the_stored_logits():
     units = read_evidence(EVALUATION / "patient").units
     assert values(figures_of("patient")["ranking"]) == values(ranking(units, draws=FEW))
+
+
+@pytest.mark.parametrize(("row", "column"), [("soft", slice(0, 3)), ("together", slice(3, 4))])
+def test_the_stored_intervals_of_the_auc_are_those_of_the_stored_logits(row, column):
+    evidence = read_evidence(EVALUATION / "patient")
+    units, probabilities = evidence.units, unit_probabilities(evidence.study, evidence.units)
+    scores = probabilities[:, column].mean(axis=1)
+    made = intervals_of(units, lambda grades, own: {"auc": auc(grades, own)}, scores, DRAWS)["auc"]
+    assert figures_of("patient")["figures"][row]["auc"] == pytest.approx(made, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", STUDIES)

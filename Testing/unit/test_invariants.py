@@ -64,9 +64,9 @@ def test_the_slices_do_not_depend_on_how_the_voxels_are_stored(upright, order, f
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.floats(0.01, 100), st.floats(-500, 500))
-def test_the_slices_do_not_depend_on_the_scanners_units(upright, gain, offset) -> None:  # type: ignore[no-untyped-def]
-    """The brain is told by the background's zero, so only the gain may differ there; T2 alone is changed."""
+@given(st.floats(0.01, 100))
+def test_the_slices_do_not_depend_on_the_scanners_gain(upright, gain) -> None:  # type: ignore[no-untyped-def]
+    """T2 alone is changed."""
     changed = {name.lower(): Volume(a, SPACING, ORIGIN, np.eye(3)) for name, a in arrays().items()}
     array = arrays()["T2"].astype(np.float32) * np.float32(gain)
     changed["t2"] = Volume(array, SPACING, ORIGIN, np.eye(3))

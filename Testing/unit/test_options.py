@@ -43,6 +43,12 @@ def test_every_option_is_explained_on_a_page(name):
     }
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is(name):
+    made = actions(import_module(f"GliomaGradingLib.cli.{name}"))
+    assert [one for one, action in made.items() if not action.help] == []
+
+
 def test_the_panel_has_the_same_choices():
     """Slicer wants them written out in the module's file."""
     calls = [node for node in ast.walk(ast.parse(MODULE_FILE.read_text("utf-8"))) if isinstance(node, ast.Call)]

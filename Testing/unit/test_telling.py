@@ -60,11 +60,11 @@ def test_the_terminal_has_the_words_of_the_report(result: GradeResult) -> None: 
     votes = (replace(result.votes[0], probability_hgg=0.9971), *result.votes[1:])
     below = replace(result.slices, positions_mm=tuple(height - 200.0 for height in result.slices.positions_mm))
     soft = replace(result, grade="LGG", vote="soft", probability_hgg=0.003, votes=votes, slices=below)
-    text = summary(replace(soft, warnings=(Notice("x", "the mask is small"),)), evidence="Of 40 patients")
+    text = summary(replace(soft, warnings=(Notice("x", "the mask is small"),)), reliability="Of 40 patients")
     assert "Grade        LGG\nVote         Vote by mean probability: LGG (1 of 3 sequences votes LGG)" in text
     assert "Probability  < 0.01 of HGG" in text and "HGG   > 0.99" in text
     assert "Slices       I 240 to I 221 mm; largest tumour area " in text
-    assert "Warning      The mask is small.\n" in text and "Evidence     Of 40 patients\n" in text
+    assert "Warning      The mask is small.\n" in text and "Reliability  Of 40 patients\n" in text
 
 
 def test_the_terminal_says_how_often_only_where_the_report_does(result, tmp_path, monkeypatch, capsys):  # noqa: F811
@@ -75,8 +75,8 @@ def test_the_terminal_says_how_often_only_where_the_report_does(result, tmp_path
     monkeypatch.setattr("GliomaGradingLib.case.Case.read", lambda *_, **__: None)
     monkeypatch.setattr("GliomaGradingLib.grading.Grader.load", lambda *_: grader)
     assert main(["grade", str(tmp_path)]) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Evidence")]
-    assert told == ["Evidence     How often test patients had HGG does not apply: the inputs are doubtful."]
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Reliability")]
+    assert told == ["Reliability  How often test patients had HGG does not apply: the inputs are doubtful."]
 
 
 def test_how_sequences_were_registered_is_told(result: GradeResult) -> None:  # noqa: F811

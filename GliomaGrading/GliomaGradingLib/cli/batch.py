@@ -43,10 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     earlier.add_argument("--resume", action="store_true", help="go on where an earlier batch ended")
     earlier.add_argument("--overwrite", action="store_true", help="remove an earlier batch's results first")
     parser.add_argument("--retry-failed", action="store_true", help="resume, and try failed cases again")
-    parser.add_argument("--workers", type=count, metavar="N", help="grading processes (2 or more: by Dask)")
+    parser.add_argument(
+        "--workers", type=count, metavar="N", help="grading processes (default 1; more by Dask)"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="grade on the workers of this Dask scheduler")
     parser.add_argument(
-        "--timeout", type=_seconds, default=CASE_SECONDS, metavar="SECONDS", help="for one case"
+        "--timeout",
+        type=_seconds,
+        default=CASE_SECONDS,
+        metavar="SECONDS",
+        help="after which a case counts as hung (default %(default)g)",
     )
     parser.add_argument("--reports", action="store_true", help="also report.html and slices.png for each case")
     parser.add_argument(
@@ -83,6 +89,10 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError(
             "--overwrite and --retry-failed are given",
             remedy="give --retry-failed alone to keep what is graded, or --overwrite alone to start anew",
+        )
+    if options.json and not options.dry_run:
+        raise UsageError(
+            "--json is given without --dry-run", remedy="add --dry-run, or read results.csv and evaluation.json"
         )
     if options.scheduler is not None and options.workers:
         raise UsageError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..words import PROTOCOLS
+from .options import count
 
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PROTOCOLS,
         help="what the study has to be; DIR may be a folder of both",
     )
-    parser.add_argument("--folds", type=int, help="the study has to have so many folds")
+    parser.add_argument("--folds", type=count, metavar="N", help="the study has to have so many folds")
     parser.add_argument("--resume", action="store_true", help="for scripts: an evaluation is always made anew")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument(
@@ -71,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="NAME", help="--idea: the idea that it is compared with")
     parser.add_argument("--dropped", action="store_true", help="--idea: it was not kept")
     parser.add_argument("--why", default="", metavar="TEXT", help="--idea: one line why it was kept or dropped")
-    parser.add_argument("--repeats", type=int, default=3, help="--ablation: repeats of the cross-validation")
+    parser.add_argument(
+        "--repeats", type=count, default=3, metavar="N", help="--ablation: repeats of the cross-validation"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(_as_output_can_hold(result.toJson()), end="")
     else:
-        evidence = reliability_of(result, grader.bundle.metadata)
-        print(summary(result, options.output, evidence), end="")
+        reliability = reliability_of(result, grader.bundle.metadata)
+        print(summary(result, options.output, reliability), end="")
     return 0
 
 
@@ -88,8 +88,8 @@ def _write(folder: Path, grader: Grader, graded: Graded) -> GradeResult:
     return graded.result
 
 
-def summary(result: GradeResult, output: Path | None = None, evidence: str = "") -> str:
-    """The result for a terminal, in the report's words; ``evidence`` is how often such a result was right."""
+def summary(result: GradeResult, output: Path | None = None, reliability: str = "") -> str:
+    """The result for a terminal, in the report's words; ``reliability``: how often such a one was right."""
     from ..export.telling import span_text, vote_summary
 
     lines = [
@@ -98,7 +98,7 @@ def summary(result: GradeResult, output: Path | None = None, evidence: str = "")
         f"Vote         {vote_summary(result)}",
         f"Decision     {result.decision}",
         f"Probability  {probability_text(result.probability_hgg)} of HGG, the three together",
-        *([f"Evidence     {evidence}"] if evidence else []),
+        *([f"Reliability  {reliability}"] if reliability else []),
         "",
         "Sequence  Vote  P(HGG)  Slices for HGG",
     ]

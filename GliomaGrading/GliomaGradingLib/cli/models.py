@@ -9,7 +9,13 @@ from ..networks.bundle import MODELS_FOLDER, Bundle, find_bundles, open_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("list", "verify"), default="list")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "verify"),
+        default="list",
+        help="verify: check the hash of every file (default %(default)s)",
+    )
     parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="only this bundle")
 
 

@@ -12,7 +12,12 @@ def add_grading(parser: argparse.ArgumentParser) -> None:
     """How cases are graded, one or many."""
     add_device(parser)
     parser.add_argument("--bundle", metavar="NAME_OR_DIR", help="model bundle; default: the shipped one")
-    parser.add_argument("--vote", choices=VOTING_RULES, default="majority")
+    parser.add_argument(
+        "--vote",
+        choices=VOTING_RULES,
+        default="majority",
+        help="majority: two of three sequences decide; soft: their mean probability (default %(default)s)",
+    )
     parser.add_argument(
         "--mask-labels",
         type=labels,
@@ -28,7 +33,9 @@ def add_grading(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="auto: a graphics card where torch can use one"
+    )
 
 
 def add_layout(parser: argparse.ArgumentParser) -> None:

@@ -27,10 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="NPZ", help="training set, made by 'prepare'"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
-    parser.add_argument("--folds", type=count, help=f"folds of the patient protocol (default {_FOLDS})")
     parser.add_argument(
-        "--repeats", type=count, help=f"repeats with other folds and seeds (default {_REPEATS})"
+        "--protocol",
+        choices=PROTOCOLS,
+        default=PROTOCOLS[0],
+        help="patient: folds of whole patients; image: the paper's split of slices (default %(default)s)",
+    )
+    parser.add_argument(
+        "--folds", type=count, metavar="N", help=f"folds of the patient protocol (default {_FOLDS})"
+    )
+    parser.add_argument(
+        "--repeats", type=count, metavar="N", help=f"repeats with other folds and seeds (default {_REPEATS})"
     )
     parser.add_argument(
         "--patients", choices=("shippable", "all"), help="default: shippable; image protocol: all"
@@ -47,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on every one of the patients, write a bundle"
     )
     parser.add_argument(
-        "--seeds", type=count, default=1, help="with --final: models whose weights are averaged"
+        "--seeds", type=count, default=1, metavar="N", help="with --final: models whose weights are averaged"
     )
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
 
@@ -115,7 +122,9 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
     check_study(data, study, options.output, options.pretrained)  # before a bar is shown
     team.first(lambda: _tell_of_enhancement(data, recipe))
     runs = 3 * sum(1 for _ in study.splits(data))
-    with tqdm(total=runs * recipe.epochs, unit="epoch", dynamic_ncols=True, disable=not team.is_first) as bar:
+    # a recipe without epochs has none to count
+    epochs, is_silent = runs * recipe.epochs, not (team.is_first and recipe.epochs)
+    with tqdm(total=epochs, unit="epoch", dynamic_ncols=True, disable=is_silent) as bar:
 
         def epoch_done(name: str, figures: Any) -> None:
             bar.update()

@@ -64,8 +64,8 @@ def figures_note(metadata: Mapping[str, Any]) -> str:
     prevalence = prevalence_text(metadata)
     whom = f"; {prevalence}. Where HGG is rarer or commoner, the probabilities are off." if prevalence else "."
     card = metadata.get("card")
-    place = f" ({card})" if isinstance(card, str) and card else ""
-    return f"{_RECALIBRATED if _is_recalibrated(metadata) else _MEASURED}{whom} {ELSEWHERE}{place}."
+    elsewhere = f" {ELSEWHERE} ({card})." if isinstance(card, str) and card else ""
+    return f"{_RECALIBRATED if _is_recalibrated(metadata) else _MEASURED}{whom}{elsewhere}"
 
 
 def _is_recalibrated(metadata: Mapping[str, Any]) -> bool:

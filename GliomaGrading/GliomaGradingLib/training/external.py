@@ -99,14 +99,19 @@ def external_table(figures: dict[str, Any]) -> str:
 
 def pairs_sentence(figures: dict[str, Any]) -> str:
     """How much of the AUC over all collections may be told by the collection alone."""
-    within, across = (figures["pairs_of_collections"][name] for name in ("within", "across"))
+    within, enough, across = (
+        figures["pairs_of_collections"][name] for name in ("within", "within_enough", "across")
+    )
     rule = f"AUC is given from {FEWEST} patients of each grade on."
     if not (within["count"] and across["count"]):
         return rule
+    of_one = f"AUC {within['auc']:.3f}"
+    if 0 < enough["count"] < within["count"]:
+        of_one += f"; {enough['auc']:.3f} over the {enough['count']} of collections with {FEWEST} of each grade"
     return (
         f"{rule} Of the {within['count'] + across['count']} pairs of an HGG and an LGG behind that over all "
         f"collections, {across['count']} are of two collections (AUC {across['auc']:.3f}), whose scanners and "
-        f"patients differ too, and {within['count']} are of one (AUC {within['auc']:.3f})."
+        f"patients differ too, and {within['count']} are of one ({of_one})."
     )
 
 
@@ -220,7 +225,11 @@ def _pairs(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Pairs of an HGG and an LGG of one collection and of two, with the AUC of the soft vote over them."""
     grade = np.array([int(record["grade"] == HGG) for record in records])
     vote = np.array([[record[name] for name in PROBABILITY_COLUMNS[:3]] for record in records]).mean(axis=1)
-    return auc_of_pairs(grade, vote, np.array([record["collection"] for record in records]))
+    collection = np.array([record["collection"] for record in records])
+    counts = {name: np.bincount(grade[collection == name], minlength=2) for name in np.unique(collection)}
+    enough = np.array([counts[name].min() >= FEWEST for name in collection])
+    of_enough = auc_of_pairs(grade[enough], vote[enough], collection[enough])
+    return {**auc_of_pairs(grade, vote, collection), "within_enough": of_enough["within"]}
 
 
 def _share(right: np.ndarray) -> Interval:

@@ -93,7 +93,11 @@ def _learned_from(study: Study, grades: np.ndarray) -> int:
 def learning_table(figures: dict[str, Any]) -> str:
     """As Markdown, a row a number of folds."""
     head = ["folds", "patients learned from", "AUC of the soft vote", "from the networks' own probabilities"]
-    head += [f"less that of {figures['compared_with']} folds", "accuracy, together", "Brier score, together"]
+    head += [
+        f"networks' own AUC, less that of {figures['compared_with']} folds",
+        "accuracy, together",
+        "Brier score, together",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for study in figures["studies"]:
         is_first = study["folds"] == figures["compared_with"]

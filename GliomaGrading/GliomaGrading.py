@@ -227,6 +227,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         self._processed = None
 
     def getParameterNode(self):
+        """The module's parameters; a choice that this version does not know is the default again."""
         from GliomaGradingLib.voting import VOTING_RULES
         from GliomaGradingLib.words import DEVICES, REGISTER_MODES
 

@@ -67,7 +67,7 @@ def _fields(node: ast.ClassDef) -> Iterator[ast.AnnAssign]:
 
 def _methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
     for item in node.body:
-        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_") and ast.get_docstring(item):
+        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
             yield item
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .result import GradeResult
     from .volume import Volume
 
-__version__ = "0.8.2"
+__version__ = "0.9.0"
 
 _HOMES = {
     "Case": "case",

@@ -34,6 +34,7 @@ class Lattice:
         return Lattice(triple(start), self.step, (int(size[0]), int(size[1]), int(size[2])))
 
     def position(self, axis: int, index: np.ndarray | float) -> np.ndarray:
+        """Where points lie along an axis, mm; ``index`` may be fractional."""
         return self.start[axis] + np.asarray(index, dtype=float) * self.step[axis]
 
     def index(self, axis: int, position: np.ndarray | float) -> np.ndarray:

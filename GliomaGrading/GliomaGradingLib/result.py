@@ -39,6 +39,7 @@ class Vote:
 
     @classmethod
     def fromDict(cls, values: Mapping[str, Any]) -> Vote:
+        """The vote that ``toDict`` wrote."""
         return cls(
             values["sequence"],
             values["grade"],
@@ -48,6 +49,7 @@ class Vote:
         )
 
     def toDict(self) -> dict[str, Any]:
+        """An entry of ``votes`` in result.json."""
         return {
             "sequence": self.sequence,
             "grade": self.grade,
@@ -75,6 +77,7 @@ class SliceInfo:
 
     @classmethod
     def fromDict(cls, values: Mapping[str, Any]) -> SliceInfo:
+        """What ``toDict`` wrote."""
         return cls(
             tuple(map(int, values["indices"])),
             tuple(map(float, values["positions_mm"])),
@@ -84,6 +87,7 @@ class SliceInfo:
         )
 
     def toDict(self) -> dict[str, Any]:
+        """``slices`` in result.json."""
         return {
             "indices": list(self.indices),
             "positions_mm": list(self.positions_mm),

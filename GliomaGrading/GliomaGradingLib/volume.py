@@ -40,6 +40,7 @@ class Volume:
 
     @classmethod
     def fromImage(cls, image: sitk.Image, source: str = "") -> Volume:
+        """SimpleITK's image; ``source`` is the file that it came from, for messages."""
         return cls(
             array=sitk.GetArrayFromImage(image),
             spacing=tuple(image.GetSpacing()),
@@ -49,6 +50,7 @@ class Volume:
         )
 
     def toImage(self) -> sitk.Image:
+        """The same as SimpleITK's image, its voxels a copy."""
         image = sitk.GetImageFromArray(itk_array(self.array))
         image.SetSpacing(tuple(map(float, self.spacing)))
         image.SetOrigin(tuple(map(float, self.origin)))

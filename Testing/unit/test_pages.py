@@ -108,3 +108,8 @@ def test_the_table_of_bad_inputs_is_the_one_that_is_tested() -> None:
 
 def _unescaped(cell: str) -> str:
     return re.sub(r"\\(.)", r"\1", cell).strip()
+
+
+def test_every_public_method_says_what_it_does() -> None:
+    silent = re.findall(r"^### (\S+)\n\n```python\n[^`]*```\n\n\n", api_page.page(), re.MULTILINE)
+    assert silent == []

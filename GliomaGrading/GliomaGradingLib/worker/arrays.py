@@ -140,6 +140,7 @@ class ArrayFile(AnswerFile):
 
     @property
     def isComplete(self) -> bool:
+        """Everything has been written."""
         return self._written >= self._size
 
     def write(self) -> None:

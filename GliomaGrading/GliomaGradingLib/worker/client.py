@@ -119,6 +119,7 @@ class Job:
 
     @property
     def isDone(self) -> bool:
+        """It has its result, has failed, or was cancelled."""
         return self.state in ("done", "failed", "cancelled")
 
     def __repr__(self) -> str:

@@ -343,6 +343,9 @@ def report(found: dict[str, Any]) -> str:
             "products, may lie above the roof.",
             "",
             table(("networks", "measured", "target"), rows),
+            "What follows is measured after that, one kind after the other and in a third of the rounds: where "
+            "the machine's speed changes, the same 60 slices take another time there.",
+            "",
             table(("threads", "slices (three sequences)", "ms", "ms per slice"), scaling_rows),
             table(("cases, one after another", "ms", "ms per case"), case_rows),
         ]

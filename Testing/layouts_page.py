@@ -146,7 +146,8 @@ glioma-grading grade CASE_DIR --bundle BUNDLE_DIR
 split; of cases with the same images, whatever they are called, it takes the first. It says on stderr whom it
 leaves out and why, and ends with status 1 where a graded case could not be used. In the panel, the button
 beside Model takes the bundle's folder; `logic.process(..., bundle=...)` and `--bundle` take it too.
-Such a bundle holds no patient's name: one that it has learned from is graded without a warning, so keep them apart.
+Such a bundle holds no patient's name: one that it has learned from is graded without a warning, so keep them
+apart.
 
 | option | what it does |
 |---|---|

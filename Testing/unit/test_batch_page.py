@@ -6,7 +6,10 @@ import base64
 import csv
 import hashlib
 import json
+import os
 import re
+import shutil
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -161,6 +164,20 @@ def test_a_second_table_has_what_the_first_has_no_column_for(cohort, tmp_path):
         if path.is_file():
             told = [warning["message"] for warning in json.loads(path.read_text())["warnings"]]
             assert row["messages"] == "; ".join(told)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+def test_a_name_that_is_no_text_costs_no_table(tmp_path):
+    from batch_stub import make_cohort
+
+    source = make_cohort(tmp_path / "in", ["P1"])
+    folder = tmp_path / "in" / os.fsdecode(b"M\xfcller") / "2020-01-01"
+    folder.parent.mkdir()
+    shutil.copytree(source / "P1", folder)
+    grade(source, tmp_path / "out")
+    table = (tmp_path / "out" / "cases.csv").read_text(encoding="utf-8")
+    assert [row.split(",")[1] for row in table.splitlines()] == ["patient", "M_ller", "P1"]
+    assert (tmp_path / "out" / "cohort.html").is_file()
 
 
 def test_failed_cases_are_not_evaluated(cohort, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,14 @@ def test_a_patients_id_may_begin_with_his_sites(tmp_path: Path) -> None:
 def test_folders_between_patient_and_visit_are_passed_over(tmp_path: Path) -> None:
     found = patients(tmp_path, "P0/sessions/ses-1", "P0/2020-01-01/tp1", "P1/baseline")
     assert found == {"P0_tp1": "P0", "P0_ses-1": "P0", "P1_baseline": "P1"}
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+def test_patients_whose_folders_names_are_no_text_are_called_by_one_each(tmp_path: Path) -> None:
+    """What cannot be written as UTF-8 would cost the whole cohort its tables."""
+    names = [os.fsdecode(name) for name in (b"M\xfcller1", b"M\xe4ller1")]
+    found = patients(tmp_path, *(f"{name}/{visit}" for name in names for visit in ("2020-01-01", "2021-01-01")))
+    assert sorted(found.values()) == ["M_ller1", "M_ller1", "M_ller1-2", "M_ller1-2"]
 
 
 def test_patients_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:

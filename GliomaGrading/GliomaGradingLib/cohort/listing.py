@@ -130,7 +130,7 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort
     wanted = with_visits(wanted, source)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
-    entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
+    entries = _with_clean_patients([replace(entry, case=clean_name(entry.case)) for entry in entries])
     data_sets = [layout.data_set(found) for layout, found in wanted]
     entries, told = _with_grades(entries, tables, data_sets)
     main, why = _recognised(wanted or walk.found)
@@ -202,6 +202,15 @@ def _numbered_patients(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, 
         (layout, replace(case, patient=_NUMBERED.format(numbers[case.patient])) if case.patient else case)
         for layout, case in found
     ]
+
+
+def _with_clean_patients(entries: list[CaseEntry]) -> list[CaseEntry]:
+    """Patients by names that can be written, which a folder's need not be; two that differ stay two."""
+    patients = dict.fromkeys(entry.patient for entry in entries if entry.patient)
+    taken = {entry.patient.casefold() or entry.case.casefold() for entry in entries}
+    clean = {name: clean_name(name) for name in patients}
+    names = {name: name if name == told else _free_name(told, taken) for name, told in clean.items()}
+    return [replace(entry, patient=names.get(entry.patient, "")) for entry in entries]
 
 
 def _with_patients(data_sets: list[str], entries: list[CaseEntry]) -> list[CaseEntry]:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib.cli.batch import summary
 from GliomaGradingLib.cohort.evaluation import (
+    Known,
     calibration_groups,
     decisions,
     evaluate,
@@ -84,6 +85,20 @@ def test_an_auc_of_one_has_an_interval_of_as_many_pairs_as_the_rarer_grade_has_p
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))["figures"]
     of_three = {"value": 1.0, "low": 0.438503, "high": 1.0}
     assert figures["together"]["auc"] == figures["majority"]["auc"] == of_three
+
+
+def test_cases_of_one_patient_have_no_interval():
+    """All draws of one patient are him: an interval without width would be the surest of all."""
+    pytest.importorskip("sklearn")
+    grades, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.6, 0.1])
+    for patients, expected in (([0] * 4, (None, None)), ([0, 1, 2, 3], (0.333333, 0.25))):
+        votes = (scores > 0.5).astype(int)
+        columns = np.column_stack([scores] * 4)
+        known = Known(np.arange(4), grades, np.array(patients), columns, 3 * votes, votes, ("HGG",) * 4)
+        figures = evaluate(known)
+        assert figures["figures"]["together"]["auc"]["value"] == 0.75
+        told = figures["figures"]["together"]["auc"], figures["vote"]["accuracy"]
+        assert tuple(figure["low"] for figure in told) == expected
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):

@@ -303,6 +303,20 @@ def test_other_tumours_of_brats_2023_are_skipped(tmp_path: Path, kind: str, tumo
         assert doubt == f"BraTS-{kind} is {tumour}, and no glioma"
 
 
+def test_other_tumours_of_brats_africa_are_skipped(tmp_path: Path) -> None:
+    cases = {"95_Glioma": "BraTS-SSA-00002-000", "51_OtherNeoplasms": "BraTS-SSA-00009-000"}
+    for folder, case in cases.items():
+        tree(tmp_path, f"{folder}/{case}/{case}-{{t1n,t1c,t2w,t2f,seg}}.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [entry.case for entry in cohort.cases] == ["BraTS-SSA-00002-000"]
+    reason = "the folder 51_OtherNeoplasms of BraTS-Africa holds other tumours than gliomas"
+    assert [(item.path.name, item.reason) for item in cohort.skipped] == [("BraTS-SSA-00009-000", reason)]
+    assert cohort.notices == ()  # its patients are not those of BraTS 2021
+    assert find_case_files(tmp_path / "51_OtherNeoplasms" / "BraTS-SSA-00009-000").doubt == reason
+    tree(tmp_path / "gli", "BraTS-GLI-00004-000/BraTS-GLI-00004-000-{t1n,t1c,t2w,t2f,seg}.nii.gz")
+    assert "its patients are those of BraTS 2021" in find_cohort(tmp_path / "gli").notices[0]
+
+
 def test_brats_2024_is_not_graded_as_2023(tmp_path: Path) -> None:
     """The label 4 would count, which is the resection cavity."""
     for case in ("BraTS-GLI-02062-100", "BraTS-GLI-00004-000"):

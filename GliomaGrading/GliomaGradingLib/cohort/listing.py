@@ -163,7 +163,7 @@ def _fit(
     wanted, skipped = [], []
     shared = Counter(found.folder for _layout, found in cases)
     for layout, found in cases:
-        reason = layout.unfit(found.case)
+        reason = layout.unfit(found, source)
         if not reason and layout.name != asked_for:
             reason = layout.on_request or _after_treatment(layout, found, source)
         if reason:
@@ -358,7 +358,7 @@ def _recognised(found: list[tuple[Layout, Found]]) -> tuple[Layout, str]:
 
 
 def _notes(found: list[tuple[Layout, Found]]) -> list[str]:
-    return list(dict.fromkeys(layout.note for layout, case in found if layout.note and layout.owns(case.case)))
+    return list(filter(None, dict.fromkeys(layout.note_on(case.case) for layout, case in found)))
 
 
 def _about_table(grades: CohortGrades, cases: Sequence[tuple[str, Names]], isGiven: bool) -> Iterator[str]:

@@ -135,9 +135,17 @@ class Layout:
         """What tells a patient's data set where ids are its own; '' for those that are the layout's."""
         return ""
 
-    def unfit(self, case: str) -> str:
-        """Why a case of this name is not to be graded (a follow-up scan), or ''."""
+    def unfit(self, found: Found, source: Path) -> str:
+        """Why a case of this name, or in this place, is not to be graded (a follow-up scan), or ''.
+
+        Args:
+            source: the folder that the user has given; what lies outside is nothing to him.
+        """
         return ""
+
+    def note_on(self, case: str) -> str:
+        """What everybody who uses the data set of a case has to know, or ''."""
+        return self.note if self.owns(case) else ""
 
     def is_support(self, folder: str) -> bool:
         """Whether a folder of this name belongs to the data set, but holds no cases."""

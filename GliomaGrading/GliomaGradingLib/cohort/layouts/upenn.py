@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ...words import HGG
-from .base import Layout, by_role
+from .base import Found, Layout, by_role
 
 
 class UpennGbm(Layout):
@@ -42,9 +43,9 @@ class UpennGbm(Layout):
     def patient(self, case: str) -> str:
         return re.sub(r"_\d\d$", "", case)
 
-    def unfit(self, case: str) -> str:
-        if self.owns(case) and not case.endswith("_11"):
-            return f"a follow-up scan of {self.patient(case)}, after surgery"
+    def unfit(self, found: Found, source: Path) -> str:
+        if self.owns(found.case) and not found.case.endswith("_11"):
+            return f"a follow-up scan of {self.patient(found.case)}, after surgery"
         return ""
 
     def is_support(self, folder: str) -> bool:

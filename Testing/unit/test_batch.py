@@ -430,6 +430,17 @@ def test_a_file_that_was_cut_short_or_removed_is_made_again(source, tmp_path, na
         assert runner.seen == ["case_03"] and path.stat().st_size > 10
 
 
+def test_the_fingerprint_does_not_see_what_systems_write_into_a_folder_they_show(tmp_path):
+    """Who looks at the input with a file manager can still resume."""
+    (tmp_path / "a" / "s1").mkdir(parents=True)
+    (tmp_path / "a" / "s1" / "1.dcm").write_bytes(b"1")
+    before = fingerprint({"T1": tmp_path / "a"})
+    for name in (".DS_Store", "s1/._1.dcm", "s1/Thumbs.db", "desktop.ini", ".cache/1.dcm"):
+        (tmp_path / "a" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_bytes(b"x")
+        assert fingerprint({"T1": tmp_path / "a"}) == before, name
+
+
 def test_the_fingerprint_sees_size_time_and_every_file_of_a_series(tmp_path):
     series = tmp_path / "series"
     series.mkdir()

@@ -294,6 +294,20 @@ def test_follow_up_scans_are_skipped_where_the_data_set_says_so(tmp_path: Path) 
     assert cohort.skipped[0].reason == "a follow-up scan of UPENN-GBM-00630, after surgery"
 
 
+def test_upenn_scans_are_taken_without_the_skull_where_there_are_both(tmp_path: Path) -> None:
+    case, whole = "UPENN-GBM-00001_11", "images_structural_unstripped"
+    tree(tmp_path, f"images_structural/{case}/{case}_{{T1,T1GD,T2,FLAIR}}.nii.gz")
+    tree(tmp_path, f"{whole}/{case}/{case}_{{T1,T1GD,T2,FLAIR}}_unstripped.nii.gz")
+    tree(tmp_path, f"images_segm/{case}_segm.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [(e.case, e.folder.parent.name, e.problem) for e in cohort.cases] == [(case, "images_structural", "")]
+    assert [(item.path, item.reason) for item in cohort.skipped] == [
+        (tmp_path / whole / case, "the same scan as in images_structural, with the skull")
+    ]
+    (entry,) = find_cohort(tmp_path / whole).cases  # who names the folder wants it
+    assert (entry.case, entry.problem) == (case, "")
+
+
 def test_scans_of_one_patient_share_it(tmp_path: Path) -> None:
     for case in ("BraTS-GLI-00008-000", "BraTS-GLI-00008-001"):
         tree(tmp_path, f"{case}/{case}-{{t1n,t2w,t2f,seg}}.nii.gz")

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-
 _OF_SYSTEMS = ("thumbs.db", "desktop.ini")
 """What Windows writes into folders that somebody has looked at; other systems hide theirs (``.DS_Store``)."""
 

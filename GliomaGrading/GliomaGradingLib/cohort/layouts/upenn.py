@@ -8,6 +8,9 @@ from pathlib import Path
 from ...words import HGG
 from .base import Found, Layout, by_role
 
+_STRIPPED = "images_structural"
+"""The folder beside ``images_structural_unstripped``: The Cancer Imaging Archive has both of every scan."""
+
 
 class UpennGbm(Layout):
     """``images_structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_T1.nii.gz``; masks in folders of their own.
@@ -46,7 +49,10 @@ class UpennGbm(Layout):
     def unfit(self, found: Found, source: Path) -> str:
         if self.owns(found.case) and not found.case.endswith("_11"):
             return f"a follow-up scan of {self.patient(found.case)}, after surgery"
-        return ""
+        place = found.folder.absolute()
+        stripped = place.parent.parent / _STRIPPED / place.name
+        is_twice = place.parent.name.startswith(f"{_STRIPPED}_") and stripped.is_relative_to(source.absolute())
+        return f"the same scan as in {_STRIPPED}, with the skull" if is_twice and stripped.is_dir() else ""
 
     def is_support(self, folder: str) -> bool:
         return folder in ("images_segm", "automated_segm")

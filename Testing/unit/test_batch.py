@@ -518,6 +518,15 @@ def test_another_file_of_the_same_name_size_and_time_is_another_input(tmp_path):
         grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
 
 
+def test_a_case_whose_row_was_mended_is_graded_when_the_batch_is_resumed(source, tmp_path):
+    """The files are as they were: what was wrong stood in the table."""
+    row = ",".join(f"in/case_05/case_05_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg"))
+    for labels, status in (("all", "failed"), ("", "graded")):
+        (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask,mask_labels\na,{row},{labels}\n")
+        grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
+        assert [line["status"] for line in table(tmp_path / "out")] == [status]
+
+
 def test_a_cohort_that_was_moved_as_a_whole_is_the_same_input(source, tmp_path):
     grade(source, tmp_path / "out")
     (tmp_path / "elsewhere").mkdir()

@@ -300,7 +300,9 @@ def test_upenn_scans_are_taken_without_the_skull_where_there_are_both(tmp_path: 
     tree(tmp_path, f"{whole}/{case}/{case}_{{T1,T1GD,T2,FLAIR}}_unstripped.nii.gz")
     tree(tmp_path, f"images_segm/{case}_segm.nii.gz")
     cohort = find_cohort(tmp_path)
-    assert [(e.case, e.folder.parent.name, e.problem) for e in cohort.cases] == [(case, "images_structural", "")]
+    assert [(e.case, e.folder.parent.name, e.problem) for e in cohort.cases] == [
+        (case, "images_structural", "")
+    ]
     assert [(item.path, item.reason) for item in cohort.skipped] == [
         (tmp_path / whole / case, "the same scan as in images_structural, with the skull")
     ]

@@ -310,6 +310,15 @@ def test_upenn_scans_are_taken_without_the_skull_where_there_are_both(tmp_path: 
     assert (entry.case, entry.problem) == (case, "")
 
 
+def test_the_numbers_of_brats_2017_are_no_dates(tmp_path: Path) -> None:
+    cases = ["Brats17_2013_10_1", "Brats17_2013_2_1", "Brats17_2013_3_1", "Brats17_CBICA_AAB_1"]
+    for case in cases:
+        tree(tmp_path, f"HGG/{case}/{case}_{{t1,t1ce,t2,flair,seg}}.nii.gz")
+    assert [(e.case, e.patient, e.layout) for e in find_cohort(tmp_path).cases] == [
+        (case, case, "brats") for case in cases
+    ]
+
+
 def test_scans_of_one_patient_share_it(tmp_path: Path) -> None:
     for case in ("BraTS-GLI-00008-000", "BraTS-GLI-00008-001"):
         tree(tmp_path, f"{case}/{case}-{{t1n,t2w,t2f,seg}}.nii.gz")

@@ -25,7 +25,7 @@ from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.lock import FolderLock
 from GliomaGradingLib.cohort.names import folder_names
-from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.run import Job, list_cases, run
 from GliomaGradingLib.cohort.store import Store
 from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
 from GliomaGradingLib.errors import BundleError, CaseError, GliomaGradingError, UsageError
@@ -516,6 +516,20 @@ def test_another_file_of_the_same_name_size_and_time_is_another_input(tmp_path):
     (tmp_path / "list.csv").write_text(header + "a," + ",".join(f"two/{name}.nii" for name in names))
     with pytest.raises(UsageError, match="the input of a has changed since it was graded"):
         grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("place", ["study", "study/out", "study/a/out", "link/out"])
+def test_an_output_among_the_images_of_a_case_is_refused(tmp_path, place):
+    """Its files would be a change of the case's: the batch could never be resumed."""
+    (tmp_path / "study" / "a").mkdir(parents=True)
+    (tmp_path / "study" / "a" / "1.dcm").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "study", target_is_directory=True)
+    (tmp_path / "list.csv").write_text("case,t1,t2,flair,mask\np1,study,study,study,study\n")
+    problem = r"^the output folder lies among the images of a case of the input \(p1\), in .*: choose another"
+    with pytest.raises(UsageError, match=problem):
+        grade(tmp_path / "list.csv", tmp_path / place)
+    assert sorted(path.name for path in (tmp_path / "study").rglob("*")) == ["1.dcm", "a"]
+    assert len(list_cases(Job(tmp_path / "list.csv", tmp_path / "out")).cases) == 1
 
 
 def test_a_case_whose_row_was_mended_is_graded_when_the_batch_is_resumed(source, tmp_path):

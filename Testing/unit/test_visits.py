@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cli.prepare import _one_scan_a_patient
+from GliomaGradingLib.cohort.layouts import PLAIN, Found
 from GliomaGradingLib.cohort.listing import Cohort, describe, find_cohort, to_dict
-from GliomaGradingLib.cohort.visits import is_visit
+from GliomaGradingLib.cohort.visits import is_visit, with_visits
 from layout_trees import tree
 
 FOUR = "{t1,t2,flair,seg}.nii.gz"
@@ -117,6 +118,22 @@ def test_what_may_be_a_patient_stays_one(tmp_path: Path, folders: tuple[str, ...
 def test_numbered_folders_are_visits_where_several_patients_have_them(tmp_path: Path, visit: str) -> None:
     found = patients(tmp_path, *(f"pat{n}/{visit.format(k)}" for n in (1, 2) for k in (1, 2)))
     assert list(found.values()) == ["pat1", "pat1", "pat2", "pat2"]
+
+
+def test_of_thousands_of_numbered_visits_each_is_looked_at_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each was compared with all others, which took minutes."""
+    looks, name_of = 0, PurePath.name.fget
+
+    def name(path: PurePath) -> str:
+        nonlocal looks
+        looks += 1
+        return name_of(path)
+
+    monkeypatch.setattr(PurePath, "name", property(name))
+    found = [(PLAIN, Found("1", Path(f"/in/pat{number}/1"))) for number in range(300)]
+    visits = with_visits(found, Path("/in"))
+    assert looks < 30 * len(found)
+    assert {case.subject for _layout, case in visits} == {f"pat{number}" for number in range(300)}
 
 
 @pytest.mark.parametrize("files", [f"/{FOUR}", f"/x_{FOUR}", f"_{FOUR}"])

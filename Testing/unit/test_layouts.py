@@ -721,6 +721,25 @@ def test_further_files_of_a_case_in_one_folder_are_no_case(tmp_path: Path) -> No
     assert lacking.problem == "T1 not found (p1_gd_reg_t1.nii.gz is with contrast and is not taken for T1)"
 
 
+@pytest.mark.parametrize("words", ["reg", "mni", "native", "resampled_1mm", "raw"])
+def test_the_same_case_once_more_in_one_folder_is_skipped_with_the_reason(tmp_path: Path, words: str) -> None:
+    """Two patients of one would be graded, one of them perhaps in training and one in test."""
+    tree(tmp_path, *(f"{p}/{{{p},{p}_{words}}}_{FOUR}" for p in ("P1", "P2")), f"P1/registered/{FOUR}")
+    cohort = find_cohort(tmp_path)
+    assert [(entry.case, entry.patient) for entry in cohort.cases] == [("P1", "P1"), ("P2", "P2")]
+    assert [(item.path.parent.name, item.reason) for item in cohort.skipped] == [
+        ("P1", "the case P1 once more"),
+        ("P1", "a case inside the case P1"),
+        ("P2", "the case P2 once more"),
+    ]
+
+
+@pytest.mark.parametrize("others", ["P1_2", "P1_pre", "P1_b"])
+def test_words_that_may_be_of_another_case_leave_it(tmp_path: Path, others: str) -> None:
+    tree(tmp_path, f"{{P1,{others}}}_{FOUR}", f"P2_reg_{FOUR}")
+    assert sorted(names_of(find_cohort(tmp_path))) == ["P1", others, "P2_reg"]
+
+
 def test_a_case_whose_name_begins_like_anothers_stays_one(tmp_path: Path) -> None:
     tree(tmp_path, f"{{p1,p1_b,p2}}_{FOUR}", "p1_c_{t2,flair}.nii.gz", "p1_2021-03-04_t2.nii.gz")
     assert {e.case: e.missing for e in find_cohort(tmp_path).cases} == {

@@ -163,7 +163,7 @@ def _fit(
     wanted, skipped = [], []
     shared = Counter(found.folder for _layout, found in cases)
     for layout, found in cases:
-        reason = layout.unfit(found, source)
+        reason = f"the case {found.again} once more" if found.again else layout.unfit(found, source)
         if not reason and layout.name != asked_for:
             reason = layout.on_request or _after_treatment(layout, found, source)
         if reason:

@@ -89,6 +89,7 @@ class Walk:
         """A folder's cases, and those below it that are others: a patient's later visits, cases beside many."""
         self.found += [(owner(layout, case), case) for case in cases]
         walk = self._inside(folder, cases, above, self._without_dicom(), len(above) + INSIDE)
+        cases = [case for case in cases if not case.again]
         for found_by, inner in walk.found:
             if inner.problem:
                 if _is_another(cases, found_by, inner):

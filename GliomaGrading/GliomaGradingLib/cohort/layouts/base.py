@@ -64,6 +64,7 @@ class Found:
         problem: why it cannot be graded, or ''. remedy: what to do about it.
         patient: what scans of one patient share, where the files tell; else the layout says. It is not shown.
         subject: what the patient's folder is called, where the case is one of his visits.
+        again: the case that it is once more, such as registered, and is not graded beside; '' for none.
     """
 
     case: str
@@ -73,6 +74,7 @@ class Found:
     remedy: str = ""
     patient: str = ""
     subject: str = ""
+    again: str = ""
 
     @property
     def sequences(self) -> int:

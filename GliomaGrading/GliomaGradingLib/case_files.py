@@ -66,6 +66,7 @@ def _only_case(folder: Path, layouts: tuple[Layout, ...]) -> tuple[Layout, Found
     found = [(result[0], case) for case in result[1]] if result else []
     if all(case.problem for _layout, case in found):  # there may be a whole one below
         found = cases_below(folder, layouts).found
+    found = [(found_by, case) for found_by, case in found if not case.again]
     if not found:
         problem, remedy = missing({}, (), PLAIN.endings)
         raise CaseError(problem, folder, remedy)

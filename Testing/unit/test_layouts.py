@@ -732,6 +732,7 @@ def test_the_same_case_once_more_in_one_folder_is_skipped_with_the_reason(tmp_pa
         ("P1", "a case inside the case P1"),
         ("P2", "the case P2 once more"),
     ]
+    assert find_case_files(tmp_path / "P2").case == "P2"
 
 
 @pytest.mark.parametrize("others", ["P1_2", "P1_pre", "P1_b"])

@@ -33,7 +33,7 @@ def grades(cohort: Cohort) -> dict[str, str | None]:
         "2020-01-01", "20200101", "01.02.2020", "12-25-1982", "2020_1_9", "20200101_093000",
         "ses-pre", "session2",
         "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "pre_treatment",
-        "tp1", "timepoint-3", "week12", "week-000-1", "6months", "pre", "Post",
+        "tp1", "timepoint-3", "time1", "time_02", "week12", "week-000-1", "6months", "pre", "Post",
     ],
 )  # fmt: skip
 def test_names_of_visits(tmp_path: Path, name: str) -> None:
@@ -145,6 +145,17 @@ def test_visits_behind_a_patients_name_are_his(tmp_path: Path, files: str) -> No
     (tmp_path / "g.csv").write_text("case,grade\nP1,4\np2,2\n")
     graded = grades(find_cohort(tmp_path, grades=tmp_path / "g.csv"))
     assert [graded[case] for case in cases] == ["HGG", "HGG", "LGG", "LGG", None, None, None, None]
+
+
+def test_the_times_of_ucsf_after_surgery_are_visits(tmp_path: Path) -> None:
+    """``100001/100001_time1_t1.nii.gz``: both times lie in the folder of the patient."""
+    tree(tmp_path, *(f"{number}/{number}_{{time1,time2}}_{FOUR}" for number in (100001, 100002)))
+    assert {entry.case: entry.patient for entry in find_cohort(tmp_path).cases} == {
+        "100001_time1": "100001",
+        "100001_time2": "100001",
+        "100002_time1": "100002",
+        "100002_time2": "100002",
+    }
 
 
 @pytest.mark.parametrize("visits", [("m00", "m06"), ("v1", "v2"), ("baseline", "2020-01-01")])

@@ -243,6 +243,16 @@ def test_a_t1_with_contrast_in_the_folder_of_the_t1_is_none(tmp_path: Path) -> N
     assert {entry.case: entry.missing for entry in find_cohort(tmp_path).cases} == {
         "p1": ("T1",), "p2_post": ("T1",), "p3": (), "p4": ()
     }  # fmt: skip
+    problems = {entry.case: entry.problem for entry in find_cohort(tmp_path).cases}
+    assert problems["p1"] == "T1 not found (p1_t1ce.nii.gz is with contrast and is not taken for T1)"
+    assert problems["p2_post"] == "T1 not found (p2_post.nii.gz is with contrast and is not taken for T1)"
+
+
+@pytest.mark.parametrize("cases", ["KM_001,KM_002", "GD012,GD013", "Post-01,Post-02"])
+@pytest.mark.parametrize("names", ["{T1,T2,FLAIR,mask}/{CASES}.nii", "{CASES}_{t1,t1ce,t2,flair,seg}.nii"])
+def test_cases_may_be_called_like_a_contrast_agent(tmp_path: Path, cases: str, names: str) -> None:
+    cohort = find_cohort(tree(tmp_path, names.replace("CASES", cases)))
+    assert [(entry.case, entry.problem) for entry in cohort.cases] == [(case, "") for case in cases.split(",")]
 
 
 # BIDS

@@ -332,10 +332,23 @@ def _is_anothers(name: str, case: str, shared: str) -> bool:
     return alike is not None and [*map(int, alike.groups())] != [*map(int, re.findall(r"\d+", own))]
 
 
+def own_name(case: str) -> str:
+    """What of all that stands before the sequence is surely the case's own name: up to its first number.
+
+    The rest may tell of it: ``p1_post``. What begins with letters and a number of several digits is a name,
+    though the letters may be a contrast agent's: ``GD012``.
+    """
+    parts = re.split(r"(?<=[-_ .])", case)
+    if re.match(r"[a-z]+\d{2,}(?![a-z\d])", parts[0], re.IGNORECASE):
+        return parts[0].rstrip(_MARKS)
+    numbered = (n for n, part in enumerate(parts) if re.search(r"(?<!t)\d", part) and not has_contrast(part))
+    return "".join(parts[: next(numbered, -1) + 1]).rstrip(_MARKS)
+
+
 def without_case(name: str, case: str) -> str:
     """A file's name without its case's, which may be ``post_001``; a case called ``post`` alone is a time."""
     rest = name.removeprefix(case.lower())
-    is_apart = rest[:1] in ("-", "_", " ", ".") and any(character.isdigit() for character in case)
+    is_apart = rest[:1] in ("", "-", "_", " ", ".") and any(character.isdigit() for character in case)
     return rest if is_apart or not has_contrast(case) else name
 
 

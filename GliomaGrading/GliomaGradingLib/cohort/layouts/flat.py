@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ...reading.sequence_names import has_contrast, tells_of_the_same
+from ...reading.sequence_names import tells_of_the_same
 from ..visit_names import is_visit
-from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing
+from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing, own_name
 from .folder import Folder
 from .plain import Plain
 
@@ -18,16 +18,6 @@ _MASKS = "_glistrboost_manuallycorrected _glistrboost _automated_approx_segm"
 
 def _after_a_separator(role: str) -> str:
     return " ".join(ending for ending in Plain.endings[role] if ending[0] in "_-")
-
-
-def _number(case: str) -> str:
-    """What of the beginning of its files' names is surely the case's own name: up to its first number.
-
-    All before the sequence counts as the case, and may say ``p1_post``.
-    """
-    parts = re.split(r"(?<=[-_ .])", case)
-    numbered = (n for n, part in enumerate(parts) if re.search(r"(?<!t)\d", part) and not has_contrast(part))
-    return "".join(parts[: next(numbered, -1) + 1]).rstrip("-_ .")
 
 
 def _whose(case: str, found: dict[str, Found]) -> str:
@@ -94,13 +84,13 @@ class Flat(Layout):
 
     def _case(self, folder: Folder, case: str, files: list[Candidate], there: list[Candidate]) -> Found:
         """The case that files of one beginning make; what else is ``there`` is told where one is missing."""
-        chosen = {role: best(files, role, self.endings[role], _number(case)) for role in ROLES}
+        chosen = {role: best(files, role, self.endings[role], own_name(case)) for role in ROLES}
         paths = {role: paths[0] for role, paths in chosen.items() if len(paths) == 1}
         doubtful = [role for role, paths in chosen.items() if len(paths) > 1]
         if doubtful:
             names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
             return Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
-        return Found(case, folder.path, paths, *missing(paths, there, self.endings, _number(case)))
+        return Found(case, folder.path, paths, *missing(paths, there, self.endings, own_name(case)))
 
     def _groups(self, folder: Folder) -> dict[str, list[Candidate]]:
         """Files by the name of their case; a T1 with contrast belongs to its case too."""

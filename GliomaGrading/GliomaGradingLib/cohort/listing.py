@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CaseError, UsageError, printable
+from ..files import absolute
 from ..wording import some_of
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
@@ -88,11 +89,12 @@ def find_cohort(
     """
     source = Path(source)
     given = read_grades(Path(grades)) if grades else None
+    place = absolute(source)  # a folder's own name tells, of grades and patients, and "." does not show it
     if _is_manifest(source, layout):
-        cohort, ids = _of_manifest(source), list[str]()
+        cohort, ids = _of_manifest(place), list[str]()
     else:
-        cohort, ids = _of_folder(source, layout, left_out)
-    return _with_given_grades(cohort, given, ids) if given else cohort
+        cohort, ids = _of_folder(place, layout, left_out)
+    return replace(_with_given_grades(cohort, given, ids) if given else cohort, source=source)
 
 
 def _is_manifest(source: Path, layout: str) -> bool:
@@ -454,8 +456,9 @@ def _why_skipped(source: Path, skipped: Sequence[Skipped]) -> str:
     """Why the first folder was skipped, and how many more were, in brackets."""
     if not skipped:
         return ""
-    first = next((item for item in skipped if item.path == source), skipped[0])
-    name = "" if first.path == source else f"{first.path.name}: "
+    place = absolute(source)
+    first = next((item for item in skipped if item.path == place), skipped[0])
+    name = "" if first.path == place else f"{first.path.name}: "
     more = f"; and {len(skipped) - 1} more skipped" if len(skipped) > 1 else ""
     return f" ({name}{first.reason}{more})"
 

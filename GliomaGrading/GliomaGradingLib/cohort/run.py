@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import CaseError, GliomaGradingError, UsageError
 from ..export.tables import GRADED
+from ..files import absolute
 from ..result import GradeResult
 from .duplicates import duplicate_notices
 from .engine import Batch, Counts, Watch
@@ -18,7 +19,7 @@ from .listing import Cohort, check_cases, find_cohort
 from .store import BATCH, CASES, Store
 from .taught import taught_remarks
 from .walk import cases_below
-from .work import Runner, Settings, absolute
+from .work import Runner, Settings
 
 Outcome = GradeResult | GliomaGradingError
 

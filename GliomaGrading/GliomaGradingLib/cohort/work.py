@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
+from ..files import absolute
 from ..reading.files_below import files_below
 from ..reading.text_headers import data_files
 from .listing import CaseEntry
@@ -153,11 +154,6 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Ends everything that was started, at once."""
-
-
-def absolute(path: Path) -> Path:
-    """The path from the root; no link is followed, so that a link keeps its own name."""
-    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def fingerprint(

@@ -283,6 +283,11 @@ def test_bids_masks_of_a_tumour(tmp_path: Path, mask: str) -> None:
     assert (entry.problem, entry.files["mask"]) == ("", tmp_path / "derivatives" / f"{mask}.nii.gz")
 
 
+def test_bids_masks_in_derivatives_without_a_pipeline(tmp_path: Path) -> None:
+    mask = "derivatives/sub-01/anat/sub-01_label-tumor_mask.nii.gz"
+    assert only(tmp_path, BIDS, mask).files["mask"] == tmp_path / mask
+
+
 def test_bids_says_what_two_masks_are_a_problem_of(tmp_path: Path) -> None:
     entry = only(tmp_path, BIDS, "derivatives/x/sub-01/anat/sub-01_label-{tumorL,tumorR}_mask.nii.gz")
     names = "sub-01_label-tumorL_mask.nii.gz and sub-01_label-tumorR_mask.nii.gz"

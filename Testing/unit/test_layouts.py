@@ -527,6 +527,18 @@ def test_folders_without_cases_are_skipped_with_the_reason(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.parametrize("name", ["derivatives", "code", "METADATA"])
+def test_cases_in_a_folder_called_like_a_part_of_a_data_set_are_told(tmp_path: Path, name: str) -> None:
+    tree(tmp_path, f"sites/p1/{FOUR}", f"{name}/a/{{p2,p3}}/{FOUR}", "sourcedata/a.txt")
+    cohort = find_cohort(tmp_path)
+    assert names_of(cohort) == ["p1"]
+    reason = "a folder of this name belongs to a data set, and is not looked into"
+    assert skipped(cohort) == {name: f"{reason}: give it as the input for its cases (2 at least)"}
+    assert names_of(find_cohort(tmp_path / name)) == ["p2", "p3"]
+    tree(tmp_path, "sub-01/anat/sub-01_{T1w,T2w,FLAIR,dseg}.nii.gz")  # here it is one
+    assert skipped(find_cohort(tmp_path)) == {}
+
+
 def test_several_layouts_in_one_folder_are_told(tmp_path: Path) -> None:
     tree(
         tmp_path, "a/a_{t1,t2,flair,seg}.nii.gz", "b/b_{t1,t2,flair,seg}.nii.gz", "c/c-{t1n,t2w,t2f,seg}.nii.gz"

@@ -80,7 +80,7 @@ class Walk:
         if len(above) >= self.deepest:
             self.skipped.append(Skipped(folder.path, f"it lies more than {MAX_DEPTH} folders deep"))
             return False
-        found = [self._enter(folder.path / child, above) for child in _inner(folder)]
+        found = [self._enter(folder.path / child, above) for child in self._inner(folder, above)]
         if not any(found) and len(self.skipped) == before:
             self.skipped.append(Skipped(folder.path, _nothing_in(folder)))
         return any(found)
@@ -125,10 +125,29 @@ class Walk:
         walk = Walk(layouts, deepest=min(deepest, self.deepest), _closed=self._closed)
         if layouts and len(above) < walk.deepest:
             used = {path for case in cases for path in case.paths.values()}
-            for child in _inner(folder):
+            for child in walk._inner(folder, above):
                 if folder.path / child not in used:
                     walk._enter(folder.path / child, above)
         return walk
+
+    def _inner(self, folder: Folder, above: _Above) -> list[str]:
+        """The folders in a folder that are looked into, and a word on cases in one that is not.
+
+        What belongs to a data set holds no cases of it; a folder that is called so by chance may.
+        """
+        support = [child for child in folder.folders if any(layout.is_support(child) for layout in LAYOUTS)]
+        if not any(child.startswith("sub-") for child in folder.folders):
+            self.skipped += filter(None, (self._passed_over(folder.path / child, above) for child in support))
+        return [child for child in folder.folders if child not in support]
+
+    def _passed_over(self, place: Path, above: _Above) -> Skipped | None:
+        walk = Walk(self._without_dicom(), deepest=len(above) + INSIDE, _closed=self._closed)
+        walk._enter(place, above)
+        whole = sum(not case.problem for _layout, case in walk.found)
+        if not whole:
+            return None
+        reason = "a folder of this name belongs to a data set, and is not looked into"
+        return Skipped(place, f"{reason}: give it as the input for its cases ({whole} at least)")
 
     def _without_dicom(self) -> tuple[Layout, ...]:
         """A series of a case would be one itself."""
@@ -142,10 +161,6 @@ def cases_below(start: Path, layouts: tuple[Layout, ...] = LAYOUTS, left_out: Pa
     has a name of its own.
     """
     return Walk(layouts, left_out).through(start)
-
-
-def _inner(folder: Folder) -> list[str]:
-    return [child for child in folder.folders if not any(layout.is_support(child) for layout in LAYOUTS)]
 
 
 def _is_stray(cases: list[Found]) -> bool:

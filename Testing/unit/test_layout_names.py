@@ -303,6 +303,13 @@ def test_rhuh_gbm_calls_its_masks_segmentations(tmp_path: Path) -> None:
     assert (entry.problem, entry.files["mask"].name) == ("", "RHUH-0001_0_segmentations.nii.gz")
 
 
+def test_mu_glioma_post_calls_its_masks_in_one_word(tmp_path: Path) -> None:
+    name = "PatientID_0003_Timepoint_1"
+    files = f"{name}_{{brain_t1n,brain_t1c,brain_t2w,brain_t2f,tumorMask}}.nii.gz"
+    entry = only(tmp_path, f"PatientID_0003/Timepoint_1/{files}")
+    assert (entry.problem, entry.files["mask"].name) == ("", f"{name}_tumorMask.nii.gz")
+
+
 @pytest.mark.parametrize(("kind", "tumour"), [("MEN", "meningioma"), ("MET", "metastases")])
 @pytest.mark.parametrize("names", ["t1n,t1c,t2w,t2f,seg", "t1c,t2w,t2f,seg"])
 def test_other_tumours_of_brats_2023_are_skipped(tmp_path: Path, kind: str, tumour: str, names: str) -> None:

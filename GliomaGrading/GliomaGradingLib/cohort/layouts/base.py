@@ -225,7 +225,8 @@ def anyhow(words: str) -> str:
 MASKS = tuple(
     anyhow(
         "seg mask segmentation label labels labelmap roi tumor tumour tumor_segmentation "
-        "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg tumour_seg tumourseg segmentations"
+        "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg tumour_seg tumourseg segmentations "
+        "tumormask tumourmask"
     ).split()
 )
 """Endings of masks in folders of one's own."""

@@ -67,6 +67,13 @@ def test_a_patients_id_may_begin_with_his_sites(tmp_path: Path) -> None:
     assert [*found.values()].count("SITE01-0003") == 2 and len(set(found.values())) == 2
 
 
+@pytest.mark.parametrize("name", ["glioma_{}", "Astro{}", "tumor-{}", "GBM{}", "idh_{}1"])
+def test_a_patient_may_be_called_after_his_tumour_with_a_number(tmp_path: Path, name: str) -> None:
+    first, second = name.format(1), name.format(2)
+    found = patients(tmp_path, f"{first}/20190105", f"{first}/20190317", f"{second}/20190105")
+    assert [*found.values()].count(first) == 2 and [*found.values()].count(second) == 1
+
+
 def test_folders_between_patient_and_visit_are_passed_over(tmp_path: Path) -> None:
     found = patients(tmp_path, "P0/sessions/ses-1", "P0/2020-01-01/tp1", "P1/baseline")
     assert found == {"P0_tp1": "P0", "P0_ses-1": "P0", "P1_baseline": "P1"}
@@ -96,6 +103,9 @@ def test_patients_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
     [
         ("scan1", "scan2"),  # right below the input
         ("HGG/2020-01-01", "HGG/2020-01-02", "LGG/2020-01-01"),
+        ("glioblastoma/20190105", "glioblastoma/20190317", "astrocytoma/20180105"),
+        ("IDH1-mutant/20190105", "IDH1-mutant/20190317", "Low_Grade_Gliomas/20190105"),
+        ("astrocytoma WHO 2/20190105", "astrocytoma WHO 2/20190317", "tumors/20190105"),
         ("siteA/visit1", "siteA/visit2"),
         ("study/scan1", "study/scan2", "study/scan3"),
         ("mine/1", "mine/2", "yours/1"),

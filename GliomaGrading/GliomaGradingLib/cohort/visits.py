@@ -16,12 +16,18 @@ from .visit_names import holds_visits, is_visit, may_be_visit, split_visit
 
 Cases = Sequence[tuple[Layout, Found]]
 
+_DIAGNOSIS = (
+    r"(hgg|lgg|gbm|(glio|astro|oligo)[a-z]*|(low|high)[-_ ]?grade(glio[a-z]*)?|tumou?rs?"
+    r"|(grade|who)[-_ ]?([1-4]|i{1,3}|iv)|idh[-_ ]?[12]?([-_ ]?(mut(ant|ated|ation)?|wild[-_ ]?type|wt))?)"
+)
 _OF_PATIENTS = re.compile(
-    r"hgg|lgg|gbm|(?!.*\d[-_ ]\d{3,}$).*(site|cent(er|re)|clinic|hospital|institut|scanner|group|cohort"
+    rf"{_DIAGNOSIS}([-_ ]+{_DIAGNOSIS})*"
+    r"|(?!.*\d[-_ ]\d{3,}$).*(site|cent(er|re)|clinic|hospital|institut|scanner|group|cohort"
     r"|collection|batch|fold|data|patients|subjects|cases|images|train|test|valid).*",
     re.IGNORECASE,
 )
-"""Folders that are no patient's, but ``SITE01-0003`` is: what lies in them are patients, however called."""
+"""Folders that are no patient's: what lies in them are patients, however called. ``SITE01-0003`` is one's, and
+``glioma_12``."""
 
 
 def with_patient_named(layout: Layout, found: Found) -> Found:

@@ -232,6 +232,13 @@ def test_a_folder_for_each_sequence_with_the_files_of_several_cases(tmp_path: Pa
     assert p3.problem == "FLAIR not found" and "list them in a manifest" in p3.remedy
 
 
+def test_the_folders_of_the_sequences_are_not_looked_into_again(tmp_path: Path) -> None:
+    names = ("T1/{p1,p2}_t1", "T2/{p1,p2}_t2", "FLAIR/{p1,p2}_flair", "mask/{p1,p2}_seg")
+    cohort = find_cohort(tree(tmp_path, *(f"{name}.nii.gz" for name in names)))
+    assert [(entry.case, entry.problem) for entry in cohort.cases] == [("p1", ""), ("p2", "")]
+    assert cohort.skipped == ()
+
+
 def test_where_names_in_them_are_not_alike_it_is_told(tmp_path: Path) -> None:
     entry = only(tmp_path, "bs/T1/{a,b}.nii.gz", "bs/T2/{c,d}.nii.gz", "bs/FLAIR/{e,f}.nii.gz")
     assert entry.problem.endswith("hold several volumes each, of which no two are called alike")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,15 +91,17 @@ class Walk:
         self.found += [(owner(layout, case), case) for case in cases]
         walk = self._inside(folder, cases, above, self._without_dicom(), len(above) + INSIDE)
         cases = [case for case in cases if not case.again]
+        names = {case.case.casefold(): case.case for case in reversed(cases)}
         for found_by, inner in walk.found:
             if inner.problem:
-                if _is_another(cases, found_by, inner):
+                if _is_another(cases, names, found_by, inner):
                     reason = f"it lies below a whole case and is incomplete: {inner.problem}"
                     self.inside.append(Skipped(inner.folder, reason))
-            elif _is_another(cases, found_by, inner):
+            elif _is_another(cases, names, found_by, inner):
                 self.found.append((found_by, inner))
             else:
-                self.inside.append(Skipped(inner.folder, f"a case inside the case {_outer(cases, inner)}"))
+                outer = names.get(inner.case.casefold(), cases[0].case)
+                self.inside.append(Skipped(inner.folder, f"a case inside the case {outer}"))
         self.inside += walk.inside
         self.tables += walk.tables
 
@@ -125,6 +128,7 @@ class Walk:
         walk = Walk(layouts, deepest=min(deepest, self.deepest), _closed=self._closed)
         if layouts and len(above) < walk.deepest:
             used = {path for case in cases for path in case.paths.values()}
+            used |= {path.parent for path in used}  # the folder of a sequence, with the volumes of many cases
             for child in walk._inner(folder, above):
                 if folder.path / child not in used:
                     walk._enter(folder.path / child, above)
@@ -174,19 +178,17 @@ def _are_whole(found: list[tuple[Layout, Found]]) -> bool:
     return len(whole) > 1 or any(layout in WITHOUT_DICOM for layout in whole)
 
 
-def _is_another(cases: list[Found], layout: Layout, inner: Found) -> bool:
-    """Whether a case below others is not one of them once more, such as registered or resampled."""
-    if inner.case.casefold() in {case.case.casefold() for case in cases}:
+def _is_another(cases: list[Found], names: Container[str], layout: Layout, inner: Found) -> bool:
+    """Whether a case below others is not one of them once more, such as registered or resampled.
+
+    Args:
+        names: of the others, without regard to capitals.
+    """
+    if inner.case.casefold() in names:
         return False
     if len(cases) > 1 or layout.owns(inner.case):
         return True
     return not cases[0].patient and lies_as_visit(inner.folder, cases[0].folder)
-
-
-def _outer(cases: list[Found], inner: Found) -> str:
-    """The case that another one lies in, which is the one of its name where there are several."""
-    same = (case.case for case in cases if case.case.casefold() == inner.case.casefold())
-    return next(same, cases[0].case)
 
 
 def _identity(path: Path) -> tuple[int, int]:

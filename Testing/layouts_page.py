@@ -73,13 +73,14 @@ What holds for all of them:
   one sequence (`t1.nii` beside `t1.nii.gz`) are a problem of that case; none is chosen silently.
 - A case with a problem is a row of `results.csv` that says so. Follow-up scans (UCSF-PDGM `_FU003d` and the
   six that had other names before version 5, UPENN-GBM `_21`), scans after treatment (BraTS 2024), other
-  tumours (`BraTS-MEN`, `BraTS-MET`), folders that cannot be read and links in a circle are skipped, with the
-  reason, and have no row. So it is where all cases lie in one folder: each goes by the rules of the data set
-  whose name it has.
+  tumours (`BraTS-MEN`, `BraTS-MET`, `51_OtherNeoplasms` of BraTS-Africa), folders that cannot be read and links
+  in a circle are skipped, with the reason, and have no row. So it is where all cases lie in one folder: each
+  goes by the rules of the data set whose name it has.
 - Whole cases below an incomplete one go before it: a template beside the folders of the cases, or a single
   volume beside those of the visits, is skipped with the reason. Up to three folders below a whole case, visits
   are cases of its patient; another whole one there (`registered`) is skipped as the same case once more.
-- In a folder of all cases, further files of a case (`p1_brain_mask`, `p1_post_t1` beside p1's) are no case.
+- In a folder of all cases, further files of a case (`p1_brain_mask`, `p1_post_t1` beside p1's) are no case, and
+  its images once more (`p1_reg_t1`, `p1_mni_t1` ...) are skipped with the reason.
 - Series of several studies of a patient side by side are a case with a problem: give each study a folder of its
   own. What network storage keeps of deleted files (`#recycle`, `@Recycle`) is not looked into.
 - Two cases of one name are called after their folders, and are two patients unless the name is one that a

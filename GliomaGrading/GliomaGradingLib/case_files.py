@@ -51,7 +51,7 @@ def find_case_files(folder: Path, layout: str = "auto", given: Mapping[str, Path
     paths = {**found.paths, **given}
     if found.problem and (not given or any(role not in paths for role in ROLES)):
         raise CaseError(found.problem, found.folder, found.remedy)
-    doubt = found_by.note if found_by.on_request else found_by.unfit(found.case)  # named, it is asked for
+    doubt = found_by.note if found_by.on_request else found_by.unfit(found, folder)  # named, it is asked for
     case = with_patient_named(found_by, found).case
     return CaseFiles(paths, found_by.name, case, found_by.mask_labels, doubt)
 
@@ -66,6 +66,7 @@ def _only_case(folder: Path, layouts: tuple[Layout, ...]) -> tuple[Layout, Found
     found = [(result[0], case) for case in result[1]] if result else []
     if all(case.problem for _layout, case in found):  # there may be a whole one below
         found = cases_below(folder, layouts).found
+    found = [(found_by, case) for found_by, case in found if not case.again]
     if not found:
         problem, remedy = missing({}, (), PLAIN.endings)
         raise CaseError(problem, folder, remedy)

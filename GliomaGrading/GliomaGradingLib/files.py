@@ -75,6 +75,11 @@ def is_there(path: Path, look: Callable[[Path], bool] = Path.exists) -> bool:
         return False
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root; no link is followed, so that a link keeps its own name."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
 def _part_of(path: Path) -> Path:
     return path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
 

@@ -25,7 +25,7 @@ from GliomaGradingLib.cohort.engine import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.lock import FolderLock
 from GliomaGradingLib.cohort.names import folder_names
-from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.run import Job, list_cases, run
 from GliomaGradingLib.cohort.store import Store
 from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
 from GliomaGradingLib.errors import BundleError, CaseError, GliomaGradingError, UsageError
@@ -430,6 +430,17 @@ def test_a_file_that_was_cut_short_or_removed_is_made_again(source, tmp_path, na
         assert runner.seen == ["case_03"] and path.stat().st_size > 10
 
 
+def test_the_fingerprint_does_not_see_what_systems_write_into_a_folder_they_show(tmp_path):
+    """Who looks at the input with a file manager can still resume."""
+    (tmp_path / "a" / "s1").mkdir(parents=True)
+    (tmp_path / "a" / "s1" / "1.dcm").write_bytes(b"1")
+    before = fingerprint({"T1": tmp_path / "a"})
+    for name in (".DS_Store", "s1/._1.dcm", "s1/Thumbs.db", "desktop.ini", ".cache/1.dcm"):
+        (tmp_path / "a" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_bytes(b"x")
+        assert fingerprint({"T1": tmp_path / "a"}) == before, name
+
+
 def test_the_fingerprint_sees_size_time_and_every_file_of_a_series(tmp_path):
     series = tmp_path / "series"
     series.mkdir()
@@ -505,6 +516,29 @@ def test_another_file_of_the_same_name_size_and_time_is_another_input(tmp_path):
     (tmp_path / "list.csv").write_text(header + "a," + ",".join(f"two/{name}.nii" for name in names))
     with pytest.raises(UsageError, match="the input of a has changed since it was graded"):
         grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("place", ["study", "study/out", "study/a/out", "link/out"])
+def test_an_output_among_the_images_of_a_case_is_refused(tmp_path, place):
+    """Its files would be a change of the case's: the batch could never be resumed."""
+    (tmp_path / "study" / "a").mkdir(parents=True)
+    (tmp_path / "study" / "a" / "1.dcm").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "study", target_is_directory=True)
+    (tmp_path / "list.csv").write_text("case,t1,t2,flair,mask\np1,study,study,study,study\n")
+    problem = r"^the output folder lies among the images of a case of the input \(p1\), in .*: choose another"
+    with pytest.raises(UsageError, match=problem):
+        grade(tmp_path / "list.csv", tmp_path / place)
+    assert sorted(path.name for path in (tmp_path / "study").rglob("*")) == ["1.dcm", "a"]
+    assert len(list_cases(Job(tmp_path / "list.csv", tmp_path / "out")).cases) == 1
+
+
+def test_a_case_whose_row_was_mended_is_graded_when_the_batch_is_resumed(source, tmp_path):
+    """The files are as they were: what was wrong stood in the table."""
+    row = ",".join(f"in/case_05/case_05_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg"))
+    for labels, status in (("all", "failed"), ("", "graded")):
+        (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask,mask_labels\na,{row},{labels}\n")
+        grade(tmp_path / "list.csv", tmp_path / "out", resume=True)
+        assert [line["status"] for line in table(tmp_path / "out")] == [status]
 
 
 def test_a_cohort_that_was_moved_as_a_whole_is_the_same_input(source, tmp_path):

@@ -9,6 +9,7 @@ import threading
 import time
 from asyncio import all_tasks
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from batch_stub import ENGINE, ENVIRONMENT, HERE, make_cohort
@@ -316,6 +317,19 @@ def test_what_never_answers_is_given_up(monkeypatch):
     assert dask_runner._within(5, lambda: "an answer") == "an answer"
     with pytest.raises(ZeroDivisionError):
         dask_runner._within(5, lambda: 1 // 0)
+
+
+def test_a_batch_takes_its_bundle_off_the_workers_disks(tmp_path):
+    """Workers may live for months; each batch left a copy of the weights with them."""
+    from GliomaGradingLib.cohort.dask_plugin import GradingPlugin
+
+    worker = SimpleNamespace(local_directory=str(tmp_path))
+    plugin = GradingPlugin("glioma-grading-x", Settings(), {"metadata.json": b"{}"}, ENGINE, {})
+    (tmp_path / "kept").touch()
+    plugin.setup(worker)
+    assert (tmp_path / "glioma-grading-x" / "metadata.json").read_bytes() == b"{}"
+    plugin.teardown(worker)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 def test_a_worker_that_knows_nothing_of_the_batch_is_a_fault_of_the_machine(monkeypatch):

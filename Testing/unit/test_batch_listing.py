@@ -271,6 +271,19 @@ def test_errors_do_not_tell_what_a_series_is_called(studies, tmp_path):
     assert "Plantagenet" not in str(caught.value)
 
 
+# How the input is typed
+
+
+def test_a_dry_run_of_the_folder_one_stands_in_lists_what_a_batch_would(tmp_path, monkeypatch, capsys):
+    make_cohort(tmp_path / "HGG", ["anna", "bert"])
+    monkeypatch.chdir(tmp_path / "HGG")
+    assert cli.main(["batch", ".", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "Input      .\n" in text and "Grades     0 LGG, 2 HGG, 0 unknown" in text
+    typed, named = (list_cases(Job(source)).cases for source in (Path(), tmp_path / "HGG"))
+    assert typed == named
+
+
 # Results inside the input
 
 

@@ -6,7 +6,10 @@ import base64
 import csv
 import hashlib
 import json
+import os
 import re
+import shutil
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib.cli.batch import summary
 from GliomaGradingLib.cohort.evaluation import (
+    Known,
     calibration_groups,
     decisions,
     evaluate,
@@ -81,6 +85,20 @@ def test_an_auc_of_one_has_an_interval_of_as_many_pairs_as_the_rarer_grade_has_p
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))["figures"]
     of_three = {"value": 1.0, "low": 0.438503, "high": 1.0}
     assert figures["together"]["auc"] == figures["majority"]["auc"] == of_three
+
+
+def test_cases_of_one_patient_have_no_interval():
+    """All draws of one patient are him: an interval without width would be the surest of all."""
+    pytest.importorskip("sklearn")
+    grades, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.6, 0.1])
+    for patients, expected in (([0] * 4, (None, None)), ([0, 1, 2, 3], (0.333333, 0.25))):
+        votes = (scores > 0.5).astype(int)
+        columns = np.column_stack([scores] * 4)
+        known = Known(np.arange(4), grades, np.array(patients), columns, 3 * votes, votes, ("HGG",) * 4)
+        figures = evaluate(known)
+        assert figures["figures"]["together"]["auc"]["value"] == 0.75
+        told = figures["figures"]["together"]["auc"], figures["vote"]["accuracy"]
+        assert tuple(figure["low"] for figure in told) == expected
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):
@@ -161,6 +179,20 @@ def test_a_second_table_has_what_the_first_has_no_column_for(cohort, tmp_path):
         if path.is_file():
             told = [warning["message"] for warning in json.loads(path.read_text())["warnings"]]
             assert row["messages"] == "; ".join(told)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+def test_a_name_that_is_no_text_costs_no_table(tmp_path):
+    from batch_stub import make_cohort
+
+    source = make_cohort(tmp_path / "in", ["P1"])
+    folder = tmp_path / "in" / os.fsdecode(b"M\xfcller") / "2020-01-01"
+    folder.parent.mkdir()
+    shutil.copytree(source / "P1", folder)
+    grade(source, tmp_path / "out")
+    table = (tmp_path / "out" / "cases.csv").read_text(encoding="utf-8")
+    assert [row.split(",")[1] for row in table.splitlines()] == ["patient", "M_ller", "P1"]
+    assert (tmp_path / "out" / "cohort.html").is_file()
 
 
 def test_failed_cases_are_not_evaluated(cohort, tmp_path):

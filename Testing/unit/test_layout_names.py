@@ -232,6 +232,13 @@ def test_a_folder_for_each_sequence_with_the_files_of_several_cases(tmp_path: Pa
     assert p3.problem == "FLAIR not found" and "list them in a manifest" in p3.remedy
 
 
+def test_the_folders_of_the_sequences_are_not_looked_into_again(tmp_path: Path) -> None:
+    names = ("T1/{p1,p2}_t1", "T2/{p1,p2}_t2", "FLAIR/{p1,p2}_flair", "mask/{p1,p2}_seg")
+    cohort = find_cohort(tree(tmp_path, *(f"{name}.nii.gz" for name in names)))
+    assert [(entry.case, entry.problem) for entry in cohort.cases] == [("p1", ""), ("p2", "")]
+    assert cohort.skipped == ()
+
+
 def test_where_names_in_them_are_not_alike_it_is_told(tmp_path: Path) -> None:
     entry = only(tmp_path, "bs/T1/{a,b}.nii.gz", "bs/T2/{c,d}.nii.gz", "bs/FLAIR/{e,f}.nii.gz")
     assert entry.problem.endswith("hold several volumes each, of which no two are called alike")
@@ -243,6 +250,16 @@ def test_a_t1_with_contrast_in_the_folder_of_the_t1_is_none(tmp_path: Path) -> N
     assert {entry.case: entry.missing for entry in find_cohort(tmp_path).cases} == {
         "p1": ("T1",), "p2_post": ("T1",), "p3": (), "p4": ()
     }  # fmt: skip
+    problems = {entry.case: entry.problem for entry in find_cohort(tmp_path).cases}
+    assert problems["p1"] == "T1 not found (p1_t1ce.nii.gz is with contrast and is not taken for T1)"
+    assert problems["p2_post"] == "T1 not found (p2_post.nii.gz is with contrast and is not taken for T1)"
+
+
+@pytest.mark.parametrize("cases", ["KM_001,KM_002", "GD012,GD013", "Post-01,Post-02"])
+@pytest.mark.parametrize("names", ["{T1,T2,FLAIR,mask}/{CASES}.nii", "{CASES}_{t1,t1ce,t2,flair,seg}.nii"])
+def test_cases_may_be_called_like_a_contrast_agent(tmp_path: Path, cases: str, names: str) -> None:
+    cohort = find_cohort(tree(tmp_path, names.replace("CASES", cases)))
+    assert [(entry.case, entry.problem) for entry in cohort.cases] == [(case, "") for case in cases.split(",")]
 
 
 # BIDS
@@ -273,6 +290,11 @@ def test_bids_masks_of_a_tumour(tmp_path: Path, mask: str) -> None:
     assert (entry.problem, entry.files["mask"]) == ("", tmp_path / "derivatives" / f"{mask}.nii.gz")
 
 
+def test_bids_masks_in_derivatives_without_a_pipeline(tmp_path: Path) -> None:
+    mask = "derivatives/sub-01/anat/sub-01_label-tumor_mask.nii.gz"
+    assert only(tmp_path, BIDS, mask).files["mask"] == tmp_path / mask
+
+
 def test_bids_says_what_two_masks_are_a_problem_of(tmp_path: Path) -> None:
     entry = only(tmp_path, BIDS, "derivatives/x/sub-01/anat/sub-01_label-{tumorL,tumorR}_mask.nii.gz")
     names = "sub-01_label-tumorL_mask.nii.gz and sub-01_label-tumorR_mask.nii.gz"
@@ -288,6 +310,13 @@ def test_rhuh_gbm_calls_its_masks_segmentations(tmp_path: Path) -> None:
     assert (entry.problem, entry.files["mask"].name) == ("", "RHUH-0001_0_segmentations.nii.gz")
 
 
+def test_mu_glioma_post_calls_its_masks_in_one_word(tmp_path: Path) -> None:
+    name = "PatientID_0003_Timepoint_1"
+    files = f"{name}_{{brain_t1n,brain_t1c,brain_t2w,brain_t2f,tumorMask}}.nii.gz"
+    entry = only(tmp_path, f"PatientID_0003/Timepoint_1/{files}")
+    assert (entry.problem, entry.files["mask"].name) == ("", f"{name}_tumorMask.nii.gz")
+
+
 @pytest.mark.parametrize(("kind", "tumour"), [("MEN", "meningioma"), ("MET", "metastases")])
 @pytest.mark.parametrize("names", ["t1n,t1c,t2w,t2f,seg", "t1c,t2w,t2f,seg"])
 def test_other_tumours_of_brats_2023_are_skipped(tmp_path: Path, kind: str, tumour: str, names: str) -> None:
@@ -301,6 +330,20 @@ def test_other_tumours_of_brats_2023_are_skipped(tmp_path: Path, kind: str, tumo
     if "t1n" in names:
         doubt = find_case_files(tmp_path / f"BraTS-{kind}-00004-000").doubt
         assert doubt == f"BraTS-{kind} is {tumour}, and no glioma"
+
+
+def test_other_tumours_of_brats_africa_are_skipped(tmp_path: Path) -> None:
+    cases = {"95_Glioma": "BraTS-SSA-00002-000", "51_OtherNeoplasms": "BraTS-SSA-00009-000"}
+    for folder, case in cases.items():
+        tree(tmp_path, f"{folder}/{case}/{case}-{{t1n,t1c,t2w,t2f,seg}}.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [entry.case for entry in cohort.cases] == ["BraTS-SSA-00002-000"]
+    reason = "the folder 51_OtherNeoplasms of BraTS-Africa holds other tumours than gliomas"
+    assert [(item.path.name, item.reason) for item in cohort.skipped] == [("BraTS-SSA-00009-000", reason)]
+    assert cohort.notices == ()  # its patients are not those of BraTS 2021
+    assert find_case_files(tmp_path / "51_OtherNeoplasms" / "BraTS-SSA-00009-000").doubt == reason
+    tree(tmp_path / "gli", "BraTS-GLI-00004-000/BraTS-GLI-00004-000-{t1n,t1c,t2w,t2f,seg}.nii.gz")
+    assert "its patients are those of BraTS 2021" in find_cohort(tmp_path / "gli").notices[0]
 
 
 def test_brats_2024_is_not_graded_as_2023(tmp_path: Path) -> None:

@@ -294,6 +294,31 @@ def test_follow_up_scans_are_skipped_where_the_data_set_says_so(tmp_path: Path) 
     assert cohort.skipped[0].reason == "a follow-up scan of UPENN-GBM-00630, after surgery"
 
 
+def test_upenn_scans_are_taken_without_the_skull_where_there_are_both(tmp_path: Path) -> None:
+    case, whole = "UPENN-GBM-00001_11", "images_structural_unstripped"
+    tree(tmp_path, f"images_structural/{case}/{case}_{{T1,T1GD,T2,FLAIR}}.nii.gz")
+    tree(tmp_path, f"{whole}/{case}/{case}_{{T1,T1GD,T2,FLAIR}}_unstripped.nii.gz")
+    tree(tmp_path, f"images_segm/{case}_segm.nii.gz")
+    cohort = find_cohort(tmp_path)
+    assert [(e.case, e.folder.parent.name, e.problem) for e in cohort.cases] == [
+        (case, "images_structural", "")
+    ]
+    assert [(item.path, item.reason) for item in cohort.skipped] == [
+        (tmp_path / whole / case, "the same scan as in images_structural, with the skull")
+    ]
+    (entry,) = find_cohort(tmp_path / whole).cases  # who names the folder wants it
+    assert (entry.case, entry.problem) == (case, "")
+
+
+def test_the_numbers_of_brats_2017_are_no_dates(tmp_path: Path) -> None:
+    cases = ["Brats17_2013_10_1", "Brats17_2013_2_1", "Brats17_2013_3_1", "Brats17_CBICA_AAB_1"]
+    for case in cases:
+        tree(tmp_path, f"HGG/{case}/{case}_{{t1,t1ce,t2,flair,seg}}.nii.gz")
+    assert [(e.case, e.patient, e.layout) for e in find_cohort(tmp_path).cases] == [
+        (case, case, "brats") for case in cases
+    ]
+
+
 def test_scans_of_one_patient_share_it(tmp_path: Path) -> None:
     for case in ("BraTS-GLI-00008-000", "BraTS-GLI-00008-001"):
         tree(tmp_path, f"{case}/{case}-{{t1n,t2w,t2f,seg}}.nii.gz")
@@ -502,6 +527,18 @@ def test_folders_without_cases_are_skipped_with_the_reason(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.parametrize("name", ["derivatives", "code", "METADATA"])
+def test_cases_in_a_folder_called_like_a_part_of_a_data_set_are_told(tmp_path: Path, name: str) -> None:
+    tree(tmp_path, f"sites/p1/{FOUR}", f"{name}/a/{{p2,p3}}/{FOUR}", "sourcedata/a.txt")
+    cohort = find_cohort(tmp_path)
+    assert names_of(cohort) == ["p1"]
+    reason = "a folder of this name belongs to a data set, and is not looked into"
+    assert skipped(cohort) == {name: f"{reason}: give it as the input for its cases (2 at least)"}
+    assert names_of(find_cohort(tmp_path / name)) == ["p2", "p3"]
+    tree(tmp_path, "sub-01/anat/sub-01_{T1w,T2w,FLAIR,dseg}.nii.gz")  # here it is one
+    assert skipped(find_cohort(tmp_path)) == {}
+
+
 def test_several_layouts_in_one_folder_are_told(tmp_path: Path) -> None:
     tree(
         tmp_path, "a/a_{t1,t2,flair,seg}.nii.gz", "b/b_{t1,t2,flair,seg}.nii.gz", "c/c-{t1n,t2w,t2f,seg}.nii.gz"
@@ -694,6 +731,26 @@ def test_further_files_of_a_case_in_one_folder_are_no_case(tmp_path: Path) -> No
     (tmp_path / "p1_t1.nii.gz").unlink()
     lacking = find_cohort(tmp_path).cases[1]
     assert lacking.problem == "T1 not found (p1_gd_reg_t1.nii.gz is with contrast and is not taken for T1)"
+
+
+@pytest.mark.parametrize("words", ["reg", "mni", "native", "resampled_1mm", "raw"])
+def test_the_same_case_once_more_in_one_folder_is_skipped_with_the_reason(tmp_path: Path, words: str) -> None:
+    """Two patients of one would be graded, one of them perhaps in training and one in test."""
+    tree(tmp_path, *(f"{p}/{{{p},{p}_{words}}}_{FOUR}" for p in ("P1", "P2")), f"P1/registered/{FOUR}")
+    cohort = find_cohort(tmp_path)
+    assert [(entry.case, entry.patient) for entry in cohort.cases] == [("P1", "P1"), ("P2", "P2")]
+    assert [(item.path.parent.name, item.reason) for item in cohort.skipped] == [
+        ("P1", "the case P1 once more"),
+        ("P1", "a case inside the case P1"),
+        ("P2", "the case P2 once more"),
+    ]
+    assert find_case_files(tmp_path / "P2").case == "P2"
+
+
+@pytest.mark.parametrize("others", ["P1_2", "P1_pre", "P1_b"])
+def test_words_that_may_be_of_another_case_leave_it(tmp_path: Path, others: str) -> None:
+    tree(tmp_path, f"{{P1,{others}}}_{FOUR}", f"P2_reg_{FOUR}")
+    assert sorted(names_of(find_cohort(tmp_path))) == ["P1", others, "P2_reg"]
 
 
 def test_a_case_whose_name_begins_like_anothers_stays_one(tmp_path: Path) -> None:

@@ -123,6 +123,24 @@ def test_studies_of_patients_side_by_side_stay_cases_though_one_is_a_copy(tmp_pa
     ]
 
 
+@pytest.mark.parametrize(
+    "number", ["ANONYMOUS", "anon", "0", "000-00", "XXX", "Anonymized^Patient", "No ID", "unknown", "PATIENT"]
+)
+def test_an_id_that_stands_for_none_makes_no_patient_of_all(tmp_path: Path, number: str) -> None:
+    for study, name in enumerate(("anna", "bert")):
+        series(tmp_path / name / "s1", UID.format(study), patient=number)
+        series(tmp_path / name / "s2", UID.format(study), patient=number)
+    assert [entry.patient for entry in find_cohort(tmp_path).cases] == ["anna", "bert"]
+
+
+@pytest.mark.parametrize("number", ["ANON-0042", "1", "PAT-0", "Xaver", "Anon7", "patient 3"])
+def test_an_id_that_tells_anything_is_a_patients(tmp_path: Path, number: str) -> None:
+    for study, name in enumerate(("anna", "bert")):
+        series(tmp_path / name / "s1", UID.format(study), patient=number)
+        series(tmp_path / name / "s2", UID.format(study), patient=number)
+    assert [entry.patient for entry in find_cohort(tmp_path).cases] == ["patient 1", "patient 1"]
+
+
 def test_a_stray_volume_hides_no_studies(tmp_path: Path) -> None:
     for patient in ("anna", "bert"):
         for name in ("s1", "s2"):

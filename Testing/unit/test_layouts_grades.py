@@ -371,7 +371,9 @@ def test_the_listing_for_a_terminal_and_as_json(tmp_path: Path) -> None:
     text = describe(cohort)
     lines = text.splitlines()
     assert lines[0] == f"Input      {root}"
-    assert lines[1].startswith("Layout     brats: BraTS 2018, 2019, 2020 (") and "2 of 2 cases" in lines[1]
+    assert (
+        lines[1].startswith("Layout     brats: BraTS 2017, 2018, 2019, 2020 (") and "2 of 2 cases" in lines[1]
+    )
     assert lines[2] == "Cases      2: 1 complete, 1 with a problem"
     assert lines[3] == "Grades     1 LGG, 1 HGG, 0 unknown"
     assert "x1    HGG    *_t1.nii.gz *_t2.nii.gz *_flair.nii.gz *_seg.nii.gz" in lines

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import sys
+from pathlib import Path, PurePath
 
 import pytest
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cli.prepare import _one_scan_a_patient
+from GliomaGradingLib.cohort.layouts import PLAIN, Found
 from GliomaGradingLib.cohort.listing import Cohort, describe, find_cohort, to_dict
-from GliomaGradingLib.cohort.visits import is_visit
+from GliomaGradingLib.cohort.visits import is_visit, with_visits
 from layout_trees import tree
 
 FOUR = "{t1,t2,flair,seg}.nii.gz"
@@ -30,7 +33,7 @@ def grades(cohort: Cohort) -> dict[str, str | None]:
         "2020-01-01", "20200101", "01.02.2020", "12-25-1982", "2020_1_9", "20200101_093000",
         "ses-pre", "session2",
         "visit1", "visit_02", "Baseline", "followup", "follow-up_1", "FU2", "preop", "pre_treatment",
-        "tp1", "timepoint-3", "week12", "week-000-1", "6months", "pre", "Post",
+        "tp1", "timepoint-3", "time1", "time_02", "week12", "week-000-1", "6months", "pre", "Post",
     ],
 )  # fmt: skip
 def test_names_of_visits(tmp_path: Path, name: str) -> None:
@@ -64,9 +67,24 @@ def test_a_patients_id_may_begin_with_his_sites(tmp_path: Path) -> None:
     assert [*found.values()].count("SITE01-0003") == 2 and len(set(found.values())) == 2
 
 
+@pytest.mark.parametrize("name", ["glioma_{}", "Astro{}", "tumor-{}", "GBM{}", "idh_{}1"])
+def test_a_patient_may_be_called_after_his_tumour_with_a_number(tmp_path: Path, name: str) -> None:
+    first, second = name.format(1), name.format(2)
+    found = patients(tmp_path, f"{first}/20190105", f"{first}/20190317", f"{second}/20190105")
+    assert [*found.values()].count(first) == 2 and [*found.values()].count(second) == 1
+
+
 def test_folders_between_patient_and_visit_are_passed_over(tmp_path: Path) -> None:
     found = patients(tmp_path, "P0/sessions/ses-1", "P0/2020-01-01/tp1", "P1/baseline")
     assert found == {"P0_tp1": "P0", "P0_ses-1": "P0", "P1_baseline": "P1"}
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+def test_patients_whose_folders_names_are_no_text_are_called_by_one_each(tmp_path: Path) -> None:
+    """What cannot be written as UTF-8 would cost the whole cohort its tables."""
+    names = [os.fsdecode(name) for name in (b"M\xfcller1", b"M\xe4ller1")]
+    found = patients(tmp_path, *(f"{name}/{visit}" for name in names for visit in ("2020-01-01", "2021-01-01")))
+    assert sorted(found.values()) == ["M_ller1", "M_ller1", "M_ller1-2", "M_ller1-2"]
 
 
 def test_patients_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
@@ -85,6 +103,9 @@ def test_patients_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
     [
         ("scan1", "scan2"),  # right below the input
         ("HGG/2020-01-01", "HGG/2020-01-02", "LGG/2020-01-01"),
+        ("glioblastoma/20190105", "glioblastoma/20190317", "astrocytoma/20180105"),
+        ("IDH1-mutant/20190105", "IDH1-mutant/20190317", "Low_Grade_Gliomas/20190105"),
+        ("astrocytoma WHO 2/20190105", "astrocytoma WHO 2/20190317", "tumors/20190105"),
         ("siteA/visit1", "siteA/visit2"),
         ("study/scan1", "study/scan2", "study/scan3"),
         ("mine/1", "mine/2", "yours/1"),
@@ -109,6 +130,22 @@ def test_numbered_folders_are_visits_where_several_patients_have_them(tmp_path: 
     assert list(found.values()) == ["pat1", "pat1", "pat2", "pat2"]
 
 
+def test_of_thousands_of_numbered_visits_each_is_looked_at_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each was compared with all others, which took minutes."""
+    looks, name_of = 0, PurePath.name.fget
+
+    def name(path: PurePath) -> str:
+        nonlocal looks
+        looks += 1
+        return name_of(path)
+
+    monkeypatch.setattr(PurePath, "name", property(name))
+    found = [(PLAIN, Found("1", Path(f"/in/pat{number}/1"))) for number in range(300)]
+    visits = with_visits(found, Path("/in"))
+    assert looks < 30 * len(found)
+    assert {case.subject for _layout, case in visits} == {f"pat{number}" for number in range(300)}
+
+
 @pytest.mark.parametrize("files", [f"/{FOUR}", f"/x_{FOUR}", f"_{FOUR}"])
 def test_visits_behind_a_patients_name_are_his(tmp_path: Path, files: str) -> None:
     """Cases in folders of their own, and all in one folder."""
@@ -118,6 +155,17 @@ def test_visits_behind_a_patients_name_are_his(tmp_path: Path, files: str) -> No
     (tmp_path / "g.csv").write_text("case,grade\nP1,4\np2,2\n")
     graded = grades(find_cohort(tmp_path, grades=tmp_path / "g.csv"))
     assert [graded[case] for case in cases] == ["HGG", "HGG", "LGG", "LGG", None, None, None, None]
+
+
+def test_the_times_of_ucsf_after_surgery_are_visits(tmp_path: Path) -> None:
+    """``100001/100001_time1_t1.nii.gz``: both times lie in the folder of the patient."""
+    tree(tmp_path, *(f"{number}/{number}_{{time1,time2}}_{FOUR}" for number in (100001, 100002)))
+    assert {entry.case: entry.patient for entry in find_cohort(tmp_path).cases} == {
+        "100001_time1": "100001",
+        "100001_time2": "100001",
+        "100002_time1": "100002",
+        "100002_time2": "100002",
+    }
 
 
 @pytest.mark.parametrize("visits", [("m00", "m06"), ("v1", "v2"), ("baseline", "2020-01-01")])

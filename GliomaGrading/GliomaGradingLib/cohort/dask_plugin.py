@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,15 @@ class GradingPlugin(WorkerPlugin):
             raise UsageError(problem, getattr(worker, "address", ""), "install the same version on both")
         settings = self.settings
         if self.content:
-            folder = Path(worker.local_directory) / self.key
+            folder = self._folder(worker)
             write_bundle_files(folder, self.content)
             settings = replace(settings, bundle=str(folder))
         set_up(self.key, Grading(settings, self.engine, self.environment))
 
     def teardown(self, worker: Any) -> None:
+        """Called by Dask when the batch ends; a worker may live on, and need its disk for the next."""
         tear_down(self.key)
+        shutil.rmtree(self._folder(worker), ignore_errors=True)
+
+    def _folder(self, worker: Any) -> Path:
+        return Path(worker.local_directory) / self.key

@@ -141,7 +141,8 @@ class Batch:
         self.runner.submit(task)
 
     def _fingerprint(self, entry: CaseEntry) -> str:
-        return fingerprint(entry.files, entry.folder, self.settings.maskLabels or entry.mask_labels)
+        labels = self.settings.maskLabels or entry.mask_labels
+        return fingerprint(entry.files, entry.folder, labels, entry.problem)
 
     def _take(self, outcome: Outcome) -> None:
         task, inputs = self._given.pop(outcome.task.number)

@@ -50,7 +50,7 @@ def finish(
     )
     table = case_table(store, cohort, rows)
     try:
-        write_atomically(store.folder / CASE_TABLE, table)
+        write_atomically(store.folder / CASE_TABLE, table.encode("utf-8", "backslashreplace"))
         if evaluation:
             text = json.dumps(evaluation, indent=2, allow_nan=False)
             write_atomically(store.folder / EVALUATION, text + "\n")

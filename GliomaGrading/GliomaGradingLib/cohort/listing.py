@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CaseError, UsageError, printable
+from ..files import absolute
 from ..wording import some_of
 from ..words import HGG, LGG
 from .entry import MANIFEST, CaseEntry, clean_name
@@ -88,11 +89,12 @@ def find_cohort(
     """
     source = Path(source)
     given = read_grades(Path(grades)) if grades else None
+    place = absolute(source)  # a folder's own name tells, of grades and patients, and "." does not show it
     if _is_manifest(source, layout):
-        cohort, ids = _of_manifest(source), list[str]()
+        cohort, ids = _of_manifest(place), list[str]()
     else:
-        cohort, ids = _of_folder(source, layout, left_out)
-    return _with_given_grades(cohort, given, ids) if given else cohort
+        cohort, ids = _of_folder(place, layout, left_out)
+    return replace(_with_given_grades(cohort, given, ids) if given else cohort, source=source)
 
 
 def _is_manifest(source: Path, layout: str) -> bool:
@@ -130,7 +132,7 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort
     wanted = with_visits(wanted, source)
     tables, notices = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
-    entries = [replace(entry, case=clean_name(entry.case)) for entry in entries]
+    entries = _with_clean_patients([replace(entry, case=clean_name(entry.case)) for entry in entries])
     data_sets = [layout.data_set(found) for layout, found in wanted]
     entries, told = _with_grades(entries, tables, data_sets)
     main, why = _recognised(wanted or walk.found)
@@ -163,7 +165,7 @@ def _fit(
     wanted, skipped = [], []
     shared = Counter(found.folder for _layout, found in cases)
     for layout, found in cases:
-        reason = layout.unfit(found.case)
+        reason = f"the case {found.again} once more" if found.again else layout.unfit(found, source)
         if not reason and layout.name != asked_for:
             reason = layout.on_request or _after_treatment(layout, found, source)
         if reason:
@@ -202,6 +204,15 @@ def _numbered_patients(found: list[tuple[Layout, Found]]) -> list[tuple[Layout, 
         (layout, replace(case, patient=_NUMBERED.format(numbers[case.patient])) if case.patient else case)
         for layout, case in found
     ]
+
+
+def _with_clean_patients(entries: list[CaseEntry]) -> list[CaseEntry]:
+    """Patients by names that can be written, which a folder's need not be; two that differ stay two."""
+    patients = dict.fromkeys(entry.patient for entry in entries if entry.patient)
+    taken = {entry.patient.casefold() or entry.case.casefold() for entry in entries}
+    clean = {name: clean_name(name) for name in patients}
+    names = {name: name if name == told else _free_name(told, taken) for name, told in clean.items()}
+    return [replace(entry, patient=names.get(entry.patient, "")) for entry in entries]
 
 
 def _with_patients(data_sets: list[str], entries: list[CaseEntry]) -> list[CaseEntry]:
@@ -349,7 +360,7 @@ def _recognised(found: list[tuple[Layout, Found]]) -> tuple[Layout, str]:
 
 
 def _notes(found: list[tuple[Layout, Found]]) -> list[str]:
-    return list(dict.fromkeys(layout.note for layout, case in found if layout.note and layout.owns(case.case)))
+    return list(filter(None, dict.fromkeys(layout.note_on(case.case) for layout, case in found)))
 
 
 def _about_table(grades: CohortGrades, cases: Sequence[tuple[str, Names]], isGiven: bool) -> Iterator[str]:
@@ -445,8 +456,9 @@ def _why_skipped(source: Path, skipped: Sequence[Skipped]) -> str:
     """Why the first folder was skipped, and how many more were, in brackets."""
     if not skipped:
         return ""
-    first = next((item for item in skipped if item.path == source), skipped[0])
-    name = "" if first.path == source else f"{first.path.name}: "
+    place = absolute(source)
+    first = next((item for item in skipped if item.path == place), skipped[0])
+    name = "" if first.path == place else f"{first.path.name}: "
     more = f"; and {len(skipped) - 1} more skipped" if len(skipped) > 1 else ""
     return f" ({name}{first.reason}{more})"
 

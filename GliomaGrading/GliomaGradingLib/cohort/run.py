@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import CaseError, GliomaGradingError, UsageError
 from ..export.tables import GRADED
+from ..files import absolute
 from ..result import GradeResult
 from .duplicates import duplicate_notices
 from .engine import Batch, Counts, Watch
@@ -18,7 +19,7 @@ from .listing import Cohort, check_cases, find_cohort
 from .store import BATCH, CASES, Store
 from .taught import taught_remarks
 from .walk import cases_below
-from .work import Runner, Settings, absolute
+from .work import Runner, Settings
 
 Outcome = GradeResult | GliomaGradingError
 
@@ -68,6 +69,7 @@ def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
     """
     cohort = find_cohort(job.source, job.layout, job.grades, _ours(job))
     check_cases(cohort)
+    _check_in_no_case(job.output, cohort)
     return replace(cohort, notices=(*cohort.notices, *duplicate_notices(cohort.cases, isDryRun)))
 
 
@@ -91,6 +93,18 @@ def _check_no_case_in(output: Path, results: Path | None) -> None:
         _layout, case = found[0]
         what = "is a case" if case.folder == output else f"holds a case ({case.case})"
         raise UsageError(f"the output folder {what} of the input", output, "choose another --output")
+
+
+def _check_in_no_case(output: Path | None, cohort: Cohort) -> None:
+    """What is written into the folder of a DICOM study would count as a change of it: no batch could resume."""
+    if output is None:
+        return
+    absolute_output = absolute(output)
+    above = {place for path in (absolute_output, absolute_output.resolve()) for place in (path, *path.parents)}
+    for entry in cohort.cases:
+        if any(absolute(path) in above for path in entry.files.values()):
+            problem = f"the output folder lies among the images of a case of the input ({entry.case})"
+            raise UsageError(problem, output, "choose another --output")
 
 
 def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None) -> Finished:

@@ -15,7 +15,7 @@ _AFTER_TREATMENT = re.compile(_TREATED, re.IGNORECASE)
 _VISIT = re.compile(
     rf"({_DATE})([-_ t.]?\d\d[-:_.h]?\d\d([-:_.]?\d\d)?)?"
     r"|ses-[a-z0-9]+"
-    r"|(session|ses|visit|vis|tp|time[-_ ]?point|fu|follow[-_ ]?up)[-_ ]?\d{1,3}"
+    r"|(session|ses|visit|vis|tp|time([-_ ]?point)?|fu|follow[-_ ]?up)[-_ ]?\d{1,3}"
     r"|(day|week|month|year)[-_ ]?\d{1,4}([-_]\d{1,2})?|\d{1,3}[-_ ]?(days?|weeks?|months?|years?)"
     r"|baseline|base|initial|follow[-_ ]?up"
     rf"|(pre|intra)[-_ ]?({_TREATMENT})|pre|post|{_TREATED}",

@@ -16,12 +16,18 @@ from .visit_names import holds_visits, is_visit, may_be_visit, split_visit
 
 Cases = Sequence[tuple[Layout, Found]]
 
+_DIAGNOSIS = (
+    r"(hgg|lgg|gbm|(glio|astro|oligo)[a-z]*|(low|high)[-_ ]?grade(glio[a-z]*)?|tumou?rs?"
+    r"|(grade|who)[-_ ]?([1-4]|i{1,3}|iv)|idh[-_ ]?[12]?([-_ ]?(mut(ant|ated|ation)?|wild[-_ ]?type|wt))?)"
+)
 _OF_PATIENTS = re.compile(
-    r"hgg|lgg|gbm|(?!.*\d[-_ ]\d{3,}$).*(site|cent(er|re)|clinic|hospital|institut|scanner|group|cohort"
+    rf"{_DIAGNOSIS}([-_ ]+{_DIAGNOSIS})*"
+    r"|(?!.*\d[-_ ]\d{3,}$).*(site|cent(er|re)|clinic|hospital|institut|scanner|group|cohort"
     r"|collection|batch|fold|data|patients|subjects|cases|images|train|test|valid).*",
     re.IGNORECASE,
 )
-"""Folders that are no patient's, but ``SITE01-0003`` is: what lies in them are patients, however called."""
+"""Folders that are no patient's: what lies in them are patients, however called. ``SITE01-0003`` is one's, and
+``glioma_12``."""
 
 
 def with_patient_named(layout: Layout, found: Found) -> Found:
@@ -46,10 +52,7 @@ def with_visits(found: Cases, source: Path) -> list[tuple[Layout, Found]]:
         _patient_of(layout, case, source, single) if case.folder in single else None for layout, case in found
     ]
     folders = [case.folder for _layout, case in found]
-    sure = [
-        patient if patient and _is_sure(folder, patient, folders, patients) else None
-        for folder, patient in zip(folders, patients, strict=True)
-    ]
+    sure = _sure(folders, patients)
     sure = _with_first_scans(_with_named(sure, found, single), folders, single)
     names = {**_names(sure, [case.case for _layout, case in found], source), **_told(sure, single)}
     return [
@@ -80,15 +83,18 @@ def lies_as_visit(folder: Path, patient: Path) -> bool:
     return is_visit(name) and all(is_visit(part) or holds_visits(part) for part in between)
 
 
-def _is_sure(folder: Path, patient: Path, folders: Sequence[Path], patients: Sequence[Path | None]) -> bool:
-    if is_visit(folder.name):
-        return True
-    if all(other.is_relative_to(patient) for other in folders):
-        return False
-    if not folder.name.isdecimal():
-        return True
-    above = {p for p, f in zip(patients, folders, strict=True) if p and f.name.isdecimal()}
-    return len(above) > 1 and all(re.search(r"\d", p.name) for p in above)
+def _sure(folders: Sequence[Path], patients: Sequence[Path | None]) -> list[Path | None]:
+    """The patients whose visits cases surely are, by what all cases together tell."""
+    numbered = {p for p, f in zip(patients, folders, strict=True) if p and f.name.isdecimal()}
+    are_visits = len(numbered) > 1 and all(re.search(r"\d", patient.name) for patient in numbered)
+    below = Counter(place for folder in folders for place in (folder, *folder.parents))
+
+    def is_sure(folder: Path, patient: Path) -> bool:
+        if is_visit(folder.name):
+            return True
+        return below[patient] < len(folders) and (are_visits or not folder.name.isdecimal())
+
+    return [p if p and is_sure(f, p) else None for f, p in zip(folders, patients, strict=True)]
 
 
 def _with_named(

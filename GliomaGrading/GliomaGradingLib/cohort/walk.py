@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class Walk:
         if len(above) >= self.deepest:
             self.skipped.append(Skipped(folder.path, f"it lies more than {MAX_DEPTH} folders deep"))
             return False
-        found = [self._enter(folder.path / child, above) for child in _inner(folder)]
+        found = [self._enter(folder.path / child, above) for child in self._inner(folder, above)]
         if not any(found) and len(self.skipped) == before:
             self.skipped.append(Skipped(folder.path, _nothing_in(folder)))
         return any(found)
@@ -89,15 +90,18 @@ class Walk:
         """A folder's cases, and those below it that are others: a patient's later visits, cases beside many."""
         self.found += [(owner(layout, case), case) for case in cases]
         walk = self._inside(folder, cases, above, self._without_dicom(), len(above) + INSIDE)
+        cases = [case for case in cases if not case.again]
+        names = {case.case.casefold(): case.case for case in reversed(cases)}
         for found_by, inner in walk.found:
             if inner.problem:
-                if _is_another(cases, found_by, inner):
+                if _is_another(cases, names, found_by, inner):
                     reason = f"it lies below a whole case and is incomplete: {inner.problem}"
                     self.inside.append(Skipped(inner.folder, reason))
-            elif _is_another(cases, found_by, inner):
+            elif _is_another(cases, names, found_by, inner):
                 self.found.append((found_by, inner))
             else:
-                self.inside.append(Skipped(inner.folder, f"a case inside the case {_outer(cases, inner)}"))
+                outer = names.get(inner.case.casefold(), cases[0].case)
+                self.inside.append(Skipped(inner.folder, f"a case inside the case {outer}"))
         self.inside += walk.inside
         self.tables += walk.tables
 
@@ -124,10 +128,30 @@ class Walk:
         walk = Walk(layouts, deepest=min(deepest, self.deepest), _closed=self._closed)
         if layouts and len(above) < walk.deepest:
             used = {path for case in cases for path in case.paths.values()}
-            for child in _inner(folder):
+            used |= {path.parent for path in used}  # the folder of a sequence, with the volumes of many cases
+            for child in walk._inner(folder, above):
                 if folder.path / child not in used:
                     walk._enter(folder.path / child, above)
         return walk
+
+    def _inner(self, folder: Folder, above: _Above) -> list[str]:
+        """The folders in a folder that are looked into, and a word on cases in one that is not.
+
+        What belongs to a data set holds no cases of it; a folder that is called so by chance may.
+        """
+        support = [child for child in folder.folders if any(layout.is_support(child) for layout in LAYOUTS)]
+        if not any(child.startswith("sub-") for child in folder.folders):
+            self.skipped += filter(None, (self._passed_over(folder.path / child, above) for child in support))
+        return [child for child in folder.folders if child not in support]
+
+    def _passed_over(self, place: Path, above: _Above) -> Skipped | None:
+        walk = Walk(self._without_dicom(), deepest=len(above) + INSIDE, _closed=self._closed)
+        walk._enter(place, above)
+        whole = sum(not case.problem for _layout, case in walk.found)
+        if not whole:
+            return None
+        reason = "a folder of this name belongs to a data set, and is not looked into"
+        return Skipped(place, f"{reason}: give it as the input for its cases ({whole} at least)")
 
     def _without_dicom(self) -> tuple[Layout, ...]:
         """A series of a case would be one itself."""
@@ -143,10 +167,6 @@ def cases_below(start: Path, layouts: tuple[Layout, ...] = LAYOUTS, left_out: Pa
     return Walk(layouts, left_out).through(start)
 
 
-def _inner(folder: Folder) -> list[str]:
-    return [child for child in folder.folders if not any(layout.is_support(child) for layout in LAYOUTS)]
-
-
 def _is_stray(cases: list[Found]) -> bool:
     """Whether a folder's only volume may have nothing to do with what lies below it."""
     return len(cases) == 1 and len(cases[0].paths) < 2 and not any(p.is_dir() for p in cases[0].paths.values())
@@ -158,19 +178,17 @@ def _are_whole(found: list[tuple[Layout, Found]]) -> bool:
     return len(whole) > 1 or any(layout in WITHOUT_DICOM for layout in whole)
 
 
-def _is_another(cases: list[Found], layout: Layout, inner: Found) -> bool:
-    """Whether a case below others is not one of them once more, such as registered or resampled."""
-    if inner.case.casefold() in {case.case.casefold() for case in cases}:
+def _is_another(cases: list[Found], names: Container[str], layout: Layout, inner: Found) -> bool:
+    """Whether a case below others is not one of them once more, such as registered or resampled.
+
+    Args:
+        names: of the others, without regard to capitals.
+    """
+    if inner.case.casefold() in names:
         return False
     if len(cases) > 1 or layout.owns(inner.case):
         return True
     return not cases[0].patient and lies_as_visit(inner.folder, cases[0].folder)
-
-
-def _outer(cases: list[Found], inner: Found) -> str:
-    """The case that another one lies in, which is the one of its name where there are several."""
-    same = (case.case for case in cases if case.case.casefold() == inner.case.casefold())
-    return next(same, cases[0].case)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import GliomaGradingError
+from ..files import absolute
 from ..reading.files_below import files_below
 from ..reading.text_headers import data_files
 from .listing import CaseEntry
@@ -155,13 +156,11 @@ class Runner(Protocol):
         """Ends everything that was started, at once."""
 
 
-def absolute(path: Path) -> Path:
-    """The path from the root; no link is followed, so that a link keeps its own name."""
-    return Path(os.path.abspath(path))  # noqa: PTH100
-
-
 def fingerprint(
-    files: Mapping[str, Path | str], folder: Path | None = None, labels: Sequence[int] | None = None
+    files: Mapping[str, Path | str],
+    folder: Path | None = None,
+    labels: Sequence[int] | None = None,
+    problem: str = "",
 ) -> str:
     """What tells a changed input: place, size and time of change (ns) of a case's files, and the labels of its
     mask, hashed; no voxel is read.
@@ -171,6 +170,7 @@ def fingerprint(
 
     Args:
         folder: that places are relative to, so that a cohort may be moved as a whole.
+        problem: why the case cannot be graded: where a table is at fault, who mends it there touches no file.
     """
     roles: dict[str, list[str]] = {}
     for role in sorted(files):
@@ -179,6 +179,7 @@ def fingerprint(
     for path, names in roles.items():
         lines.append(f"{' '.join(names)} {_place(path, folder)}")
         lines += _states(path)
+    lines += [f"problem {problem}"] if problem else []
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

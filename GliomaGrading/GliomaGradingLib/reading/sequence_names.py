@@ -73,6 +73,9 @@ _TREATED = (
 )
 _IDLE_OF_MASK = re.compile(rf"{_GAP}({_PLACED})$|{_ONTO}")
 _IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|(?<=t1)pre$|(?<=t1w)pre$|{_ONTO}")
+_ONCE_MORE = re.compile(
+    rf"({_PLACED}|{_TREATED}|native|space)({_GAP}({_PLACED}|{_TREATED}|native|space))*", re.IGNORECASE
+)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DERIVED = {"adc", "dwi", "dti", "swi", "fa", "md", "cbv", "cbf", "rcbv", "perfusion", "perf", "map", "t1map"}
 _DERIVED |= {"t2map", "subtraction", "t2*", "t2star", "gre", "localizer", "scout", "mra", "tof", "dsc", "swan"}
@@ -189,6 +192,12 @@ def without_idle_words(name: str, is_mask: bool = False) -> str:
     while (shorter := idle.sub("", name)) not in (name, ""):
         name = shorter
     return name
+
+
+def tells_of_the_same(words: str) -> bool:
+    """Whether words behind a case's name tell of the same images once more, placed, treated or taken otherwise:
+    ``reg``, ``mni_1mm``, ``brain``; not of another time."""
+    return bool(_ONCE_MORE.fullmatch(words))
 
 
 def is_contrast_t1(name: str) -> bool:

@@ -145,7 +145,8 @@ def with_intervals(
 
     Every draw of patients who were all right has all of them right: where a share is 0 or 1, its interval is
     Wilson's of the patients that it is of, and not of no width. Draws for which a figure is not defined (of one
-    grade alone) do not count for it.
+    grade alone) do not count for it. One patient is the same in every draw, which tells nothing of others: his
+    figures have no interval.
 
     Args:
         figures: the figures of an index array of rows.
@@ -157,7 +158,7 @@ def with_intervals(
     numbers = np.zeros(len(groups), dtype=int) if repeats is None else repeats
     value = _mean_figures(figures, [np.flatnonzero(numbers == r) for r in np.unique(numbers)])
     drawn: dict[str, list[float]] = {name: [] for name in value}
-    for parts in bootstrap_rows(groups, numbers, draws, seed):
+    for parts in bootstrap_rows(groups, numbers, draws if len(np.unique(groups)) > 1 else 0, seed):
         for name, figure in _mean_figures(figures, parts).items():
             drawn[name].append(figure)
     intervals = {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}

@@ -64,6 +64,7 @@ class Found:
         problem: why it cannot be graded, or ''. remedy: what to do about it.
         patient: what scans of one patient share, where the files tell; else the layout says. It is not shown.
         subject: what the patient's folder is called, where the case is one of his visits.
+        again: the case that it is once more, such as registered, and is not graded beside; '' for none.
     """
 
     case: str
@@ -73,6 +74,7 @@ class Found:
     remedy: str = ""
     patient: str = ""
     subject: str = ""
+    again: str = ""
 
     @property
     def sequences(self) -> int:
@@ -135,9 +137,17 @@ class Layout:
         """What tells a patient's data set where ids are its own; '' for those that are the layout's."""
         return ""
 
-    def unfit(self, case: str) -> str:
-        """Why a case of this name is not to be graded (a follow-up scan), or ''."""
+    def unfit(self, found: Found, source: Path) -> str:
+        """Why a case of this name, or in this place, is not to be graded (a follow-up scan), or ''.
+
+        Args:
+            source: the folder that the user has given; what lies outside is nothing to him.
+        """
         return ""
+
+    def note_on(self, case: str) -> str:
+        """What everybody who uses the data set of a case has to know, or ''."""
+        return self.note if self.owns(case) else ""
 
     def is_support(self, folder: str) -> bool:
         """Whether a folder of this name belongs to the data set, but holds no cases."""
@@ -215,7 +225,8 @@ def anyhow(words: str) -> str:
 MASKS = tuple(
     anyhow(
         "seg mask segmentation label labels labelmap roi tumor tumour tumor_segmentation "
-        "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg tumour_seg tumourseg segmentations"
+        "tumour_segmentation tumor_mask tumour_mask segm tumorseg tumor_seg tumour_seg tumourseg segmentations "
+        "tumormask tumourmask"
     ).split()
 )
 """Endings of masks in folders of one's own."""
@@ -322,10 +333,23 @@ def _is_anothers(name: str, case: str, shared: str) -> bool:
     return alike is not None and [*map(int, alike.groups())] != [*map(int, re.findall(r"\d+", own))]
 
 
+def own_name(case: str) -> str:
+    """What of all that stands before the sequence is surely the case's own name: up to its first number.
+
+    The rest may tell of it: ``p1_post``. What begins with letters and a number of several digits is a name,
+    though the letters may be a contrast agent's: ``GD012``.
+    """
+    parts = re.split(r"(?<=[-_ .])", case)
+    if re.match(r"[a-z]+\d{2,}(?![a-z\d])", parts[0], re.IGNORECASE):
+        return parts[0].rstrip(_MARKS)
+    numbered = (n for n, part in enumerate(parts) if re.search(r"(?<!t)\d", part) and not has_contrast(part))
+    return "".join(parts[: next(numbered, -1) + 1]).rstrip(_MARKS)
+
+
 def without_case(name: str, case: str) -> str:
     """A file's name without its case's, which may be ``post_001``; a case called ``post`` alone is a time."""
     rest = name.removeprefix(case.lower())
-    is_apart = rest[:1] in ("-", "_", " ", ".") and any(character.isdigit() for character in case)
+    is_apart = rest[:1] in ("", "-", "_", " ", ".") and any(character.isdigit() for character in case)
     return rest if is_apart or not has_contrast(case) else name
 
 

@@ -154,7 +154,8 @@ def _at(images: list[BidsFile], paths: dict[str, Path]) -> list[BidsFile]:
 def _masks(subject: Path, session: str, images: list[BidsFile]) -> Iterator[BidsFile]:
     """Masks of the subject that may be the tumour's, beside the images and in every derivative."""
     yield from (item for item in images if item.may_be_tumour)
-    for derivative in _folders(subject.parent / "derivatives"):
+    derivatives = subject.parent / "derivatives"
+    for derivative in (derivatives, *_folders(derivatives)):  # some write without a folder for the pipeline
         if _TISSUE_PIPELINES.search(derivative.name):
             continue
         is_of_brain = _BRAIN_PIPELINES.search(derivative.name)

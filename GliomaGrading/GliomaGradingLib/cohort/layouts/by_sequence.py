@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ...reading.sequence_names import has_contrast
 from ...words import SEQUENCES
-from .base import CONTRAST_T1, ROLES, Candidate, Found, Layout, longest_ending
+from .base import CONTRAST_T1, ROLES, Candidate, Found, Layout, longest_ending, own_name, without_case
 from .folder import Folder
 from .plain import Plain
 
@@ -35,8 +36,9 @@ class BySequence(Layout):
         if any(len(files.get(role, ())) < 2 for role in SEQUENCES):
             return []
         named = {role: self._by_case(role, volumes) for role, volumes in files.items()}
+        contrast = [volume for volume in files["T1"] if self._has_contrast(volume)]
         cases = sorted({*named["T1"], *named["T2"], *named["FLAIR"]})
-        found = [self._case(case, folder, named) for case in cases]
+        found = [self._case(case, folder, named, contrast) for case in cases]
         if all(len(case.paths) < 2 for case in found):
             what = "the folders T1, T2 and FLAIR hold several volumes each, of which no two are called alike"
             remedy = "call each case's files alike in all of them, or list the cases in a manifest"
@@ -54,13 +56,27 @@ class BySequence(Layout):
         """Files by what they are called before the sequence; a T1 with contrast is no case's."""
         cases: dict[str, list[Candidate]] = {}
         for volume in volumes:
-            ending = longest_ending(volume.stem, self.endings[role])
-            case = volume.path.name[: len(volume.stem) - len(ending)]
-            if case and not (role == "T1" and (CONTRAST_T1.search(volume.stem) or has_contrast(volume.stem))):
+            case = self._case_of(volume, role)
+            if case and not (role == "T1" and self._has_contrast(volume)):
                 cases.setdefault(case, []).append(volume)
         return cases
 
-    def _case(self, case: str, folder: Folder, named: dict[str, dict[str, list[Candidate]]]) -> Found:
+    def _case_of(self, volume: Candidate, role: str) -> str:
+        ending = longest_ending(volume.stem, self.endings[role])
+        return volume.path.name[: len(volume.stem) - len(ending)]
+
+    def _has_contrast(self, volume: Candidate) -> bool:
+        """Whether a volume of the T1's folder is with contrast; its case may be called like an agent."""
+        own = own_name(self._case_of(volume, "T1"))
+        return bool(CONTRAST_T1.search(volume.stem)) or has_contrast(without_case(volume.stem, own))
+
+    def _case(
+        self,
+        case: str,
+        folder: Folder,
+        named: dict[str, dict[str, list[Candidate]]],
+        contrast: Iterable[Candidate],
+    ) -> Found:
         chosen = {role: [one.path for one in files.get(case, ())] for role, files in named.items()}
         paths = {role: files[0] for role, files in chosen.items() if len(files) == 1}
         for role, files in chosen.items():
@@ -71,7 +87,10 @@ class BySequence(Layout):
         if not lacking:
             return Found(case, folder.path, paths)
         remedy = "call its files alike in the folders T1, T2, FLAIR and mask, or list them in a manifest"
-        return Found(case, folder.path, paths, f"{' and '.join(lacking)} not found", remedy)
+        start = re.compile(rf"{re.escape(case.lower())}([-_ .]|$)")
+        other = next((one.path.name for one in contrast if start.match(one.stem)), "")
+        remark = f" ({other} is with contrast and is not taken for T1)" if "T1" in lacking and other else ""
+        return Found(case, folder.path, paths, f"{' and '.join(lacking)} not found{remark}", remedy)
 
 
 def _files(place: Candidate) -> tuple[Candidate, ...]:

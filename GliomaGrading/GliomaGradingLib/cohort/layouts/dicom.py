@@ -14,6 +14,9 @@ from .base import ROLES, Found, Layout, by_role
 from .folder import Folder
 
 _GENERATED = re.compile(r"[\d.]{16,}|[0-9a-f]{16,}|\d{1,8}|\d\d-\d\d-\d{4}-.*", re.IGNORECASE)
+_WORD = r"(anon[a-z]*|de-?identified|unknown|none|null|not?|n/?a|removed|given|patient|subject|name|id|xx+)"
+_NO_ID = re.compile(rf"[0\W_]*|{_WORD}([\W_]+{_WORD})*", re.IGNORECASE)
+"""What stands for the id of every patient where it was taken out: ``ANONYMOUS``, ``0``; not ``ANON-0042``."""
 _SERIES = 12
 """Folders with DICOM files that are looked at before all are; among these are two of a study with several."""
 _PLACES, _OTHERS = 32, 4
@@ -132,8 +135,9 @@ def _unlikeness(name: str) -> int:
 
 
 def _patient_of(path: Path) -> str:
-    """What scans of the patient share: the id, which stays in memory; '' for none."""
-    return _text(path, "PatientID")
+    """What scans of the patient share: the id, which stays in memory; '' where it says nothing."""
+    told = _text(path, "PatientID")
+    return "" if _NO_ID.fullmatch(told.strip()) else told
 
 
 def _study_of(path: Path) -> str:

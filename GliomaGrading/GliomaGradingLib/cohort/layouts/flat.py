@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ...reading.sequence_names import has_contrast
+from ...reading.sequence_names import tells_of_the_same
 from ..visit_names import is_visit
-from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing
+from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing, own_name
 from .folder import Folder
 from .plain import Plain
 
@@ -19,16 +20,6 @@ def _after_a_separator(role: str) -> str:
     return " ".join(ending for ending in Plain.endings[role] if ending[0] in "_-")
 
 
-def _number(case: str) -> str:
-    """What of the beginning of its files' names is surely the case's own name: up to its first number.
-
-    All before the sequence counts as the case, and may say ``p1_post``.
-    """
-    parts = re.split(r"(?<=[-_ .])", case)
-    numbered = (n for n, part in enumerate(parts) if re.search(r"(?<!t)\d", part) and not has_contrast(part))
-    return "".join(parts[: next(numbered, -1) + 1]).rstrip("-_ .")
-
-
 def _whose(case: str, found: dict[str, Found]) -> str:
     """The case that a group of files belongs to, such as ``p1_brain_mask`` to p1; '' for a case of its own.
 
@@ -36,11 +27,21 @@ def _whose(case: str, found: dict[str, Found]) -> str:
     """
     if found[case].sequences > 1:
         return ""
-    parts = [(case[: mark.start()], case[mark.end() :]) for mark in re.finditer(r"[-_ .]", case)]
-    whole = [(start, rest) for start, rest in parts if start in found and found[start].sequences > 1]
+    whole = [(start, rest) for start, rest in _parts(case) if start in found and found[start].sequences > 1]
     start, rest = whole[-1] if whole else ("", "")
     is_later = found[case].sequences and is_visit(rest) and not re.fullmatch("pre|post", rest, re.IGNORECASE)
     return "" if is_later else start
+
+
+def _again(case: str, found: dict[str, Found]) -> str:
+    """The whole case whose images a case has once more, as ``p1_reg`` those of p1; '' for one of its own."""
+    whole = (start for start, rest in _parts(case) if tells_of_the_same(rest))
+    return next((start for start in whole if start in found and not found[start].problem), "")
+
+
+def _parts(case: str) -> list[tuple[str, str]]:
+    """A name as two, at each place where it may be so."""
+    return [(case[: mark.start()], case[mark.end() :]) for mark in re.finditer(r"[-_ .]", case)]
 
 
 class Flat(Layout):
@@ -72,20 +73,24 @@ class Flat(Layout):
         groups = self._groups(folder)
         found = {case: self._case(folder, case, files, files) for case, files in groups.items()}
         whose = {case: _whose(case, found) for case in found}
+        there: dict[str, list[Candidate]] = {case: [*files] for case, files in groups.items()}
+        for case, files in groups.items():
+            if whose[case]:
+                there[whose[case]] += files
         for case in found:
             if not whose[case]:
-                more = [file for other, files in groups.items() if whose[other] == case for file in files]
-                yield self._case(folder, case, groups[case], [*groups[case], *more])
+                made = self._case(folder, case, groups[case], there[case])
+                yield replace(made, again=_again(case, found))
 
     def _case(self, folder: Folder, case: str, files: list[Candidate], there: list[Candidate]) -> Found:
         """The case that files of one beginning make; what else is ``there`` is told where one is missing."""
-        chosen = {role: best(files, role, self.endings[role], _number(case)) for role in ROLES}
+        chosen = {role: best(files, role, self.endings[role], own_name(case)) for role in ROLES}
         paths = {role: paths[0] for role, paths in chosen.items() if len(paths) == 1}
         doubtful = [role for role, paths in chosen.items() if len(paths) > 1]
         if doubtful:
             names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
             return Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
-        return Found(case, folder.path, paths, *missing(paths, there, self.endings, _number(case)))
+        return Found(case, folder.path, paths, *missing(paths, there, self.endings, own_name(case)))
 
     def _groups(self, folder: Folder) -> dict[str, list[Candidate]]:
         """Files by the name of their case; a T1 with contrast belongs to its case too."""

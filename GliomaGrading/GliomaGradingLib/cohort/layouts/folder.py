@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ...files import absolute
 from ...reading.dicom_header import is_dicom
 from ...reading.imaging import VOLUME_SUFFIXES, volume_suffix
 from ...reading.sequence_names import sequence_of
@@ -74,7 +75,7 @@ class Folder:
     @cached_property
     def name(self) -> str:
         """Its own name, whatever path it was reached by: "." and ".." get names, links are not followed."""
-        return Path(os.path.abspath(self.path)).name or str(self.path)  # noqa: PTH100
+        return absolute(self.path).name or str(self.path)
 
     @classmethod
     def read(cls, path: Path) -> Folder:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from .base import GradeSource, Layout, by_role
+from .base import Found, GradeSource, Layout, by_role
 
 _FOLLOW_UP = {"0138": "0429", "0175": "0396", "0181": "0409", "0278": "0431", "0289": "0391", "0315": "0433"}
 """What the six follow-up scans were called before version 5, and whose they are."""
@@ -33,6 +34,7 @@ class UcsfPdgm(Layout):
         number = re.sub(r"_FU\d+d$", "", case, flags=re.IGNORECASE)
         return number[:-4] + _FOLLOW_UP.get(number[-4:], number[-4:])
 
-    def unfit(self, case: str) -> str:
+    def unfit(self, found: Found, source: Path) -> str:
+        case = found.case
         is_follow_up = "_FU" in case.upper() or case[-4:] in _FOLLOW_UP
         return f"a follow-up scan of {self.patient(case)}" if self.owns(case) and is_follow_up else ""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ...words import HGG
-from .base import Layout, by_role
+from .base import Found, Layout, by_role
+
+_STRIPPED = "images_structural"
+"""The folder beside ``images_structural_unstripped``: The Cancer Imaging Archive has both of every scan."""
 
 
 class UpennGbm(Layout):
@@ -42,10 +46,13 @@ class UpennGbm(Layout):
     def patient(self, case: str) -> str:
         return re.sub(r"_\d\d$", "", case)
 
-    def unfit(self, case: str) -> str:
-        if self.owns(case) and not case.endswith("_11"):
-            return f"a follow-up scan of {self.patient(case)}, after surgery"
-        return ""
+    def unfit(self, found: Found, source: Path) -> str:
+        if self.owns(found.case) and not found.case.endswith("_11"):
+            return f"a follow-up scan of {self.patient(found.case)}, after surgery"
+        place = found.folder.absolute()
+        stripped = place.parent.parent / _STRIPPED / place.name
+        is_twice = place.parent.name.startswith(f"{_STRIPPED}_") and stripped.is_relative_to(source.absolute())
+        return f"the same scan as in {_STRIPPED}, with the skull" if is_twice and stripped.is_dir() else ""
 
     def is_support(self, folder: str) -> bool:
         return folder in ("images_segm", "automated_segm")

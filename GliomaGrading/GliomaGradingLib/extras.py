@@ -5,8 +5,8 @@ The project itself is on no index, so that its extras are of use in a checkout o
 
 from __future__ import annotations
 
-INSTALL_TRAIN = "pip install scikit-learn matplotlib tqdm"
-INSTALL_COHORT = "pip install dask distributed openpyxl scikit-learn tqdm"
+INSTALL_TRAIN = "pip install scikit-learn scipy matplotlib tqdm"
+INSTALL_COHORT = "pip install dask distributed openpyxl scikit-learn scipy tqdm"
 INSTALL_DICOM = "pip install pydicom highdicom"
 
 

@@ -42,7 +42,7 @@ def test_what_is_missing_is_named_with_its_command(monkeypatch, capsys):
     said = capsys.readouterr().out
     assert status == 1
     assert "torch is missing" in said and "pip install torch" in said
-    training = "is not installed (for training and evaluation): pip install scikit-learn matplotlib tqdm"
+    training = "is not installed (for training and evaluation): pip install scikit-learn scipy matplotlib tqdm"
     assert f"scikit-learn {training}" in said and said.count("scikit-learn is not") == 1
 
 
@@ -95,9 +95,9 @@ raise SystemExit(main({arguments!r}))
         ("numpy", ["doctor"], 1, ""),
         ("numpy", ["grade", "x"], 1, "error: numpy is not installed: pip install numpy"),
         ("sklearn", ["evaluate", str(EVIDENCE), "--output", "out"], 1,
-         "error: scikit-learn is not installed: pip install scikit-learn matplotlib tqdm"),
+         "error: scikit-learn is not installed: pip install scikit-learn scipy matplotlib tqdm"),
         ("matplotlib", ["evaluate", str(EVIDENCE), "--output", "out"], 1,
-         "error: matplotlib is not installed: pip install scikit-learn matplotlib tqdm"),
+         "error: matplotlib is not installed: pip install scikit-learn scipy matplotlib tqdm"),
     ],
 )  # fmt: skip
 def test_a_missing_package_is_named_with_its_command(package, arguments, status, text, tmp_path):

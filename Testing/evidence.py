@@ -108,24 +108,26 @@ def recalibrated_rows() -> str:
     import csv
 
     from GliomaGradingLib.networks.bundle import open_bundle
-    from GliomaGradingLib.training.recalibration import FEWEST_OF_A_GRADE, brier, by_patient, held_out
+    from GliomaGradingLib.training import recalibration as ours
 
     with (EVALUATION / "external" / "probabilities.csv").open(encoding="utf-8", newline="") as stream:
-        rows = [{**row, "case": row["patient"]} for row in csv.DictReader(stream)]
+        rows = [{**row, "warnings": row["reasons"].replace(" ", "; ")} for row in csv.DictReader(stream)]
+    rows = [row for row in rows if not ours.why_left_out(row)]
     collections = sorted({row["collection"] for row in rows})
     lines = [
         "| collection | HGG, LGG | share of HGG | mean probability before | after | Brier score before "
-        "| after |",
-        "|---" * 7 + "|",
+        "| after | of the share alone |",
+        "|---" * 8 + "|",
     ]
     for name, members in (("all", collections), *((one, [one]) for one in collections)):
-        kept = [(row, row["grade"]) for row in rows if row["collection"] in members]
-        graded = by_patient(kept, {}, {})
-        if min(graded.counts) < FEWEST_OF_A_GRADE:
+        kept = [(row, row["grade"], row["patient"]) for row in rows if row["collection"] in members]
+        graded = ours.by_patient(kept, {})
+        if min(graded.counts) < ours.FEWEST_OF_A_GRADE:
             continue
-        after = held_out(open_bundle().calibration().together, graded, has_slopes=False)[1][:, -1]
-        means = (graded.grades.mean(), graded.together.mean(), after.mean())
-        errors = (brier(graded.together, graded.grades), brier(after, graded.grades))
+        after = ours.held_out(open_bundle().calibration().together, graded, has_slopes=False)[1][:, -1]
+        share = graded.grades.mean()
+        means = (share, graded.together.mean(), after.mean())
+        errors = (*(ours.brier(p, graded.grades) for p in (graded.together, after)), share * (1 - share))
         cells = [f"{value:.3f}" for value in (*means, *errors)]
         lines.append(f"| {name} | {', '.join(map(str, graded.counts))} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .doubts import DOUBTFUL
-from .errors import BundleError, UsageError
+from .errors import BundleError, UsageError, tells_of_no_memory
 from .networks.bundle import Bundle, open_bundle
 from .networks.bundle_files import INSTALL_AGAIN
 from .result import GradeResult, Notice
@@ -291,8 +291,8 @@ def _cuda_computes() -> bool:
     try:
         one = torch.ones(1, 1, 1, 1, device="cuda")
         return bool(torch.nn.functional.conv2d(one, one).item() == 1.0)
-    except Exception:  # torch has many kinds for this: what is wrong with a card is no fault of the case
-        return False
+    except Exception as error:  # torch has many kinds for this
+        return tells_of_no_memory(str(error))  # a card that is full at the moment computes
 
 
 def software_versions() -> dict[str, Any]:

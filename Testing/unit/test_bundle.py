@@ -301,8 +301,40 @@ def test_a_storage_has_as_many_numbers_as_it_says() -> None:
     ],
 )
 def test_a_tensor_lies_within_its_storage(offset, size, stride, said) -> None:
-    with pytest.raises(ValueError, match=said):
-        bundle_files._tensor(np.arange(6.0), offset, size, stride)
+    with zipfile.ZipFile(io.BytesIO(saved({}))) as archive:
+        weights = bundle_files._Weights(archive, 1 << 20)
+        with pytest.raises(ValueError, match=said):
+            weights._tensor(np.arange(6.0), offset, size, stride)
+
+
+def pickled_in_an_archive(pickled: bytes, extra: dict[str, bytes] | None = None) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in {"data.pkl": pickled, **(extra or {})}.items():
+            archive.writestr(f"archive/{name}", content)
+    return made.getvalue()
+
+
+def test_a_place_far_off_takes_no_memory() -> None:
+    """A hundred bytes that have the unpickler make a list of 10^8 places: it took two gigabytes."""
+    pickled = b"\x80\x02}r" + struct.pack("<I", 10**8) + b"."
+    with pytest.raises(BundleError, match="in a place far off"):
+        read_weights(pickled_in_an_archive(pickled), Path("t1.pt"))
+
+
+def test_tensors_of_one_storage_have_no_more_numbers_than_the_file() -> None:
+    """Each is a copy: 500 of a storage of 4 MB took 2.5 GB before they were added up."""
+    shared = torch.zeros(1000)
+    with pytest.raises(BundleError, match="claims more numbers than"):
+        read_weights(saved({f"w{n}": shared[:999] for n in range(3)}), Path("t1.pt"))
+    assert read_weights(saved({"w": shared[:999]}), Path("t1.pt"))["w"].shape == (999,)
+
+
+def test_an_archive_has_few_entries() -> None:
+    """Each takes 2 kB of memory before anything can be looked at."""
+    many = pickled_in_an_archive(b"\x80\x02}.", {f"data/{n}": b"" for n in range(5000)})
+    with pytest.raises(BundleError, match="more than 4096 entries"):
+        read_weights(many, Path("t1.pt"))
 
 
 def test_nothing_can_be_put_into_a_tensor() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
+from GliomaGradingLib import __version__
 from GliomaGradingLib.cli import main
+from GliomaGradingLib.cohort.case_table import COLUMNS as CASE_COLUMNS
+from GliomaGradingLib.cohort.grades import read_grades
+from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export.reliability import figures_note
 from GliomaGradingLib.export.tables import COLUMNS, csv_text
 from GliomaGradingLib.networks.bundle import METADATA, open_bundle
@@ -14,8 +21,9 @@ from GliomaGradingLib.voting import Platt, decide, sigmoid
 
 pytest.importorskip("sklearn")
 from GliomaGradingLib.cli.calibrate import summary
-from GliomaGradingLib.training.recalibration import _upon, recalibrate
+from GliomaGradingLib.training.recalibration import _folds, _upon, by_patient, recalibrate
 
+KNOWN = {f"p{n:02d}": "HGG" if n < 30 else "LGG" for n in range(40)}
 FILES = {"metadata.json", "t1.pt", "t2.pt", "flair.pt", "LICENSE", "ATTRIBUTION.txt"}
 
 
@@ -36,16 +44,25 @@ def graded(case, together, *, single=None, warnings="", decision=None):
     }
 
 
-def write_batch(folder, rows, grades, columns=("case", "grade")):
-    """The files of a batch that ``calibrate`` reads, and a table of grades beside it."""
-    folder.mkdir()
-    model = open_bundle().description()
-    (folder / "batch.json").write_text(json.dumps({"model": model}), encoding="utf-8")
+def write_batch(folder, rows, known, patients=None):
+    """The files of a batch that ``calibrate`` reads: known grades by case, and whose scan it is."""
+    folder.mkdir(exist_ok=True)
+    record = {"model": open_bundle().description(), "glioma-grading": __version__}
+    (folder / "batch.json").write_text(json.dumps(record), encoding="utf-8")
     (folder / "results.csv").write_text(csv_text(rows), encoding="utf-8", newline="")
-    table = folder.parent / "grades.csv"
-    lines = [",".join(columns), *(",".join(row) for row in grades)]
-    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder, table
+    patients = patients or {}
+    cases = [
+        {**dict.fromkeys(CASE_COLUMNS, ""), "case": row["case"], "known_grade": known.get(row["case"], "")}
+        | {"patient": patients.get(row["case"], row["case"])}
+        for row in rows
+    ]
+    (folder / "cases.csv").write_text(csv_text(cases, CASE_COLUMNS), encoding="utf-8", newline="")
+    return folder
+
+
+def rows_of(batch):
+    with (batch / "results.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 @pytest.fixture
@@ -55,22 +72,20 @@ def mostly_hgg(tmp_path):
     true = np.repeat([1, 0], [30, 10])
     own = sigmoid_of(rng.normal(0, 1, 40) + np.where(true, 1.0, -1.0) - 1.5)
     rows = [graded(f"p{n:02d}", together=p) for n, p in enumerate(own)]
-    return write_batch(
-        tmp_path / "batch", rows, [(f"p{n:02d}", "HGG" if t else "LGG") for n, t in enumerate(true)]
-    )
+    return write_batch(tmp_path / "batch", rows, KNOWN)
 
 
 def sigmoid_of(values):
     return np.array([sigmoid(float(value)) for value in values])
 
 
-def calibrate(batch, table, output):
-    return main(["calibrate", str(batch), "--grades", str(table), "--output", str(output)])
+def calibrate(batch, output, *more):
+    return main(["calibrate", str(batch), "--output", str(output), *more])
 
 
 def test_the_mean_probability_becomes_the_share_of_hgg(mostly_hgg, tmp_path, capsys):
-    batch, table = mostly_hgg
-    assert calibrate(batch, table, tmp_path / "ours") == 0
+    batch = mostly_hgg
+    assert calibrate(batch, tmp_path / "ours") == 0
     shown = capsys.readouterr().out
     before, after = open_bundle().calibration(), open_bundle(tmp_path / "ours").calibration()
     rows = (batch / "results.csv").read_text(encoding="utf-8").splitlines()[1:]
@@ -88,8 +103,8 @@ def test_the_mean_probability_becomes_the_share_of_hgg(mostly_hgg, tmp_path, cap
 
 
 def test_the_bundle_is_whole_and_says_what_it_is(mostly_hgg, tmp_path):
-    batch, table = mostly_hgg
-    assert calibrate(batch, table, tmp_path / "ours") == 0
+    batch = mostly_hgg
+    assert calibrate(batch, tmp_path / "ours") == 0
     assert {path.name for path in (tmp_path / "ours").iterdir()} == FILES
     base, ours = open_bundle(), open_bundle(tmp_path / "ours")
     ours.verify()
@@ -112,9 +127,9 @@ def test_with_many_patients_of_each_grade_slopes_are_fitted_too(tmp_path):
     x = rng.normal(0, 1.5, 400)
     true = rng.random(400) < sigmoid_of(x)
     rows = [graded(f"p{n}", together=p) for n, p in enumerate(sigmoid_of(2 * x))]
-    grades = [(f"p{n}", "HGG" if t else "LGG") for n, t in enumerate(true)]
-    batch, table = write_batch(tmp_path / "batch", rows, grades)
-    assert calibrate(batch, table, tmp_path / "ours") == 0
+    known = {f"p{n}": "HGG" if t else "LGG" for n, t in enumerate(true)}
+    batch = write_batch(tmp_path / "batch", rows, known)
+    assert calibrate(batch, tmp_path / "ours") == 0
     before, after = open_bundle().calibration(), open_bundle(tmp_path / "ours").calibration()
     ratio = after.sequences["T1"].slope / before.sequences["T1"].slope
     assert ratio == pytest.approx(0.5, abs=0.1)
@@ -122,41 +137,36 @@ def test_with_many_patients_of_each_grade_slopes_are_fitted_too(tmp_path):
 
 
 def test_who_taught_the_models_and_doubtful_inputs_are_left_out(mostly_hgg, tmp_path, capsys):
-    batch, table = mostly_hgg
-    assert calibrate(batch, table, tmp_path / "first") == 0
-    rows = (batch / "results.csv").read_text(encoding="utf-8")
+    batch = mostly_hgg
+    assert calibrate(batch, tmp_path / "first") == 0
     more = [
         graded("taught", 0.99, warnings="taught-the-models"),
         graded("swapped", 0.99, warnings="registered; t1-t2-swapped", decision="indeterminate"),
         graded("unlike", 0.99, warnings="near-boundary; unlike-training", decision="indeterminate"),
         graded("nobody-knows", 0.99),
+        {**dict.fromkeys(COLUMNS, ""), "case": "bad", "status": "failed"},
     ]
-    (batch / "results.csv").write_text(rows + csv_text(more).split("\n", 1)[1], encoding="utf-8", newline="")
-    with table.open("a", encoding="utf-8") as stream:
-        stream.write("taught,LGG\nswapped,LGG\nunlike,LGG\n")
+    known = KNOWN | dict.fromkeys(("taught", "swapped", "unlike", "bad"), "LGG")
+    write_batch(batch, [*rows_of(batch), *more], known)
     capsys.readouterr()
-    assert calibrate(batch, table, tmp_path / "second") == 0
+    assert calibrate(batch, tmp_path / "second") == 0
     assert "; 1 left out: taught the models; 2 left out: inputs doubted" in capsys.readouterr().out
     first, second = (open_bundle(tmp_path / name).calibration() for name in ("first", "second"))
     assert first == second
 
 
 def test_two_scans_of_a_patient_count_once(mostly_hgg, tmp_path, capsys):
-    """Each in the place of the one between them, in logits."""
-    batch, table = mostly_hgg
-    assert calibrate(batch, table, tmp_path / "first") == 0
-    lines = (batch / "results.csv").read_text(encoding="utf-8").splitlines()
-    of_one = lines[1].split(",")
-    middle = logit(float(of_one[4]))
+    """Each in the place of the one between them, in logits; whose they are, the batch knows."""
+    batch = mostly_hgg
+    assert calibrate(batch, tmp_path / "first") == 0
+    first_row, *rest = rows_of(batch)
+    middle = logit(float(first_row["probability_hgg"]))
     scans = [graded(f"scan{n}", together=sigmoid(middle + shift)) for n, shift in enumerate((-1, 1))]
-    rest = "\n".join([lines[0], *lines[2:]]) + "\n"
-    (batch / "results.csv").write_text(rest + csv_text(scans).split("\n", 1)[1], encoding="utf-8", newline="")
-    told = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines()[2:]]
-    names = [("case", "patient", "grade"), *((case, case, grade) for case, grade in told)]
-    names += [("scan0", "p00", "HGG"), ("Scan1", "p00", "HGG")]
-    table.write_text("\n".join(map(",".join, names)) + "\n", encoding="utf-8")
+    write_batch(
+        batch, [*rest, *scans], KNOWN | {"scan0": "HGG", "scan1": "HGG"}, {"scan0": "p00", "scan1": "p00"}
+    )
     capsys.readouterr()
-    assert calibrate(batch, table, tmp_path / "second") == 0
+    assert calibrate(batch, tmp_path / "second") == 0
     assert "Patients       40 (30 HGG, 10 LGG)\n" in capsys.readouterr().out
     first, second = (open_bundle(tmp_path / name).calibration() for name in ("first", "second"))
     for sequence in first.sequences:
@@ -164,88 +174,143 @@ def test_two_scans_of_a_patient_count_once(mostly_hgg, tmp_path, capsys):
         assert theirs.intercept == pytest.approx(ours.intercept, abs=1e-4)
 
 
-def test_it_goes_on_from_a_bundle_that_was_calibrated_before(mostly_hgg, tmp_path):
+def test_a_patient_whose_grade_has_changed_is_in_one_fold():
+    rows = [(graded(f"s{n}", 0.5), "HGG" if n % 2 else "LGG", f"p{n // 2}") for n in range(40)]
+    made = by_patient(rows, {})
+    folds = _folds(made)
+    assert made.counts == (20, 20)
+    assert all(len({*folds[made.patients == patient]}) == 1 for patient in made.patients)
+    assert {*folds} == {*range(10)}
+
+
+def test_it_goes_on_from_a_bundle_that_was_calibrated_before(mostly_hgg, tmp_path, capsys):
     """Its probabilities are right by now: nothing is left to fit."""
-    batch, table = mostly_hgg
-    assert calibrate(batch, table, tmp_path / "first") == 0
-    first = open_bundle(tmp_path / "first")
-    base = open_bundle().calibration()
+    batch = mostly_hgg
+    assert calibrate(batch, tmp_path / "first") == 0
+    first, base = open_bundle(tmp_path / "first"), open_bundle().calibration()
     rows = []
-    for line in (batch / "results.csv").read_text(encoding="utf-8").splitlines()[1:]:
-        cells = line.split(",")
-        x = logit(float(cells[5]))
-        raw = {s: [(x - p.intercept) / p.slope] for s, p in base.sequences.items()}
-        verdict = decide(raw, first.calibration())
-        row = graded(cells[0], together=verdict.probability_hgg)
-        rows.append(
-            row | {f"{v.sequence.lower()}_probability_hgg": f"{v.probability_hgg:.6f}" for v in verdict.votes}
+    for before in rows_of(batch):
+        x = logit(float(before["t1_probability_hgg"]))
+        verdict = decide(
+            {s: [(x - p.intercept) / p.slope] for s, p in base.sequences.items()}, first.calibration()
         )
-    (batch / "results.csv").write_text(csv_text(rows), encoding="utf-8", newline="")
-    (batch / "batch.json").write_text(json.dumps({"model": first.description()}), encoding="utf-8")
-    more = ["calibrate", str(batch), "--grades", str(table), "--bundle", str(first.folder)]
-    assert main([*more, "--output", str(tmp_path / "second")]) == 0
+        single = {f"{v.sequence.lower()}_probability_hgg": f"{v.probability_hgg:.6f}" for v in verdict.votes}
+        rows.append(graded(before["case"], together=verdict.probability_hgg) | single)
+    write_batch(batch, rows, KNOWN)
+    record = {"model": first.description(), "glioma-grading": "0.1"}
+    (batch / "batch.json").write_text(json.dumps(record), encoding="utf-8")
+    capsys.readouterr()
+    assert calibrate(batch, tmp_path / "second", "--bundle", str(first.folder)) == 0
+    assert "Remark         the batch was graded by version 0.1, and this is" in capsys.readouterr().out
     second = open_bundle(tmp_path / "second").calibration()
     for sequence, platt in first.calibration().sequences.items():
         assert second.sequences[sequence].intercept == pytest.approx(platt.intercept, abs=1e-4)
     assert second.together.intercept == pytest.approx(first.calibration().together.intercept, abs=1e-4)
+    assert main(["models", "--bundle", str(tmp_path / "second")]) == 0
+    assert "40 patients (30 HGG) of a cohort, from first" in capsys.readouterr().out
 
 
 def test_nothing_gained_is_said(mostly_hgg, tmp_path):
-    batch, table = mostly_hgg
-    found = recalibrate(open_bundle(), batch, table, tmp_path / "ours")
+    batch = mostly_hgg
+    found = recalibrate(open_bundle(), batch, tmp_path / "ours")
     told = summary(found | {"brier_after": found["brier_before"]}, tmp_path)
     assert "Remark         there is nothing gained: go on with the bundle as it was\n" in told
 
 
-def damage(batch, table, how, tmp_path):
+def damage(batch, how, ours):
     if how == "nine of a grade":
-        lines = table.read_text(encoding="utf-8").splitlines()
-        table.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+        write_batch(batch, rows_of(batch)[:-1], KNOWN)
     elif how == "another bundle":
         model = open_bundle().description() | {"sha256": "0" * 64, "name": "theirs", "version": "2"}
-        (batch / "batch.json").write_text(json.dumps({"model": model}), encoding="utf-8")
+        record = {"model": model, "glioma-grading": __version__}
+        (batch / "batch.json").write_text(json.dumps(record), encoding="utf-8")
     elif how == "no batch":
         (batch / "results.csv").unlink()
+    elif how == "not ended":
+        (batch / "cases.csv").unlink()
     elif how == "batch.json cut short":
         (batch / "batch.json").write_text("{", encoding="utf-8")
-    elif how == "a cell that is no number":
-        text = (batch / "results.csv").read_text(encoding="utf-8")
-        (batch / "results.csv").write_text(text.replace("0.", "x.", 1), encoding="utf-8", newline="")
     elif how == "a folder of something else":
-        (tmp_path / "ours").mkdir()
-        (tmp_path / "ours" / "thesis.doc").write_text("years of work")
+        ours.mkdir()
+        (ours / "thesis.doc").write_text("years of work")
+    elif how == "a bundle that was trained":
+        shutil.copytree(open_bundle().folder, ours)
+        metadata = json.loads((ours / METADATA).read_text(encoding="utf-8")) | {"version": "mine"}
+        (ours / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
+    else:
+        text = (batch / "results.csv").read_text(encoding="utf-8")
+        spoilt = {
+            "no number": text.replace("0.", "x.", 1),
+            "not a number": re.sub(r"0\.\d{6}", "nan", text, count=1),
+            "cut short": text[:-30],
+            "a cell more": text.rstrip("\n") + ",,,,,\n",
+            "a row less": text.rsplit("\n", 2)[0] + "\n",
+        }
+        (batch / "results.csv").write_text(spoilt[how], encoding="utf-8", newline="")
 
 
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("nine of a grade", "30 HGG and 9 LGG patients of known grade to calibrate on"),
+        ("nine of a grade", "knows the grade of 30 HGG and 9 LGG patients to calibrate on"),
         ("another bundle", "graded with theirs 2, not with this bundle"),
         ("no batch", "this is not the output of a batch"),
+        ("not ended", "the batch has not come to its end"),
         ("batch.json cut short", "the record of the batch is damaged"),
-        ("a cell that is no number", "the table of results is damaged"),
+        *((how, "a table of the batch is damaged") for how in ("no number", "not a number", "cut short")),
+        *((how, "a table of the batch is damaged") for how in ("a cell more", "a row less")),
         ("a folder of something else", "holds something else than a bundle"),
+        ("a bundle that was trained", "the folder holds a bundle that was trained"),
     ],
 )
 def test_what_cannot_be_calibrated_on_is_said_and_nothing_is_written(mostly_hgg, tmp_path, capsys, how, said):
-    batch, table = mostly_hgg
-    damage(batch, table, how, tmp_path)
-    before = sorted(path.name for path in tmp_path.rglob("*"))
-    assert calibrate(batch, table, tmp_path / "ours") == 2
+    damage(mostly_hgg, how, tmp_path / "ours")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert calibrate(mostly_hgg, tmp_path / "ours") == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_the_bundle_of_the_batch_is_not_written_over(mostly_hgg, tmp_path, capsys):
-    batch, table = mostly_hgg
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x" * 201, "no short name"),
+        ("two\nlines", "no short name"),
+        (open_bundle().folder.name, "a bundle that ships is called like this"),
+    ],
+)
+def test_names_that_no_bundle_can_have(mostly_hgg, tmp_path, capsys, name, said):
+    assert calibrate(mostly_hgg, tmp_path / name) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / name).exists()
+
+
+def test_the_bundle_of_the_batch_is_not_written_over(mostly_hgg, capsys):
     base = open_bundle().folder
     before = (base / METADATA).read_bytes()
-    assert calibrate(batch, table, base) == 2
+    assert calibrate(mostly_hgg, base) == 2
     assert "the bundle that the batch was graded with" in capsys.readouterr().err
     assert (base / METADATA).read_bytes() == before
+
+
+def test_what_was_calibrated_before_is_calibrated_anew(mostly_hgg, tmp_path):
+    assert calibrate(mostly_hgg, tmp_path / "ours") == 0
+    write_batch(mostly_hgg, rows_of(mostly_hgg), KNOWN | {"p00": "LGG"})
+    assert calibrate(mostly_hgg, tmp_path / "ours") == 0
+    assert open_bundle(tmp_path / "ours").metadata["calibration"]["HGG"] == 29
 
 
 def test_a_fit_upon_a_fit_is_one():
     one, other = Platt(0.8, -0.3), Platt(1.5, 0.2)
     assert _upon(one, other).logit(0.7) == pytest.approx(other.logit(one.logit(0.7)))
+
+
+@pytest.mark.parametrize("file", ["results.csv", "cases.csv"])
+def test_a_batchs_votes_are_not_known_grades(mostly_hgg, file):
+    """``batch --grades`` of its own tables: the column grade is the vote."""
+    path = mostly_hgg / file
+    if file == "results.csv":
+        with pytest.raises(UsageError, match="votes of a batch"):
+            read_grades(path)
+    else:
+        assert read_grades(path).told("p35").grade == "LGG" and read_grades(path).told("p05").grade == "HGG"

@@ -608,6 +608,13 @@ def test_a_computer_that_slept_takes_nothing_from_a_jobs_time(client: WorkerClie
     assert client.wait(job, SECONDS) == {"slept": 1}
 
 
+def test_a_pause_before_a_job_adds_nothing_to_its_time(client: WorkerClient, folder: Path) -> None:
+    client._polledAt = time.monotonic() - 3600
+    job = client.submit(request(folder, "sleep", seconds=30, timeout=0.5))
+    with pytest.raises(WorkerError, match=r"within 0\.5 s"):
+        client.wait(job, SECONDS)
+
+
 def test_a_job_that_takes_too_long_is_ended_however_much_it_says(client: WorkerClient, folder: Path) -> None:
     job = client.submit(request(folder, "flood", count=10**9, timeout=0.3))
     with pytest.raises(WorkerError, match=r"did not finish grading within 0\.3 s"):

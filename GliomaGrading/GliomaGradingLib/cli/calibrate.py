@@ -1,4 +1,4 @@
-"""``glioma-grading calibrate``: a batch and known grades in, a bundle with their share of HGG out."""
+"""``glioma-grading calibrate``: a batch with known grades in, a bundle with their share of HGG out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from ..words import DISCLAIMER, HGG
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("batch", type=Path, metavar="BATCH", help="folder that 'batch --output' has written")
     parser.add_argument(
-        "--grades",
-        type=Path,
-        required=True,
-        metavar="TABLE",
-        help="known grades (case, grade; patient, if any)",
+        "batch", type=Path, metavar="BATCH", help="what 'batch --output' has written, of known grades"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new bundle")
     parser.add_argument(
@@ -30,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from ..networks.bundle import open_bundle
     from ..training.recalibration import recalibrate
 
-    found = recalibrate(open_bundle(options.bundle), options.batch, options.grades, options.output)
+    found = recalibrate(open_bundle(options.bundle), options.batch, options.output)
     print(summary(found, options.output), end="")
     return 0
 
@@ -48,5 +43,6 @@ def summary(found: Mapping[str, Any], output: Path) -> str:
     ]
     if after >= before:
         lines.append("Remark         there is nothing gained: go on with the bundle as it was")
+    lines += [f"Remark         {remark}" for remark in found["remarks"]]
     lines += [f"Bundle         {output}: use it with --bundle, or as the model in the panel", "", DISCLAIMER]
     return "".join(f"{printable(line)}\n" for line in lines)

@@ -6,6 +6,7 @@ import argparse
 
 from ..errors import BundleError
 from ..networks.bundle import MODELS_FOLDER, Bundle, find_bundles, open_bundle
+from ..words import HGG
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,5 +37,11 @@ def describe(bundle: Bundle, note: str = "") -> str:
     lines.append(f"  sha256    {bundle.sha256}")
     for sequence, weights in bundle.weights.items():
         lines.append(f"  {sequence:<8}  {weights.file}, {weights.bytes} bytes, sha256 {weights.sha256}")
+    calibration = bundle.metadata["calibration"]
+    if "of" in calibration:
+        of, patients, hgg = (calibration[key] for key in ("of", "patients", HGG))
+        lines.append(
+            f"  fitted to {patients} patients ({hgg} HGG) of a cohort, from {of['name']} {of['version']}"
+        )
     lines += [f"  card      {bundle.metadata.get('card', 'none')}", f"  folder    {bundle.folder}"]
     return "\n".join(lines)

@@ -64,7 +64,7 @@ def finish(
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of results.csv, as the texts were before they were made safe for spreadsheets."""
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:  # Excel begins with a mark
         return [{name: plain(cell) for name, cell in row.items()} for row in csv.DictReader(stream)]
 
 

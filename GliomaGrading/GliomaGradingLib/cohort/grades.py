@@ -23,7 +23,7 @@ WHO_GRADES = {2: LGG, 3: LGG, 4: HGG}
 CASES, PATIENTS = ("case", "case_id", "id"), ("patient", "patient_id", "subject", "subject_id")
 ANY_TABLE = GradeSource(
     "*",
-    ("grade", "who_grade", "who_cns_grade", "tumor_grade", "tumour_grade"),
+    ("known_grade", "grade", "who_grade", "who_cns_grade", "tumor_grade", "tumour_grade"),
     (*CASES, *PATIENTS, "participant_id"),
 )
 """A table that a user gives: a column that names the case, and one with its grade."""
@@ -184,6 +184,8 @@ def read_grades(path: Path) -> GradeTable:
         UsageError: it cannot be read, or has no such columns.
     """
     table = read_table(path)
+    if {"decision", "probability_hgg"} <= table.columns.keys() and "known_grade" not in table.columns:
+        raise UsageError("the grades of this table are votes of a batch", path, "give a table of known grades")
     for source in (*known_sources(path), ANY_TABLE):
         grades = _grades(table, source)
         if grades is not None:

@@ -63,7 +63,7 @@ def figures_note(metadata: Mapping[str, Any]) -> str:
     """What the figures of a bundle are to be read with: whom they are of, and whom they are not of."""
     prevalence = prevalence_text(metadata)
     whom = f"; {prevalence}. Where HGG is rarer or commoner, the probabilities are off." if prevalence else "."
-    card = metadata.get("card")
+    card = None if _is_recalibrated(metadata) else metadata.get("card")  # its figures are of before
     elsewhere = f" {ELSEWHERE} ({card})." if isinstance(card, str) and card else ""
     return f"{_RECALIBRATED if _is_recalibrated(metadata) else _MEASURED}{whom}{elsewhere}"
 

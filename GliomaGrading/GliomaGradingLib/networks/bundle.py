@@ -24,6 +24,7 @@ from .bundle_files import (
     INSTALL_AGAIN,
     LARGEST_METADATA,
     LARGEST_WEIGHTS,
+    LONGEST_TEXT,
     check_metadata,
     parse_json,
     read_file,
@@ -169,7 +170,7 @@ def find_bundles(folder: Path = MODELS_FOLDER) -> Iterator[Path]:
         yield from sorted(path.parent for path in folder.glob(f"*/{METADATA}"))
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle(folder: Path) -> bool:
     """Whether this is the folder of a bundle; a text that no path can be is none."""
     return is_there(folder / METADATA, Path.is_file)
 
@@ -220,7 +221,7 @@ def _bundle_folder(name: str | Path | None) -> Path:
     if str(name) in shipped:
         return shipped[str(name)]
     folder = Path(name)
-    if not _is_bundle(folder):
+    if not is_bundle(folder):
         known = ", ".join(shipped) or "none"
         raise BundleError(
             "there is no model bundle", folder, f"name a shipped bundle ({known}) or a folder with {METADATA}"
@@ -384,8 +385,13 @@ def _write_metadata(
 
 def check_target(folder: Path, remedy: str) -> None:
     """Raises UsageError where a bundle cannot be written, or would take the place of something else."""
-    if not folder.absolute().name:
+    name = folder.absolute().name
+    if not name:
         raise UsageError("a bundle needs a folder of its own", folder, remedy)
+    if len(name) > LONGEST_TEXT or not name.isprintable():
+        raise UsageError("a bundle is called like its folder, and this is no short name", folder, remedy)
+    if any(path.name == name and path.resolve() != folder.resolve() for path in find_bundles()):
+        raise UsageError("a bundle that ships is called like this", folder, remedy)
     if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
         raise UsageError("this is a file, not the folder of a bundle", folder, remedy)
     if folder.is_dir() and any(folder.iterdir()):

@@ -12,7 +12,7 @@ import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -27,11 +27,14 @@ LARGEST_METADATA = 1 << 20
 LARGEST_WEIGHTS = 64 << 20
 LARGEST_PICKLE = 1 << 20
 PICKLE = "data.pkl"
+MOST_ENTRIES = 4096
+_ENTRY = b"PK\1\2"
+"""What each entry of an archive's table begins with."""
 LONGEST_TEXT = 200
 
 _OPCODES = {
     *("PROTO", "MARK", "STOP", "GLOBAL", "REDUCE", "BINPERSID", "NEWTRUE", "NEWFALSE", "NONE"),
-    *("BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT", "BINUNICODE", "SETITEM", "SETITEMS", "BUILD"),
+    *("BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT", "BINUNICODE", "SETITEM", "SETITEMS"),
     *("BININT", "BININT1", "BININT2", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT"),
 }
 
@@ -135,10 +138,12 @@ def read_weights(data: bytes, path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
+        if data.count(_ENTRY) > MOST_ENTRIES:
+            raise ValueError(f"the archive has more than {MOST_ENTRIES} entries")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             check_archive(archive, len(data))
-            arrays = _Weights(archive).load()
-        _check_arrays(arrays, len(data))
+            arrays = _Weights(archive, len(data)).load()
+        _check_arrays(arrays)
     except Exception as error:  # pickle, zipfile and numpy raise many kinds for foreign or damaged content
         raise unfit(error, path) from error
     return {name: torch.from_numpy(stored.values) for name, stored in arrays.items()}
@@ -179,20 +184,20 @@ class _Weights(pickle.Unpickler):
     else, it may see what was never checked. Its own safety has had holes, and users have it in any version.
     """
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, room: int) -> None:
         (name,) = (entry for entry in archive.namelist() if entry.endswith(PICKLE))
         super().__init__(io.BytesIO(archive.read(name)))
-        self._archive, self._folder = archive, name.removesuffix(PICKLE)
+        self._archive, self._folder, self._room = archive, name.removesuffix(PICKLE), room
         self._storages: dict[tuple[str, str], np.ndarray] = {}
         order = f"{self._folder}byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
             raise ValueError("the weights are not little-endian")
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _MADE_OF.get(f"{module} {name}")
-        if found is None:
+        known = f"{module} {name}"
+        if known not in _NAMES:
             raise ValueError(f"the weights name {module}.{name}"[:LONGEST_TEXT])
-        return found
+        return self._tensor if known == _TENSOR else _KINDS.get(known, dict)
 
     def persistent_load(self, saved: Any) -> np.ndarray:
         """The numbers of a storage: ("storage", kind, record, device, count)."""
@@ -207,26 +212,27 @@ class _Weights(pickle.Unpickler):
             raise ValueError("a storage is not as long as it says")
         return values
 
-
-def _tensor(
-    values: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> _Stored:
-    """A tensor's numbers, of their own, in C order."""
-    places = (offset, *size, *stride)
-    if len(size) != len(stride) or any(type(place) is not int or place < 0 for place in places):
-        raise ValueError("a tensor has no shape")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    count = math.prod(map(int, size))
-    if count > len(values) or (count and last >= len(values)):
-        raise ValueError("a tensor claims more numbers than its storage holds")
-    steps = [step * values.itemsize for step in stride]
-    view = np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False)
-    return _Stored(np.array(view, order="C"))
+    def _tensor(
+        self, values: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+    ) -> _Stored:
+        """A tensor's numbers, of their own, in C order; together no more than the file has room for."""
+        places = (offset, *size, *stride)
+        if len(size) != len(stride) or any(type(place) is not int or place < 0 for place in places):
+            raise ValueError("a tensor has no shape")
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        count = math.prod(map(int, size))
+        self._room -= count * values.itemsize
+        if count > len(values) or (count and last >= len(values)) or self._room < 0:
+            raise ValueError("a tensor claims more numbers than its storage holds")
+        steps = [step * values.itemsize for step in stride]
+        view = np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False)
+        return _Stored(np.array(view, order="C"))
 
 
 _KINDS = {"torch FloatStorage": "<f4", "torch HalfStorage": "<f2", "torch CharStorage": "i1"}
-_MADE_OF = {"collections OrderedDict": dict, "torch._utils _rebuild_tensor_v2": _tensor, **_KINDS}
-"""All that a weight file may name, and what is made of it here."""
+_TENSOR = "torch._utils _rebuild_tensor_v2"
+_NAMES = {"collections OrderedDict", _TENSOR, *_KINDS}
+"""All that a weight file may name."""
 
 
 def check_pickle(pickled: bytes) -> None:
@@ -234,10 +240,12 @@ def check_pickle(pickled: bytes) -> None:
     depths: list[int | None] = []  # of the values on the stack; None is a mark
     kept: dict[Any, bool] = {}  # by place: is it a text or a name?
     before = ""
-    for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _MADE_OF):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
+        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _NAMES):
             raise ValueError(f"the weights hold {opcode.name} {str(argument)[:60]}")
         if opcode.name.endswith("BINPUT"):
+            if cast(int, argument) > count:  # all places below it are made, too
+                raise ValueError("the weights keep a value in a place far off")
             kept[argument] = before in _SHARED
         elif opcode.name.endswith("BINGET") and not kept.get(argument, False):
             raise ValueError("the weights use one value in two places")
@@ -269,11 +277,9 @@ def _taken(opcode: pickletools.OpcodeInfo, depths: list[int | None]) -> list[int
     return taken
 
 
-def _check_arrays(tensors: Any, size: int) -> None:
+def _check_arrays(tensors: Any) -> None:
     if not isinstance(tensors, dict) or not all(isinstance(t, _Stored) for t in tensors.values()):
         raise ValueError("not a dictionary of tensors")
-    if sum(stored.values.nbytes for stored in tensors.values()) > size:
-        raise ValueError("tensors claim more numbers than the file holds")
     if not all(isinstance(n, str) and bool(np.isfinite(t.values).all()) for n, t in tensors.items()):
         raise ValueError("a weight is NaN or infinite")
 

@@ -24,6 +24,9 @@ from .inference import FusedModel
 
 T = TypeVar("T")
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Who makes a pool asks for the number of threads, changes it and puts it back."""
+
 Input = Callable[[], tuple[Tensor, Tensor]]
 """Makes the images (N, 3, H, W) and the tumour (N, H, W) of a sequence's slices."""
 
@@ -68,7 +71,8 @@ class Readers:
             for sequence in inputs:
                 yield sequence, read(sequence)
             return
-        pool = _pool(os.getpid(), threads)
+        with _ONE_AT_A_TIME:
+            pool = _pool(os.getpid(), threads)
         *others, last = inputs
         begun = pool.submit(begin, last)
         judged: dict[str, Future[T]] = {sequence: pool.submit(read, sequence) for sequence in others}

@@ -8,8 +8,9 @@ patients their intercepts do, which hold the share of HGG; with many, their slop
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,17 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from .. import __version__
 from ..cohort.finish import read_rows
-from ..cohort.grades import CohortGrades, Names, key, read_grades
-from ..cohort.store import BATCH, RESULTS
+from ..cohort.store import BATCH, CASE_TABLE, RESULTS
 from ..doubts import DOUBTFUL, TAUGHT, UNFAMILIAR
 from ..errors import UsageError
 from ..export.tables import GRADED
 from ..files import is_there
-from ..networks.bundle import Bundle, check_target, write_variant
+from ..networks.bundle import Bundle, check_target, is_bundle, open_bundle, write_variant
+from ..taught import public_names
 from ..voting import Calibration, Platt, mean_logit
-from ..words import HGG, INDETERMINATE, SEQUENCES
+from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .evaluate import calibrated, evidence_of_grades
 from .metrics import fit_platt
 from .study import Predictions
@@ -44,6 +46,8 @@ LEAST = 1e-6
 """Probabilities are kept with six decimals: none is nearer to 0 or 1 than this."""
 TAUGHT_THEM, DOUBTED = LEFT_OUT = ("taught the models", "inputs doubted")
 GRADE_AGAIN = "run 'batch' with this bundle, or name the other one with --bundle"
+ANOTHER = "choose another --output"
+COLUMNS = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,27 +73,25 @@ class Graded:
         return hgg, len(self.grades) - hgg
 
 
-def recalibrate(bundle: Bundle, batch: Path, table: Path, output: Path) -> dict[str, Any]:
+def recalibrate(bundle: Bundle, batch: Path, output: Path) -> dict[str, Any]:
     """Write the bundle of the same networks that is calibrated on a graded batch.
 
     Args:
         bundle: the one that the batch was graded with.
-        batch: folder of that batch. table: known grades, by case.
+        batch: folder of that batch, which knows the grades of its cases.
         output: folder of the new bundle, whose name it gets.
 
     Returns:
-        The ``calibration`` entry of its metadata, with ``mean_before`` and ``left_out``.
+        The ``calibration`` entry of its metadata, with ``mean_before``, ``left_out`` and ``remarks``.
 
     Raises:
         UsageError: there is no such batch, it was graded with another bundle, fewer than ten patients of a
             grade are known, or the folder holds something else. BundleError: a weight file is damaged.
     """
-    check_target(output, "choose another --output")
-    if output.resolve() == bundle.folder.resolve():
-        raise UsageError("this is the bundle that the batch was graded with", output, "choose another --output")
-    _check_bundle(bundle, batch)
-    graded = read_graded(batch, table)
-    _check_enough(graded, table)
+    _check_output(bundle, output)
+    remarks = list(_remarks(bundle, batch))
+    graded = read_graded(batch)
+    _check_enough(graded, batch)
     base, has_slopes = bundle.calibration(), min(graded.counts) >= FEWEST_FOR_SLOPES
     change = fitted(base.together, graded.logits, graded.grades, has_slopes)
     units, unseen = held_out(base.together, graded, has_slopes)
@@ -106,28 +108,31 @@ def recalibrate(bundle: Bundle, batch: Path, table: Path, output: Path) -> dict[
     }
     evidence = evidence_of_grades(units, unseen)
     write_variant(bundle, output, {"name": output.absolute().name, "calibration": entry, **evidence})
-    return {**entry, "mean_before": float(graded.together.mean()), "left_out": dict(graded.left_out)}
+    mean = float(graded.together.mean())
+    return {**entry, "mean_before": mean, "left_out": dict(graded.left_out), "remarks": remarks}
 
 
-def read_graded(batch: Path, table: Path) -> Graded:
+def read_graded(batch: Path) -> Graded:
     """The graded patients of known grade, without those who say nothing of the site's next patient.
 
-    A patient's scans of one grade count as one, by their mean logits.
+    A patient's scans of one grade count as one, by their mean logits; whose scan a case is, the batch says.
 
     Raises:
-        UsageError: the table cannot be read, or the folder has no table of results.
+        UsageError: a table of the batch is damaged.
     """
-    results = batch / RESULTS
-    known = read_grades(table)
     try:
-        rows = [row for row in read_rows(results) if row["status"] == GRADED]
-        grades = CohortGrades(known, [_names(row) for row in rows])
-        told = [(row, grade) for row in rows if (grade := grades.told(_names(row)).grade)]
-        kept = [(row, grade) for row, grade in told if not _why_left_out(row)]
-        reasons = [_why_left_out(row) for row, _grade in told]
-        return by_patient(kept, known.patients, {reason: reasons.count(reason) for reason in LEFT_OUT})
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"the table of results is damaged ({error})", results, "run the batch again") from None
+        rows, cases = (read_rows(batch / name) for name in (RESULTS, CASE_TABLE))
+        told = [
+            (row, case["known_grade"], case["patient"])
+            for row, case in zip(rows, cases, strict=True)
+            if row["status"] == GRADED and case["known_grade"] in (LGG, HGG)
+        ]
+        reasons = [why_left_out(row) for row, _grade, _patient in told]
+        kept = [one for one, reason in zip(told, reasons, strict=True) if not reason]
+        return by_patient(kept, {reason: reasons.count(reason) for reason in LEFT_OUT})
+    except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
+        remedy = "run the batch again"
+        raise UsageError(f"a table of the batch is damaged ({error})", batch, remedy) from None
 
 
 def fitted(together: Platt, logits: np.ndarray, grades: np.ndarray, has_slopes: bool) -> Calibration:
@@ -152,46 +157,70 @@ def fitted(together: Platt, logits: np.ndarray, grades: np.ndarray, has_slopes: 
 def held_out(together: Platt, graded: Graded, has_slopes: bool) -> tuple[Predictions, np.ndarray]:
     """Probabilities (n, 4) of each patient by a calibration on the others; folds have equal shares of HGG."""
     grades, count = graded.grades, len(graded.grades)
-    fold = np.empty(count, dtype=int)
-    for grade, number in enumerate(reversed(graded.counts)):
-        fold[grades == grade] = np.arange(number) % FOLDS
+    fold = _folds(graded)
     probabilities = np.empty((count, len(SEQUENCES) + 1))
     for number in np.unique(fold):
         test = fold == number
         change = fitted(together, graded.logits[~test], grades[~test], has_slopes)
         probabilities[test] = [calibrated(change, row) for row in graded.logits[test]]
-    units = Predictions(np.zeros(count, int), fold, np.arange(count), np.full(count, -1), grades, graded.logits)
+    units = Predictions(np.zeros(count, int), fold, graded.patients, np.full(count, -1), grades, graded.logits)
     return units, probabilities
 
 
-def _check_bundle(bundle: Bundle, batch: Path) -> None:
+def _folds(graded: Graded) -> np.ndarray:
+    """The fold of each row; a patient whose grade has changed is in one."""
+    fold: dict[str, int] = {}
+    for grade in (0, 1):
+        for patient in graded.patients[graded.grades == grade]:
+            fold.setdefault(str(patient), len(fold) % FOLDS)
+    return np.array([fold[str(patient)] for patient in graded.patients])
+
+
+def _check_output(bundle: Bundle, output: Path) -> None:
+    """Only what was calibrated goes for another: a bundle that was trained took hours, and may be the base."""
+    check_target(output, ANOTHER)
+    if output.resolve() == bundle.folder.resolve():
+        raise UsageError("this is the bundle that the batch was graded with", output, ANOTHER)
+    if is_bundle(output) and "of" not in open_bundle(output).metadata["calibration"]:
+        raise UsageError("the folder holds a bundle that was trained", output, ANOTHER)
+
+
+def _remarks(bundle: Bundle, batch: Path) -> Iterator[str]:
+    """What the reader has to know of batch and bundle.
+
+    Raises:
+        UsageError: this is no batch, it has not ended, or had another bundle.
+    """
     if not all(is_there(batch / name, Path.is_file) for name in (BATCH, RESULTS)):
         raise UsageError("this is not the output of a batch", batch, "name the folder of 'batch --output'")
+    if not is_there(batch / CASE_TABLE, Path.is_file):
+        raise UsageError("the batch has not come to its end", batch, "run it again with --resume")
     try:
-        model = json.loads((batch / BATCH).read_text(encoding="utf-8"))["model"]
+        record = json.loads((batch / BATCH).read_text(encoding="utf-8"))
+        model, version = record["model"], str(record["glioma-grading"])
         named, sha256 = f"{model['name']} {model['version']}", model["sha256"]
     except (KeyError, TypeError, ValueError):
         raise UsageError("the record of the batch is damaged", batch / BATCH, "run the batch again") from None
     if sha256 != bundle.sha256:
         raise UsageError(f"the batch was graded with {named}, not with this bundle", batch, GRADE_AGAIN)
+    if version != __version__:
+        yield f"the batch was graded by version {version}, and this is {__version__}, which may grade otherwise"
+    if not public_names(bundle.metadata):
+        yield "the bundle does not tell whom it learned from: such patients must not be in the batch"
 
 
-def _check_enough(graded: Graded, table: Path) -> None:
+def _check_enough(graded: Graded, batch: Path) -> None:
     if min(graded.counts) < FEWEST_OF_A_GRADE:
         hgg, lgg = graded.counts
         raise UsageError(
-            f"the batch has {hgg} HGG and {lgg} LGG patients of known grade to calibrate on",
-            table,
-            f"give the grades of {FEWEST_OF_A_GRADE} or more of each",
+            f"the batch knows the grade of {hgg} HGG and {lgg} LGG patients to calibrate on",
+            batch,
+            f"{FEWEST_OF_A_GRADE} or more of each are needed: run it again with --resume --grades TABLE",
         )
 
 
-def _names(row: Mapping[str, str]) -> Names:
-    return Names((row["case"],), row["case"])
-
-
-def _why_left_out(row: Mapping[str, str]) -> str:
-    """'' where it is not."""
+def why_left_out(row: Mapping[str, str]) -> str:
+    """Why a row of results.csv says nothing of the next patient; '' where it does."""
     codes = set(row["warnings"].split("; "))
     if TAUGHT in codes:
         return TAUGHT_THEM
@@ -199,21 +228,20 @@ def _why_left_out(row: Mapping[str, str]) -> str:
     return DOUBTED if is_doubted else ""
 
 
-def by_patient(
-    kept: Sequence[tuple[Mapping[str, str], str]], patients: Mapping[str, str], left_out: Mapping[str, int]
-) -> Graded:
-    """Rows of results.csv with their known grades, a patient's scans of one grade by their mean logits.
+def by_patient(kept: Sequence[tuple[Mapping[str, str], str, str]], left_out: Mapping[str, int]) -> Graded:
+    """Rows of results.csv with their known grades and patients, one for all scans of a patient and grade.
 
-    Args:
-        patients: whose scan a case is, by the ``key`` of its name; a patient of its own where it has none.
+    Raises:
+        ValueError: a probability is none.
     """
-    columns = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
     scans: dict[tuple[str, str], list[list[float]]] = {}
-    for row, grade in kept:
-        shares = np.clip([float(row[name]) for name in columns], LEAST, 1 - LEAST)
-        patient = patients.get(key(row["case"]), row["case"])
+    for row, grade, patient in kept:
+        shares = np.array([float(row[name]) for name in COLUMNS])
+        if not ((shares >= 0) & (shares <= 1)).all():
+            raise ValueError(f"{row['case']} has no probability")
+        shares = np.clip(shares, LEAST, 1 - LEAST)
         scans.setdefault((patient, grade), []).append(list(np.log(shares / (1 - shares))))
-    means = np.array([np.mean(logits, axis=0) for logits in scans.values()]).reshape(-1, len(columns))
+    means = np.array([np.mean(logits, axis=0) for logits in scans.values()]).reshape(-1, len(COLUMNS))
     return Graded(
         np.array([grade == HGG for _patient, grade in scans], dtype=int),
         np.array([patient for patient, _grade in scans], dtype=str),

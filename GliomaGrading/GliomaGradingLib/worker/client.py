@@ -400,6 +400,7 @@ class WorkerClient:
         child = self._forget_child()
         if child is not None:
             child.kill()
+        self._strikes += 1
         self._go_on_after(kind, error)
 
     def _go_on_after(self, kind: str, error: GliomaGradingError) -> None:
@@ -447,7 +448,8 @@ class WorkerClient:
             self._queue.appendleft(self._new_load(self._queue[0]._model))
         job = self._current = self._queue.popleft()
         self._isLoaded = self._isLoaded and job.kind != "load"
-        job.state, job._deadline = "running", time.monotonic() + job.timeout
+        self._polledAt = time.monotonic()  # a pause before it is none of its time
+        job.state, job._deadline = "running", self._polledAt + job.timeout
         self._child.send({"kind": job.kind, "id": job.id, **job._fields})
 
     def _end_current(self, state: str, **outcome: Any) -> None:

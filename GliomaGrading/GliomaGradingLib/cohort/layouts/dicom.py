@@ -14,7 +14,10 @@ from .base import ROLES, Found, Layout, by_role
 from .folder import Folder
 
 _GENERATED = re.compile(r"[\d.]{16,}|[0-9a-f]{16,}|\d{1,8}|\d\d-\d\d-\d{4}-.*", re.IGNORECASE)
-_WORD = r"(anon[a-z]*|de-?identified|unknown|none|null|not?|n/?a|removed|given|patient|subject|name|id|xx+)"
+_WORD = (
+    r"(anon(ym(ous|i[sz]ed)?)?|test|no-?name|de-?identified|unknown|none|null|not?|n/?a|removed|given|patient"
+    r"|subject|name|id|xx+)"
+)
 _NO_ID = re.compile(rf"[0\W_]*|{_WORD}([\W_]+{_WORD})*", re.IGNORECASE)
 """What stands for the id of every patient where it was taken out: ``ANONYMOUS``, ``0``; not ``ANON-0042``."""
 _SERIES = 12

@@ -52,7 +52,9 @@ class UpennGbm(Layout):
         place = found.folder.absolute()
         stripped = place.parent.parent / _STRIPPED / place.name
         is_twice = place.parent.name.startswith(f"{_STRIPPED}_") and stripped.is_relative_to(source.absolute())
-        return f"the same scan as in {_STRIPPED}, with the skull" if is_twice and stripped.is_dir() else ""
+        return (
+            f"the same scan as in {_STRIPPED}, with the skull" if is_twice and any(stripped.glob("*")) else ""
+        )
 
     def is_support(self, folder: str) -> bool:
         return folder in ("images_segm", "automated_segm")

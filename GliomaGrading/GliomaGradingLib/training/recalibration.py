@@ -122,6 +122,8 @@ def read_graded(batch: Path) -> Graded:
     """
     try:
         rows, cases = (read_rows(batch / name) for name in (RESULTS, CASE_TABLE))
+        if [row["case"] for row in rows] != [case["case"] for case in cases]:
+            raise ValueError(f"{RESULTS} and {CASE_TABLE} are of other cases")
         told = [
             (row, case["known_grade"], case["patient"])
             for row, case in zip(rows, cases, strict=True)

@@ -174,6 +174,14 @@ def test_two_scans_of_a_patient_count_once(mostly_hgg, tmp_path, capsys):
         assert theirs.intercept == pytest.approx(ours.intercept, abs=1e-4)
 
 
+def test_separated_patients_have_an_auc_with_an_interval(tmp_path):
+    rows = [graded(f"p{n}", 0.9 if n < 12 else 0.2) for n in range(24)]
+    batch = write_batch(tmp_path / "batch", rows, {f"p{n}": "HGG" if n < 12 else "LGG" for n in range(24)})
+    assert calibrate(batch, tmp_path / "ours") == 0
+    found = open_bundle(tmp_path / "ours").metadata["figures"]["AUC of the probability"]
+    assert found == {"value": 1.0, "low": 0.758, "high": 1.0}  # of twelve pairs without a common patient
+
+
 def test_a_patient_whose_grade_has_changed_is_in_one_fold():
     rows = [(graded(f"s{n}", 0.5), "HGG" if n % 2 else "LGG", f"p{n // 2}") for n in range(40)]
     made = by_patient(rows, {})

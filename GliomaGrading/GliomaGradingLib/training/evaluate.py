@@ -171,7 +171,12 @@ def reliability_bins(units: Predictions, probabilities: np.ndarray) -> list[dict
 
 def evidence_of_grades(units: Predictions, probabilities: np.ndarray) -> dict[str, Any]:
     """What a bundle tells of a grade: how often the vote was right, and which probability how often."""
-    ranked = intervals_of(units, lambda grades, own: {"auc": auc(grades, own)}, probabilities[:, -1])
+    ranked = with_intervals(
+        lambda rows: {"auc": auc(units.grade[rows], probabilities[rows, -1])},
+        units.patient,
+        repeats=units.repeat,
+        grades=units.grade,
+    )
     voted = intervals_of(
         units, lambda grades, votes: classification_figures(grades, votes >= 2), votes_for_hgg(probabilities)
     )

@@ -109,6 +109,7 @@ def recalibrated_rows() -> str:
 
     from GliomaGradingLib.networks.bundle import open_bundle
     from GliomaGradingLib.training import recalibration as ours
+    from GliomaGradingLib.training.metrics import brier
 
     with (EVALUATION / "external" / "probabilities.csv").open(encoding="utf-8", newline="") as stream:
         rows = [{**row, "warnings": row["reasons"].replace(" ", "; ")} for row in csv.DictReader(stream)]
@@ -127,7 +128,7 @@ def recalibrated_rows() -> str:
         after = ours.held_out(open_bundle().calibration().together, graded, has_slopes=False)[1][:, -1]
         share = graded.grades.mean()
         means = (share, graded.together.mean(), after.mean())
-        errors = (*(ours.brier(p, graded.grades) for p in (graded.together, after)), share * (1 - share))
+        errors = (*(brier(graded.grades, p) for p in (graded.together, after)), share * (1 - share))
         cells = [f"{value:.3f}" for value in (*means, *errors)]
         lines.append(f"| {name} | {', '.join(map(str, graded.counts))} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -302,7 +302,7 @@ def test_a_storage_has_as_many_numbers_as_it_says() -> None:
 )
 def test_a_tensor_lies_within_its_storage(offset, size, stride, said) -> None:
     with zipfile.ZipFile(io.BytesIO(saved({}))) as archive:
-        weights = bundle_files._Weights(archive, 1 << 20)
+        weights = bundle_files._Weights(archive, bundle_files.check_archive(archive, 1 << 20), 1 << 20)
         with pytest.raises(ValueError, match=said):
             weights._tensor(np.arange(6.0), offset, size, stride)
 

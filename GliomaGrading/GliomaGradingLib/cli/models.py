@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import BundleError
+from ..export.reliability import is_recalibrated
 from ..networks.bundle import MODELS_FOLDER, Bundle, find_bundles, open_bundle
 from ..words import HGG
 
@@ -37,8 +38,8 @@ def describe(bundle: Bundle, note: str = "") -> str:
     lines.append(f"  sha256    {bundle.sha256}")
     for sequence, weights in bundle.weights.items():
         lines.append(f"  {sequence:<8}  {weights.file}, {weights.bytes} bytes, sha256 {weights.sha256}")
-    calibration = bundle.metadata["calibration"]
-    if "of" in calibration:
+    if is_recalibrated(bundle.metadata):
+        calibration = bundle.metadata["calibration"]
         of, patients, hgg = (calibration[key] for key in ("of", "patients", HGG))
         lines.append(
             f"  fitted to {patients} patients ({hgg} HGG) of a cohort, from {of['name']} {of['version']}"

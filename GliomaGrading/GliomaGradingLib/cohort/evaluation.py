@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..export.tables import GRADED
+from ..export.tables import GRADED, PROBABILITY_COLUMNS
 from ..proportions import wilson
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .listing import CaseEntry
 
 SCHEMA = "glioma-grading/cohort-evaluation/1"
 TOGETHER = "together"
-COLUMNS = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
 FIGURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "brier")
 _DRAWS, _FEWEST_DRAWS = 1000, 100
 _DRAWN_CASES = 200_000
@@ -57,7 +56,9 @@ def known_cases(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]])
         np.array(places, dtype=int),
         np.array([entries[place].grade == HGG for place in places], dtype=int),
         numbers,
-        np.array([[float(rows[place][c]) for c in COLUMNS] for place in places]).reshape(-1, len(COLUMNS)),
+        np.array([[float(rows[place][c]) for c in PROBABILITY_COLUMNS] for place in places]).reshape(
+            -1, len(PROBABILITY_COLUMNS)
+        ),
         np.array([_votes_for_hgg(rows[place]) for place in places], dtype=int),
         np.array([rows[place]["grade"] == HGG for place in places], dtype=int),
         tuple(rows[place]["decision"] for place in places),

@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..export.tables import GRADED
+from ..export.tables import GRADED, PROBABILITY_COLUMNS
 from ..wording import probability_text
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
-from .evaluation import COLUMNS
 from .listing import CaseEntry
 
 WRONG, ODDS, UNUSUAL = "wrong and sure", "models at odds", "unusual"
@@ -66,7 +65,7 @@ def _wrong(entries: Sequence[CaseEntry], rows: Sequence[Mapping[str, str]], grad
 def _at_odds(rows: Sequence[Mapping[str, str]], graded: list[int]) -> list[Look]:
     spreads = []
     for p in graded:
-        each = [float(rows[p][column]) for column in COLUMNS[:3]]
+        each = [float(rows[p][column]) for column in PROBABILITY_COLUMNS[:3]]
         if max(each) - min(each) >= _SPREAD and (max(each) >= 0.5) != (min(each) >= 0.5):
             spreads.append((min(each) - max(each), p, each))
     return [

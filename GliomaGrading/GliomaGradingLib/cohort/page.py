@@ -13,12 +13,12 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from ..export.tables import GRADED
+from ..export.tables import GRADED, PROBABILITY_COLUMNS
 from ..palette import PAGE_COLORS, SEQUENCE_COLORS
 from ..wording import probability_text, volume_text
 from ..words import DISCLAIMER, GRADE_MEANING, HGG, INDETERMINATE, LGG, SEQUENCES
 from .charts import calibration_svg, roc_svg
-from .evaluation import COLUMNS, FIGURES, Known
+from .evaluation import FIGURES, Known
 from .listing import Cohort
 from .look import Look
 
@@ -304,7 +304,7 @@ def _cases(cohort: Cohort, rows: Sequence[Row], pictures: _Pictures, link: Calla
 
 def _case(case: str, grade: str, row: Row, picture: str, link: str | None) -> str:
     decision = row["decision"] or row["status"]
-    numbers = [row["probability_hgg"], *(row[column] for column in COLUMNS[:3])]
+    numbers = [row["probability_hgg"], *(row[column] for column in PROBABILITY_COLUMNS[:3])]
     cells = [
         f"<td>{picture}</td><td>{_linked(case, link)}</td>",
         f'<td class="{escape(grade)}">{escape(grade)}</td>',

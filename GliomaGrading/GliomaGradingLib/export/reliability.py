@@ -50,7 +50,7 @@ def prevalence_text(metadata: Mapping[str, Any]) -> str:
             calibration, were fitted to; ``calibration`` does so where that was fitted to others since.
     """
     try:
-        counted = metadata["calibration" if _is_recalibrated(metadata) else "training"]
+        counted = metadata["calibration" if is_recalibrated(metadata) else "training"]
         patients, hgg = (int(counted[key]) for key in ("patients", "HGG"))
     except (KeyError, TypeError, ValueError):
         return ""
@@ -63,12 +63,13 @@ def figures_note(metadata: Mapping[str, Any]) -> str:
     """What the figures of a bundle are to be read with: whom they are of, and whom they are not of."""
     prevalence = prevalence_text(metadata)
     whom = f"; {prevalence}. Where HGG is rarer or commoner, the probabilities are off." if prevalence else "."
-    card = None if _is_recalibrated(metadata) else metadata.get("card")  # its figures are of before
+    card = None if is_recalibrated(metadata) else metadata.get("card")  # its figures are of before
     elsewhere = f" {ELSEWHERE} ({card})." if isinstance(card, str) and card else ""
-    return f"{_RECALIBRATED if _is_recalibrated(metadata) else _MEASURED}{whom}{elsewhere}"
+    return f"{_RECALIBRATED if is_recalibrated(metadata) else _MEASURED}{whom}{elsewhere}"
 
 
-def _is_recalibrated(metadata: Mapping[str, Any]) -> bool:
+def is_recalibrated(metadata: Mapping[str, Any]) -> bool:
+    """Whether a bundle was calibrated on a cohort since it was trained: ``of`` names what it was before."""
     calibration = metadata.get("calibration")
     return isinstance(calibration, Mapping) and "of" in calibration
 

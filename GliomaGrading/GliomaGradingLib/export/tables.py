@@ -11,6 +11,9 @@ from ..words import SEQUENCES
 
 GRADED, FAILED = "graded", "failed"
 
+PROBABILITY_COLUMNS = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
+"""Of T1, T2, FLAIR and the three together, wherever a table has them."""
+
 COLUMNS = (
     "case",
     "status",

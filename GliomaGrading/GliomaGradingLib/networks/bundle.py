@@ -24,8 +24,8 @@ from .bundle_files import (
     INSTALL_AGAIN,
     LARGEST_METADATA,
     LARGEST_WEIGHTS,
-    LONGEST_TEXT,
     check_metadata,
+    is_short_text,
     parse_json,
     read_file,
     read_json,
@@ -388,7 +388,7 @@ def check_target(folder: Path, remedy: str) -> None:
     name = folder.absolute().name
     if not name:
         raise UsageError("a bundle needs a folder of its own", folder, remedy)
-    if len(name) > LONGEST_TEXT or not name.isprintable():
+    if not is_short_text(name):
         raise UsageError("a bundle is called like its folder, and this is no short name", folder, remedy)
     if any(path.name == name and path.resolve() != folder.resolve() for path in find_bundles()):
         raise UsageError("a bundle that ships is called like this", folder, remedy)

@@ -107,7 +107,7 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
     """
     for name in ("name", "version", "backbone"):
         text = metadata[name]
-        if not isinstance(text, str) or not 0 < len(text) <= LONGEST_TEXT or not text.isprintable():
+        if not is_short_text(text):
             raise ValueError(f"{name} is no short text")
     if not isinstance(metadata.get("card", ""), str) or not metadata.get("card", "").isprintable():
         raise ValueError("card is no text")
@@ -122,6 +122,11 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
         value = metadata["input"][part].get(name, least)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
             raise ValueError(f"{name} of {part} is not between {least} and {most}")
+
+
+def is_short_text(text: Any) -> bool:
+    """What a bundle may be called."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_TEXT and text.isprintable()
 
 
 def read_weights(data: bytes, path: Path) -> dict[str, Tensor]:
@@ -141,8 +146,7 @@ def read_weights(data: bytes, path: Path) -> dict[str, Tensor]:
         if data.count(_ENTRY) > MOST_ENTRIES:
             raise ValueError(f"the archive has more than {MOST_ENTRIES} entries")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            check_archive(archive, len(data))
-            arrays = _Weights(archive, len(data)).load()
+            arrays = _Weights(archive, check_archive(archive, len(data)), len(data)).load()
         _check_arrays(arrays)
     except Exception as error:  # pickle, zipfile and numpy raise many kinds for foreign or damaged content
         raise unfit(error, path) from error
@@ -154,11 +158,14 @@ def unfit(error: Exception, path: Path) -> BundleError:
     return BundleError(f"the weights do not fit the network ({reason})", path, INSTALL_AGAIN)
 
 
-def check_archive(archive: zipfile.ZipFile, size: int) -> None:
-    """Raises ValueError unless this is an unpacked archive whose pickle builds a dictionary of tensors.
+def check_archive(archive: zipfile.ZipFile, size: int) -> str:
+    """The name of the pickle in an unpacked archive, which builds a dictionary of tensors.
 
     Args:
         size: bytes of the whole file.
+
+    Raises:
+        ValueError: this is no such archive.
     """
     entries = archive.infolist()
     if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries):
@@ -169,6 +176,7 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
     if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
         raise ValueError("the archive has not one small pickle")
     check_pickle(archive.read(pickles[0]))
+    return pickles[0].filename
 
 
 class _Stored(NamedTuple):
@@ -184,8 +192,7 @@ class _Weights(pickle.Unpickler):
     else, it may see what was never checked. Its own safety has had holes, and users have it in any version.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, room: int) -> None:
-        (name,) = (entry for entry in archive.namelist() if entry.endswith(PICKLE))
+    def __init__(self, archive: zipfile.ZipFile, name: str, room: int) -> None:
         super().__init__(io.BytesIO(archive.read(name)))
         self._archive, self._folder, self._room = archive, name.removesuffix(PICKLE), room
         self._storages: dict[tuple[str, str], np.ndarray] = {}

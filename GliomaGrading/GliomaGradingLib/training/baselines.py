@@ -20,7 +20,7 @@ from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities
 from .evidence import FIGURES, PROBABILITIES, json_text, units_of
 from .features import frozen_features, radiomics
-from .metrics import Figures, auc
+from .metrics import Figures, auc, brier
 from .paired import ScoreTable
 from .study import Predictions
 
@@ -89,7 +89,7 @@ def compared(grades: np.ndarray, probabilities: np.ndarray) -> Figures:
     return {
         "auc": auc(grades, probabilities),
         "accuracy": float(((probabilities >= 0.5) == (grades == 1)).mean()),
-        "brier": float(((probabilities - grades) ** 2).mean()),
+        "brier": brier(grades, probabilities),
     }
 
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
+from ..export.tables import PROBABILITY_COLUMNS
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, STUDY, Predictions, Study, read_study, study_from_dict
 
 FIGURES, PROBABILITIES, SPLITS, CURVES = "figures.json", "probabilities.csv", "splits.json", "curves.csv"
 LOGIT_COLUMNS = tuple(f"{name.lower()}_logit" for name in SEQUENCES)
-PROBABILITY_COLUMNS = (*(f"{name.lower()}_probability_hgg" for name in SEQUENCES), "probability_hgg")
 
 
 @dataclass(frozen=True, eq=False)

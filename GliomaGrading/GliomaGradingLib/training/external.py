@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from ..export.tables import PROBABILITY_COLUMNS
 from ..files import all_or_nothing
 from ..preparation.slices import stack_from_crop
 from ..taught import named_in, public_names
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .dataset import TrainingSet
 from .evaluate import cell
-from .evidence import FIGURES, PROBABILITIES, PROBABILITY_COLUMNS, json_text
-from .metrics import NAN, Interval, auc, auc_of_pairs, calibration_error, wilson, with_intervals
+from .evidence import FIGURES, PROBABILITIES, json_text
+from .metrics import NAN, Interval, auc, auc_of_pairs, brier, calibration_error, wilson, with_intervals
 
 COLUMNS = ("patient", "collection", "grade", *PROBABILITY_COLUMNS, "vote", "decision", "reasons")
 ALL = "all"
@@ -214,7 +215,7 @@ def _probability_intervals(records: list[dict[str, Any]], grade: np.ndarray) -> 
         return {
             **{f"auc_{name}": area(name, rows) for name in columns},
             "mean_probability": float(together.mean()),
-            "brier": float(((together - grade[rows]) ** 2).mean()),
+            "brier": brier(grade[rows], together),
             "calibration_error": calibration_error(grade[rows], together) if len(rows) >= 40 else NAN,
         }
 

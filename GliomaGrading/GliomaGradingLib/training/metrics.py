@@ -67,12 +67,17 @@ def probability_figures(grades: np.ndarray, probabilities: np.ndarray) -> Figure
     return {
         "auc": auc(grades, probabilities),
         **classification_figures(grades, probabilities >= 0.5),
-        "brier": float(((probabilities - grades) ** 2).mean()),
+        "brier": brier(grades, probabilities),
         "calibration_error": calibration_error(grades, probabilities),
         "calibration_slope": calibration_slope(grades, probabilities),
         "calibration_intercept": calibration_intercept(grades, probabilities),
         "augrc": augrc(*risk_coverage(grades, probabilities)),
     }
+
+
+def brier(grades: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean square of what the probabilities are off by."""
+    return float(((probabilities - grades) ** 2).mean())
 
 
 def majority_figures(grades: np.ndarray, votes_for_hgg: np.ndarray) -> Figures:
@@ -100,12 +105,12 @@ def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 500, see
 
 def calibration_slope(grades: np.ndarray, probabilities: np.ndarray) -> float:
     """Slope of the grade's logit on the probability's: 1 is right, below 1 the probabilities are too bold."""
-    return _logistic(grades, _logits(probabilities), np.zeros(len(grades)))[1]
+    return _logistic(grades, bounded_logits(probabilities), np.zeros(len(grades)))[1]
 
 
 def calibration_intercept(grades: np.ndarray, probabilities: np.ndarray) -> float:
     """Calibration in the large: what must be added to every logit, the slope being 1; 0 is right."""
-    return _logistic(grades, None, _logits(probabilities))[0]
+    return _logistic(grades, None, bounded_logits(probabilities))[0]
 
 
 def risk_coverage(grades: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -220,7 +225,8 @@ def _interval(drawn: list[float]) -> Interval:
     return {"low": float(low), "high": float(high)}
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
+def bounded_logits(probabilities: np.ndarray) -> np.ndarray:
+    """Logits of probabilities; of 0 and 1 as of the nearest that six decimals can tell from them."""
     return logit(np.clip(probabilities, 1e-6, 1 - 1e-6))
 
 

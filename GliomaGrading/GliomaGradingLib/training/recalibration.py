@@ -24,14 +24,15 @@ from ..cohort.finish import read_rows
 from ..cohort.store import BATCH, CASE_TABLE, RESULTS
 from ..doubts import DOUBTFUL, TAUGHT, UNFAMILIAR
 from ..errors import UsageError
-from ..export.tables import GRADED
+from ..export.reliability import is_recalibrated
+from ..export.tables import GRADED, PROBABILITY_COLUMNS
 from ..files import is_there
 from ..networks.bundle import Bundle, check_target, is_bundle, open_bundle, write_variant
 from ..taught import public_names
 from ..voting import Calibration, Platt, mean_logit
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .evaluate import calibrated, evidence_of_grades
-from .metrics import fit_platt
+from .metrics import bounded_logits, brier, fit_platt
 from .study import Predictions
 
 FEWEST_OF_A_GRADE = 10
@@ -42,12 +43,9 @@ FOLDS = 10
 """Each has patients of both grades, see ``FEWEST_OF_A_GRADE``."""
 FARTHEST = 60.0
 """An intercept that takes any probability to 0 or 1."""
-LEAST = 1e-6
-"""Probabilities are kept with six decimals: none is nearer to 0 or 1 than this."""
 TAUGHT_THEM, DOUBTED = LEFT_OUT = ("taught the models", "inputs doubted")
 GRADE_AGAIN = "run 'batch' with this bundle, or name the other one with --bundle"
 ANOTHER = "choose another --output"
-COLUMNS = (*(f"{sequence.lower()}_probability_hgg" for sequence in SEQUENCES), "probability_hgg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +100,8 @@ def recalibrate(bundle: Bundle, batch: Path, output: Path) -> dict[str, Any]:
         "method": "slopes and intercepts" if has_slopes else "intercepts",
         "patients": len(graded.grades),
         HGG: graded.counts[0],
-        "brier_before": brier(graded.together, graded.grades),
-        "brier_after": brier(unseen[:, -1], graded.grades),
+        "brier_before": brier(graded.grades, graded.together),
+        "brier_after": brier(graded.grades, unseen[:, -1]),
         "of": bundle.description(),
     }
     evidence = evidence_of_grades(units, unseen)
@@ -183,7 +181,7 @@ def _check_output(bundle: Bundle, output: Path) -> None:
     check_target(output, ANOTHER)
     if output.resolve() == bundle.folder.resolve():
         raise UsageError("this is the bundle that the batch was graded with", output, ANOTHER)
-    if is_bundle(output) and "of" not in open_bundle(output).metadata["calibration"]:
+    if is_bundle(output) and not is_recalibrated(open_bundle(output).metadata):
         raise UsageError("the folder holds a bundle that was trained", output, ANOTHER)
 
 
@@ -236,14 +234,15 @@ def by_patient(kept: Sequence[tuple[Mapping[str, str], str, str]], left_out: Map
     Raises:
         ValueError: a probability is none.
     """
-    scans: dict[tuple[str, str], list[list[float]]] = {}
+    scans: dict[tuple[str, str], list[np.ndarray]] = {}
     for row, grade, patient in kept:
-        shares = np.array([float(row[name]) for name in COLUMNS])
+        shares = np.array([float(row[name]) for name in PROBABILITY_COLUMNS])
         if not ((shares >= 0) & (shares <= 1)).all():
             raise ValueError(f"{row['case']} has no probability")
-        shares = np.clip(shares, LEAST, 1 - LEAST)
-        scans.setdefault((patient, grade), []).append(list(np.log(shares / (1 - shares))))
-    means = np.array([np.mean(logits, axis=0) for logits in scans.values()]).reshape(-1, len(COLUMNS))
+        scans.setdefault((patient, grade), []).append(bounded_logits(shares))
+    means = np.array([np.mean(logits, axis=0) for logits in scans.values()]).reshape(
+        -1, len(PROBABILITY_COLUMNS)
+    )
     return Graded(
         np.array([grade == HGG for _patient, grade in scans], dtype=int),
         np.array([patient for patient, _grade in scans], dtype=str),
@@ -256,8 +255,3 @@ def by_patient(kept: Sequence[tuple[Mapping[str, str], str, str]], left_out: Map
 def _upon(before: Platt, after: Platt) -> Platt:
     """One calibration of what another has calibrated."""
     return Platt(after.slope * before.slope, after.slope * before.intercept + after.intercept)
-
-
-def brier(probabilities: np.ndarray, grades: np.ndarray) -> float:
-    """Mean square of what the probabilities are off by."""
-    return float(((probabilities - grades) ** 2).mean())

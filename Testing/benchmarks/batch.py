@@ -39,6 +39,8 @@ RESULTS = REPOSITORY / "Resources" / "Benchmarks"
 ENDINGS = {"T1": "t1", "T2": "t2", "FLAIR": "flair", "mask": "seg"}
 SPACING = 2.0
 SAMPLE_SECONDS = 0.5
+SAMPLE_SHARE = 0.02
+"""Of one core, that watching the memory may take of what is measured."""
 TINY_TASKS = 10_000
 KILLED_CASES = 200
 
@@ -371,8 +373,10 @@ class Memory:
     def _sample(self) -> None:
         start = time.monotonic()
         while not self._end.is_set():
-            self.samples.append((time.monotonic() - start, self._now()))
-            self._end.wait(SAMPLE_SECONDS)
+            asked = time.monotonic()
+            self.samples.append((asked - start, self._now()))
+            took = time.monotonic() - asked
+            self._end.wait(max(SAMPLE_SECONDS, took / SAMPLE_SHARE))
 
     def _now(self) -> float:
         import psutil

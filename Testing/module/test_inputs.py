@@ -110,7 +110,7 @@ def test_non_linear_transform_resamples(host, scene):
 )
 def test_what_a_non_linear_transform_moves_in_is_the_images_own_background(host, scene, air, kind):
     """Zeros around an image whose background is something else would be a part of the head."""
-    from GliomaGradingLib.preparation.brain import background_value
+    from GliomaGradingLib.preparation.background import background_value
     from GliomaGradingLib.scene.volumes import volume_of
 
     node = block(air, kind)

@@ -2,8 +2,8 @@
 
 The training crops are skull-stripped and z-scored over the voxels that are not background. Stripped input
 gets just that. Where the skull is still there the brain is estimated from the three sequences together, and
-the z-scores are taken over it. What is background follows from the image (the constant value around the
-head), so that a sequence may be scaled, shifted or stored in another type.
+the z-scores are taken over it. What is background follows from the image (:mod:`.background`), so
+that a sequence may be scaled, shifted or stored in another type.
 """
 
 from __future__ import annotations
@@ -23,18 +23,12 @@ from ..grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content
 from ..result import Notice
 from ..volume import Volume
 from ..words import SEQUENCES
+from .background import background_value, foreground
 
 COARSE_MM, ROUGH_MM = 2.0, 4.0
 """The brain is looked for on a coarse grid, and the head on a rough one."""
 
 LARGEST_BRAIN_LITRES = 2.1
-
-HALO_SHARE = 0.05
-"""Of the brightest values: fainter ones around a brain are what resampling left there."""
-DEEPEST_RIPPLE = 4
-"""Times that: a spline overshoots by a tenth of the step at the edge, z-scores go much further down."""
-STEADY_SHARE = 0.002
-"""Of the brightest values: a background that varies less is one; a scanner's noise is several times as much."""
 
 STATISTICS_MM = 1.5
 """Where the brain is an estimate, every nth voxel is enough for mean and deviation: the nearest to this."""
@@ -100,78 +94,6 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
     mask, doubt = _estimate(images, tumour, rough)
     scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
     return Brain(scales, _centre(mask), mask, _notices(doubt))
-
-
-def background_value(array: np.ndarray) -> float | None:
-    """The constant value around the head (NaN is one); None where there is noise instead."""
-    sample = array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape[:2])]
-    faces = [sample[[0, -1]].ravel(), sample[:, [0, -1]].ravel(), sample[:, :, [0, -1]].ravel()]
-    values, counts = np.unique(np.concatenate(faces), return_counts=True)
-    value = values[counts.argmax()]
-    if value != value:
-        return float("nan")
-    here = sample == value
-    pairs = np.count_nonzero(here[..., 1:] & here[..., :-1])
-    points = np.count_nonzero(here)
-    constant = pairs >= 0.9 * (points - np.count_nonzero(here[..., -1])) and points >= 0.02 * here.size
-    return float(value) if constant else None
-
-
-def without_halo(volume: Volume) -> Volume:
-    """A stripped image whose background is one value again, where resampling has left ripples in it.
-
-    Interpolation by splines overshoots at the edge of the brain: faint values around it, which are no brain and
-    would be most of what is averaged over. Where there are none the volume is the same object.
-    """
-    few = tuple(slice(None, None, max(1, n // 32)) for n in volume.array.shape)
-    if _halo(volume.array[few]) is None:
-        return volume
-    halo = _halo(volume.array)
-    if halo is None:
-        return volume
-    background, limit = halo
-    is_faint = volume.array <= background + limit  # and all of what is below it
-    return replace(volume, array=np.where(is_faint, volume.array.dtype.type(background), volume.array))
-
-
-def _halo(array: np.ndarray) -> tuple[float, float] | None:
-    """The background, and how far from it a halo's values lie at most; None where there is no halo.
-
-    Ripples go both ways, and not far. Of z-scores many lie far below the background; of images as scanners
-    give them none lie below it, and of stripped ones next to none are as faint.
-    """
-    background = background_value(array)
-    if background is None:
-        background = _faint_background(array)
-    if background is None or background != background:
-        return None
-    levels = array[array != background].astype(np.float64) - background
-    if not levels.size:
-        return None
-    limit = HALO_SHARE * float(np.percentile(np.abs(levels), 99))
-    faint = np.count_nonzero(np.abs(levels) <= limit)
-    goes_below = np.count_nonzero(levels < 0) > 0.001 * levels.size
-    is_shallow = np.count_nonzero(levels < -DEEPEST_RIPPLE * limit) <= 0.02 * (levels.size - faint)
-    is_halo = goes_below and is_shallow and faint > 0.05 * (levels.size - faint)
-    return (background, limit) if is_halo else None
-
-
-def _faint_background(array: np.ndarray) -> float | None:
-    """What the values at the ends of a volume are nearly the same as; None where they are not."""
-    if array.dtype.kind != "f":
-        return None
-    faces = np.concatenate([array.take(end, axis).ravel() for axis in range(3) for end in (0, -1)])
-    middle = float(np.median(faces))
-    top = float(np.percentile(np.abs(array - middle), 99))
-    return middle if float(np.percentile(np.abs(faces - middle), 99)) <= STEADY_SHARE * top else None
-
-
-def foreground(array: np.ndarray, background: float | None) -> np.ndarray:
-    """Voxels that are finite and not background."""
-    if background is not None and array.dtype.kind in "iu" and background.is_integer():
-        return array != int(background)  # several times as fast as comparing with a float
-    found = np.ones(array.shape, bool) if background is None else array != background
-    return found & np.isfinite(array) if array.dtype.kind == "f" else found
 
 
 def within(mask: Volume, voxels: Volume) -> np.ndarray:

@@ -46,7 +46,8 @@ from ..grid import (
 from ..result import Notice, SliceInfo
 from ..volume import Volume
 from ..words import SEQUENCES, SLICE_COUNT
-from .brain import Brain, find_brain, without_halo
+from .background import without_blended_edge, without_halo
+from .brain import Brain, find_brain
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -408,7 +409,7 @@ def renormalise(planes: np.ndarray, mask: np.ndarray, intensity: str) -> np.ndar
 
 def scene_of(case: Case, form: InputForm) -> Scene:
     """A case on its lattices, with its brain found; sequences are taken to be registered."""
-    images = {name: without_halo(canonical(case.images[name])) for name in SEQUENCES}
+    images = {name: without_blended_edge(without_halo(canonical(case.images[name]))) for name in SEQUENCES}
     mask = canonical(case.mask)
     reference = reference_of(images, mask)
     return Scene(images, mask, reference, form, find_brain(images, mask, reference))

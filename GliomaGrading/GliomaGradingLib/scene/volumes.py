@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import CaseError
-from ..preparation.brain import background_value
+from ..preparation.background import background_value
 from ..volume import Volume
 from .names import name_of
 

@@ -36,12 +36,19 @@ class GliomaGrading(ScriptedLoadableModule):
         )
         slicer.app.connect("startupCompleted()", self.registerLayout)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
+        slicer.app.connect("startupCompleted()", self.watchResults)
 
     def registerLayout(self):
         """Makes the layout known, in which scenes may have been saved."""
         from GliomaGradingLib.scene.views import register_layout
 
         register_layout()
+
+    def watchResults(self):
+        """Sees when a result of a loaded scene gets old, also where nobody opens the panel."""
+        from GliomaGradingLib.scene.watch import watch_results
+
+        watch_results()
 
     def registerSampleData(self):
         """Puts the synthetic case into Slicer's Sample Data module; it is made when its button is clicked."""
@@ -342,7 +349,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         Args:
             resultNode: the text node of a result; by default that of ``published``.
             register: by default as the result was graded.
-            bundle: the model that graded, where it is not the one that ships.
+            bundle: by default the one that graded.
 
         Returns: GliomaGradingLib.explanation.Explanation.
         Raises: GliomaGradingLib.GliomaGradingError: no result, or its images or the model were changed since.
@@ -354,6 +361,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         inputs, options = inputs_of(published), {"vote": vote, **as_graded(result_of(published))}
         if register is not None:
             options["register"] = register
+        bundle = bundle or published.options.get("bundle", "")
         answer = self._ask("explain", self.prepare(inputs), options, bundle, device, progress, cancelled)
         explanation = Explanation.fromDict(answer)
         publish_maps(explanation, published, self._worker.info.get("model") or {})
@@ -367,17 +375,20 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         Args:
             directory: made where it is missing; files of an earlier report are replaced.
             resultNode: the text node of a result; by default that of ``published``.
-            bundle: the model that graded, where it is not the one that ships.
+            bundle: by default the one that graded.
 
         Returns: the paths of the three files.
-        Raises: GliomaGradingLib.GliomaGradingError: no result, other images or model, or the folder refuses.
+        Raises: GliomaGradingLib.GliomaGradingError: no result, its inputs were changed since, another model, or
+            the folder refuses.
         """
         from pathlib import Path
 
         from GliomaGradingLib.scene.report import files_of, report_options, write_report
-        from GliomaGradingLib.scene.results import inputs_of, result_of
+        from GliomaGradingLib.scene.results import check_current, inputs_of, result_of
 
         published = self._published(resultNode)
+        check_current(published)
+        bundle = bundle or (published.options.get("bundle", "") if published else "")
         options, prepared = report_options(result_of(published)), self.prepare(inputs_of(published))
         answer = self._ask("report", prepared, options, bundle, device, progress, cancelled)
         return write_report(Path(directory), files_of(answer))

@@ -764,3 +764,12 @@ def test_names_that_are_no_utf8_are_read_as_latin_1(host, module, scene, tmp_pat
     assert name_of(alone) == ""
     alone.SetName(b"Sch\xe4del_t1")
     assert name_of(alone) == "Schädel_t1"
+
+
+def test_a_map_of_a_result_is_no_image(host, scene):
+    from GliomaGradingLib.scene.inputs import Inputs
+
+    t1, t2, flair, mask = scene.case()
+    t2.SetAttribute("GliomaGrading.Map", "T2")
+    told = (False, "T2 is a map of where a network looked: choose the image.")
+    assert Inputs(t1, t2, flair, mask).isValid() == told

@@ -177,6 +177,20 @@ def test_error_of_the_grading_is_said_and_the_next_one_works(host, module, scene
     assert len(scene.results()) == 1
 
 
+def test_an_error_is_over_when_a_script_has_graded_the_same_inputs(host, module, scene, grade):
+    nodes = scene.case(value=0.9)
+    nodes[0].SetName("die_t1")
+    grade()
+    assert "ended unexpectedly" in module.ui.messageLabel.text
+    module.widget.controller.refresh()
+    assert "ended unexpectedly" in module.ui.messageLabel.text
+    nodes[0].SetName("case_t1")
+    module.widget.controller._say("The former error.")
+    module.logic.process(*nodes)
+    host.pump(0.1)
+    assert "HGG" in module.ui.decisionLabel.text and module.ui.messageLabel.text == ""
+
+
 def test_a_grading_process_that_dies_is_said_and_replaced(host, module, scene, grade):
     nodes = scene.case("die")
     grade()
@@ -467,6 +481,23 @@ def test_what_an_interrupted_installation_left_is_no_package(host):
     found = {"torch": types.SimpleNamespace(origin=None), "torchvision": types.SimpleNamespace(origin="x.py")}
     assert dependencies.missing(found.get) == ["torch"]
     assert dependencies.missing(lambda name: None) == ["torch", "torchvision"]
+
+
+def test_pytorch_that_is_too_old_is_said(host, monkeypatch):
+    """Another extension may have installed it: it is there, and grading would end in an error of its own."""
+    from importlib import metadata
+
+    from GliomaGradingLib.errors import GliomaGradingError
+    from GliomaGradingLib.panel import dependencies
+
+    versions = {"torch": "2.10.0+cpu", "torchvision": "0.19"}
+    monkeypatch.setattr(dependencies, "missing", list)
+    monkeypatch.setattr(metadata, "version", versions.__getitem__)
+    assert dependencies.ensure()
+    versions["torch"] = "2.3.1+cu121"
+    with pytest.raises(GliomaGradingError, match=r"torch 2.3.1\+cu121 is installed.*needs >=2.4") as raised:
+        dependencies.ensure()
+    assert "pip_install" in raised.value.remedy
 
 
 def test_nothing_starts_and_nothing_is_asked_before_grade(host, fake_worker, without_torch, scene):

@@ -197,3 +197,12 @@ def test_nothing_makes_the_panel_wider_than_it_may_be(host, graded, points, widt
     module.ui.advancedCollapsibleButton.collapsed = False
     host.pump(0.2)
     assert panel.minimumSizeHint().width() <= width - 16  # the scroll bar's
+
+
+def test_a_view_says_where_its_sequence_was_not_graded(result):
+    from GliomaGradingLib.panel.text import moved_text
+
+    entries = {"T2": {"applied": True, "translation_mm": 12.96}, "FLAIR": {"applied": False}}
+    moved = replace(result, registration={"mode": "auto", "sequences": entries})
+    assert moved_text(moved, "T2") == "outline and map 13 mm off: T2 was registered"
+    assert moved_text(moved, "FLAIR") == moved_text(moved, "T1") == moved_text(result, "T2") == ""

@@ -252,3 +252,23 @@ def test_a_result_that_goes_behind_the_folder_dialog_is_not_saved(host, module, 
         told = module.ui.reportLabel.text.replace("\u200b", "")
         assert told == "Cancelled."
     assert host.problems() == []
+
+
+def test_no_report_is_written_of_what_was_changed_since(host, module, graded, tmp_path):
+    import slicer
+    from GliomaGradingLib import CaseError
+
+    slicer.util.arrayFromVolumeModified(graded[1])
+    with pytest.raises(CaseError, match="changed since it was graded: grade the case again"):
+        module.logic.saveReport(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_the_model_that_graded_is_asked_unless_another_is_named(host, module, scene, tmp_path):
+    module.logic.process(*scene.case(value=0.9), bundle="other")
+    module.logic.worker()  # somebody has gone back to the default one
+    module.logic.saveReport(tmp_path)
+    assert module.logic._loaded == ("other", "auto")
+    module.logic.worker()
+    module.logic.explain()
+    assert module.logic._loaded == ("other", "auto")

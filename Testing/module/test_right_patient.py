@@ -134,7 +134,7 @@ def test_an_edited_mask_makes_the_result_doubtful(host, module, graded):
     erase(graded[3], 0)
     assert plain(module.ui.warningsLabel) == f"⚠ {DOUBT}"
     assert "dashed" in module.ui.bannerFrame.styleSheet and "italic" in module.ui.decisionLabel.styleSheet
-    assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed since"
+    assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed · research use only"
     assert not module.ui.reportButton.enabled
 
 
@@ -342,7 +342,7 @@ def test_a_change_of_voxels_in_a_batch_is_said_in_the_views_of_another_module(ho
     settled(host)
     with batch():
         slicer.util.updateVolumeFromArray(graded[0], np.full((8, 10, 12), 0.1, np.float32))
-    assert outdated() == {"case": OLD} and line("Red").endswith("inputs changed since")
+    assert outdated() == {"case": OLD} and line("Red").endswith("inputs changed · research use only")
 
 
 def test_segments_that_come_and_go_in_a_batch_are_listed(host, module, scene):
@@ -421,7 +421,7 @@ def test_drawing_in_another_module_makes_the_result_doubtful(host, module, grade
     show(graded[0])
     module.panel.exit()
     slicer.util.arrayFromVolumeModified(graded[1])
-    assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed since"
+    assert line("Red") == "case\nHGG, P(HGG) 0.90\ninputs changed · research use only"
     assert module.logic.node("result").GetAttribute("GliomaGrading.Outdated") == "1"
     slicer.mrmlScene.RemoveNode(graded[1])
     assert module.widget._inputObservers._observed == []
@@ -859,3 +859,48 @@ def test_a_result_stays_where_the_user_has_put_its_folder(host, module, graded, 
     assert folder() != before and tree.GetItemParent(folder()) == study
     assert tree.GetItemName(folder()) == "case" and tree.GetNumberOfItemChildren(study) == 1
     assert not tree.GetItemChildWithName(tree.GetSceneItemID(), "case")
+
+
+# Nobody has opened the panel
+
+
+def test_a_change_is_seen_in_a_loaded_scene_before_the_panel_is_opened(host, module, graded, tmp_path):
+    """Slicer makes a module's widget when it is opened first; the scene may be saved again before."""
+    import slicer
+    from GliomaGradingLib.scene.watch import stop_watching
+
+    path = str(tmp_path / "graded.mrb")
+    assert slicer.util.saveScene(path)
+    host.close_scene()
+    module.panel.exit()
+    module.widget.cleanup()
+    module.widget.controller = None  # it is gone; the host would end it once more
+    stop_watching()
+    module.instance.watchResults()
+    slicer.util.loadScene(path)
+    assert outdated() == {"case": NEW}
+    slicer.util.arrayFromVolumeModified(slicer.util.getNode("case_t1"))
+    assert outdated() == {"case": OLD}
+
+
+# A result that somebody deletes
+
+
+def test_the_rest_of_a_result_goes_with_its_text(host, module, scene, grade):
+    import slicer
+
+    nodes = scene.case(value=0.9)
+    host.wait(lambda: module.ui.gradeButton.enabled, 10)
+    before, tree = scene.ids(), slicer.mrmlScene.GetSubjectHierarchyNode()
+    items = tree.GetNumberOfItems()
+    grade()
+    module.ui.mapCheckBox.click()
+    host.wait(lambda: module.widget.controller.viewer.run is None, 30)
+    assert module.logic.node("map.T1") is not None
+    slicer.mrmlScene.RemoveNode(scene.results()[0])
+    settled(host)
+    kinds = {slicer.mrmlScene.GetNodeByID(one).GetClassName() for one in scene.ids() - before}
+    assert kinds <= {"vtkMRMLScalarVolumeDisplayNode", "vtkMRMLSegmentationDisplayNode"}  # of the images
+    assert tree.GetNumberOfItems() == items and all(node.GetScene() is not None for node in nodes)
+    grade()
+    assert module.logic.node("votes").GetName() == "case votes"

@@ -927,3 +927,24 @@ def test_a_map_that_is_there_already_is_nothing_to_go_back_to(host, module, grad
     module.ui.mapCheckBox.click()
     module.ui.mapCheckBox.click()
     assert composites()["Red"].GetForegroundVolumeID() is None
+
+
+def test_no_curve_stays_beside_a_case_that_has_no_result(host, module, graded, scene):
+    import slicer
+
+    module.ui.layoutButton.click()
+    plot = next(
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
+        if node.GetSingletonTag() == "GliomaGradingPlot"
+    )
+    chart = module.logic.node("chart")
+    assert (
+        chart.GetTitle().startswith("case: probability of HGG") and plot.GetPlotChartNodeID() == chart.GetID()
+    )
+    for role, node in zip(("t1", "t2", "flair", "mask"), scene.case("other"), strict=True):
+        setattr(module.widget.controller.parameters, role, node)
+    assert plot.GetPlotChartNodeID() is None
+    for role, node in zip(("t1", "t2", "flair", "mask"), graded, strict=True):
+        setattr(module.widget.controller.parameters, role, node)
+    assert plot.GetPlotChartNodeID() == chart.GetID()

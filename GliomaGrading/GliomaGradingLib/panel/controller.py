@@ -43,7 +43,7 @@ class Logic(Protocol):
         prepared: Prepared,
         options: Mapping[str, str] | None = None,
         jump: bool = True,
-    ) -> object: ...
+    ) -> Published: ...
 
 
 class Controller:
@@ -73,6 +73,7 @@ class Controller:
         self._client: WorkerClient | None = None
         self._interval = 0
         self._graded: tuple[Any, WorkerClient, Job] | None = None
+        self._shown: Any = None
         self._timer = _timer(self._on_timer)
         self._settling = _timer(self._on_settled, SETTLE_MS, once=True)
         ui.gradeButton.connect("clicked(bool)", self.grade)
@@ -110,7 +111,7 @@ class Controller:
         self.viewer.leave()
         self.report.show(None)
         self._view.show(None)
-        self._graded = None
+        self._graded = self._shown = None
         self._isJumpDue = False
         self._message = ""
         self._chosen, self._cleared, self._passed = {}, {}, {}
@@ -226,6 +227,11 @@ class Controller:
         published = None if isGrading else published_for(inputs)
         result = published.result if published else None
         isOutdated = published is not None and published.isOutdated
+        if published is not None and published.text is not self._shown:
+            self._message = (
+                ""  # of what a script graded, or a scene brought: what was said is of no use any more
+            )
+            self._shown = published.text
         self.viewer.show(published, result, isBusy, isOutdated)
         self.report.show(published, isBusy, isOutdated)
         options = text.options_text(published.options if published else {}, self._all_options())
@@ -355,7 +361,8 @@ class Controller:
         assert run is not None and run.job is not None and prepared is not None
         self._graded = (run.inputs.nodes, run.worker, run.job)
         try:
-            self._logic.publish(result, run.inputs, prepared, self._choices, jump=self._isEntered)
+            published = self._logic.publish(result, run.inputs, prepared, self._choices, jump=self._isEntered)
+            self._shown = published.text
             self._isJumpDue = not self._isEntered  # somebody may be drawing in these views
         except Exception as error:
             self._message = text.error_text(explained(error))

@@ -73,6 +73,6 @@ def _line(
     vote = next((one for one in result.votes if one.sequence == sequence), None)
     if vote is None:
         return ""
-    if name == slice_view(sequence):
-        return text.vote_text(result, vote, isOutdated)
-    return text.annotation_text(result, isOutdated)
+    is_own = name == slice_view(sequence)
+    line = text.vote_text(result, vote, isOutdated) if is_own else text.annotation_text(result, isOutdated)
+    return "\n".join(filter(None, (line, text.moved_text(result, sequence))))

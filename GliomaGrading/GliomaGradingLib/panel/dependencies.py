@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ def ensure() -> bool:
     """
     absent = missing()
     if not absent:
+        _check_versions(requirements())
         return True
     logic = _pytorch_extension()
     if not slicer.util.confirmOkCancelDisplay(question(absent), _("Install PyTorch")):
@@ -63,6 +66,30 @@ def ensure() -> bool:
     if missing():
         raise _not_installed(_("see the application's log"))
     return True
+
+
+def _check_versions(demands: Mapping[str, str]) -> None:
+    """Raises GliomaGradingError where another extension has installed what is too old for grading."""
+    for name, demand in demands.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # it was put there by hand: it can be imported, and that is all that is known
+        if _numbers(found) < _numbers(demand):
+            raise GliomaGradingError(
+                _("{name} {found} is installed in this Slicer, and grading needs {demand}").format(
+                    name=name, found=found, demand=demand
+                ),
+                remedy=_(
+                    'type slicer.util.pip_install("--upgrade torch torchvision") into the Python console, and '
+                    "restart Slicer"
+                ),
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Major and minor number of ``2.4.1+cpu`` or ``>=2.4``."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 @contextmanager

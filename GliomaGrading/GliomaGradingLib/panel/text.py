@@ -185,8 +185,18 @@ def vote_text(result: GradeResult, vote: Vote, isOutdated: bool = False) -> str:
     )
 
 
+def moved_text(result: GradeResult, sequence: str) -> str:
+    """That a view shows a sequence where its file puts it, not where it was graded; '' where both are one."""
+    entry = result.registration.get("sequences", {}).get(sequence, {})
+    if not entry.get("applied"):
+        return ""
+    return _("outline and map {mm} mm off: {sequence} was registered").format(
+        mm=f"{entry.get('translation_mm', 0):.0f}", sequence=sequence
+    )
+
+
 def _view_note(isOutdated: bool) -> str:
-    return _("inputs changed since") if isOutdated else _("research use only")
+    return _("inputs changed · research use only") if isOutdated else _("research use only")
 
 
 def slice_text(result: GradeResult, index: int) -> str:

@@ -365,6 +365,8 @@ class Viewer:
         self.abandonMap()
         self._overlay.hide()
         if self._result is None or self.published is None:
+            if self._sides.isShown:
+                self._sides.empty()
             return  # a result that is replaced goes before the other comes
         if self._isMapLost:
             self._message = _("Map cancelled: another result is shown. Tick the box again.")

@@ -136,7 +136,7 @@ def _dress(series: Any, table: Any, x: str, y: str, look: tuple[Any, str, str, f
 
 def _describe(chart: Any, result: GradeResult) -> None:
     positions = result.slices.positions_mm
-    chart.SetTitle(_("Probability of HGG, slice by slice (research use only)"))
+    chart.SetTitle(_("{case}: probability of HGG, slice by slice (research use only)").format(case=result.case))
     chart.SetXAxisTitle(_("Position, from foot to head (mm)"))
     chart.SetYAxisTitle(_("Probability of HGG"))
     chart.SetXAxisRangeAuto(False)

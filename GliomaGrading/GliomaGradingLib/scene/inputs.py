@@ -18,6 +18,7 @@ from ..result import GradeResult, Notice
 from ..volume import Volume
 from ..words import INDETERMINATE, SEQUENCES
 from .acquisition import doubts
+from .maps import MAP
 from .mask import check_segment, mask_notices, mask_steps, segments_of
 from .names import name_of
 from .origins import other_cases
@@ -143,6 +144,8 @@ class Inputs:
             others = [other for other, same in self.sequences.items() if same is node and other != name]
             if others:
                 yield _("{first} and {second} are the same volume.").format(first=name, second=others[0])
+            if node.GetAttribute(MAP):
+                yield _("{name} is a map of where a network looked: choose the image.").format(name=name)
             if node.GetImageData() is None:
                 yield _("{name} has no voxels: load it again.").format(name=name)
             yield from _component_reasons(name, node)

@@ -245,6 +245,11 @@ def remove(text: Any) -> None:
     remove_if_empty(folder)
 
 
+def own_nodes(published: Published) -> list[Any]:
+    """What a result has besides its text node: tables, plot and maps, and not what it was made of."""
+    return [node for role, node in published.nodes.items() if role not in ("result", *INPUT_ROLES)]
+
+
 def _remove_roles(text: Any, roles: Iterable[str]) -> None:
     for role in roles:
         node = text.GetNodeReference(role)
@@ -294,6 +299,16 @@ def result_of(published: Published | None) -> GradeResult:
     if result is None:
         raise CaseError(_("there is no result"), remedy=_("grade a case first"))
     return result
+
+
+def check_current(published: Published | None) -> None:
+    """Raises CaseError where an input was changed since: what it shows now is not what the result is of."""
+    if published is not None and published.isOutdated:
+        raise CaseError(
+            _("its images or its mask were changed since it was graded"),
+            published.text.GetAttribute(RESULT) or "",
+            _("grade the case again"),
+        )
 
 
 def read_result(text: Any) -> GradeResult | None:

@@ -212,6 +212,12 @@ class SideBySide:
         if mask is not None and mask.IsA("vtkMRMLSegmentationNode"):
             self._outline(mask, graded_segments(mask, inputs_of(published).segmentId))
 
+    def empty(self) -> None:
+        """Takes the curves out of the layout's plot, as long as there is no result that they could be of."""
+        plot = _own("vtkMRMLPlotViewNode", PLOT_VIEW)
+        if plot is not None:
+            plot.SetPlotChartNodeID(None)
+
     def back(self) -> None:
         """The layout that was there before, and the segmentation as it was drawn before."""
         self._changes.undo()

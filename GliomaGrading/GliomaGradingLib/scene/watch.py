@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
 import slicer
 import vtk
 
+from .folders import folder_of, remove_if_empty, remove_node
 from .inputs import change_events
 from .observers import Observers
-from .results import OUTDATED, RESULT, Published, inputs_of, mark_outdated, result_nodes
+from .results import OUTDATED, RESULT, Published, inputs_of, mark_outdated, own_nodes, result_nodes
 from .stamps import keep, kept
 
 
@@ -41,6 +43,8 @@ class _Watch:
         self._inputs = Observers(self._on_changed)
         self._removals = Observers(self._on_removal)
         self._closings = Observers(self._on_closing)
+        self._imports = Observers(self._on_import)
+        self._orphans: list[tuple[int, list[Any]]] = []
         self._batches = Observers(self._on_batch_end)
 
     def start(self, leaving: Any = None) -> None:
@@ -49,10 +53,11 @@ class _Watch:
         self._inputs.observe(change_events(_inputs(leaving)))
         self._removals.observe([(scene, scene.NodeAboutToBeRemovedEvent)])
         self._closings.observe([(scene, scene.StartCloseEvent)])
+        self._imports.observe([(scene, scene.EndImportEvent)])
         self._batches.observe([(scene, scene.EndBatchProcessEvent)])
 
     def stop(self) -> None:
-        for one in (self._inputs, self._removals, self._closings, self._batches):
+        for one in (self._inputs, self._removals, self._closings, self._imports, self._batches):
             one.observe([])
 
     def _on_changed(self, changed: Any, *_event: object) -> None:
@@ -73,9 +78,28 @@ class _Watch:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_removal(self, _scene: Any, _event: str, node: Any) -> None:
         """When the scene is closed, one after the other leaves, and all has been let go of before."""
-        is_concerned = node.GetAttribute(RESULT) or any(node is one for one in _inputs())
-        if is_concerned and not slicer.mrmlScene.IsClosing():
-            self.start(node)
+        is_result = bool(node.GetAttribute(RESULT))
+        if slicer.mrmlScene.IsClosing() or not (is_result or any(node is one for one in _inputs())):
+            return
+        self.start(node)
+        if is_result:
+            self._orphans.append((folder_of(node), own_nodes(Published(node))))
+            qt.QTimer.singleShot(
+                0, self._remove_orphans
+            )  # who removes a whole folder is still going through it
+
+    def _remove_orphans(self) -> None:
+        """A result's tables, plot and maps go with it: nothing else would ever find them again."""
+        orphans, self._orphans = self._orphans, []
+        for folder, nodes in orphans:
+            left = [node for node in nodes if node.GetScene() is slicer.mrmlScene]
+            for node in left:
+                remove_node(node)
+            if left:
+                remove_if_empty(folder)
+
+    def _on_import(self, *_event: object) -> None:
+        watch_results()
 
     def _on_closing(self, *_event: object) -> None:
         self._inputs.observe([])

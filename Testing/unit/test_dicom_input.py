@@ -112,6 +112,8 @@ GRADIENT_ECHO = {"EchoTime": "23", "RepetitionTime": "700", "ScanningSequence": 
             "T1 造影",
             "T1 增强",
             "T1 조영",
+            *("T1 С КОНТРАСТОМ", "T1_постконтраст", "T1+КУ", "T1_ку_sag", "T1 до и после КУ"),
+            *("T1 po kontraście", "T1 po kontrascie", "T1 Z KONTRASTEM", "T1 przed i po kontrascie"),
             "AX GAD NO FS",
         ),
         "Ax T1FLAIR +C",
@@ -129,6 +131,10 @@ def test_words_for_contrast_count_wherever_the_sequence_is_told(text):
         *((one, False) for one in ("AX T1 NO FS", "AX T1 NON FAT SAT", "T1 W/O AND W", "AX GAD NO FS")),
         *((one, True) for one in ("AX T1 W/O", "AX T1 (w/o)", "T1 NO CONTRAST", "T1 sin CIV", "T1 ohne KM")),
         *((one, True) for one in ("T1 SANS INJECTION", "T1 SE PRE", "T1 非造影", "T1 造影前", "T1 비조영")),
+        *(
+            (one, True)
+            for one in ("T1 БЕЗ КОНТРАСТА", "T1_до_контрастирования", "T1 без КУ", "T1 bez kontrastu")
+        ),
     ],
 )
 def test_no_denies_a_medium_only_where_it_is_of_one(text, is_native):

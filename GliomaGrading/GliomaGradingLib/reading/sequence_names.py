@@ -29,12 +29,12 @@ _AGENTS = (
     "|primovist|eovist|ablavar|dotagraf|cyclolux|pixxoscan"
 )
 """Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
-_MEDIUM = rf"(contrast|kontrast|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
+_MEDIUM = rf"(contrast|kontra[sś]|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
 _SURE = re.compile(
-    rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+|[a-z0-9] ?\+$|inject[eé]|postcon"
-    r"|(?<![a-z])civ(?![a-z])|增[强強]|造影|조영"
+    rf"contrast|kontra[sś]|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+|[a-z0-9] ?\+$|inject[eé]|postcon"
+    r"|(?<![a-z])civ(?![a-z])|контраст|(?<![а-яё])ку(?![а-яё])|增[强強]|造影|조영"
 )
-"""Tells of contrast medium wherever it stands; the last are Chinese, Japanese and Korean words for it."""
+"""Tells of contrast medium wherever it stands; the last are Russian, Chinese, Japanese and Korean for it."""
 _SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _BESIDE = (
     r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
@@ -47,8 +47,9 @@ _SHORT_WORD = re.compile(
 _T1_C = re.compile(r"(^|[^a-z0-9])t1(wi?)?[ _-]?c([^a-z]|$)")
 _NO_CONTRAST = re.compile(
     rf"(?<![a-z])(pre|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
-    rf"|(?<![a-z])(non|no|without|w/?o|ohne|sans|senza|sin|sem)[ _-]*(({_MEDIUM})(?![a-z])|[^a-z0-9]*$)"
+    rf"|(?<![a-z])(non|no|without|w/?o|ohne|sans|senza|sin|sem|bez)[ _-]*(({_MEDIUM})(?![a-z])|[^a-z0-9]*$)"
     rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
+    r"|(?<![а-яё])(бе[зс]|до|не)[ _-]*(контраст[а-яё]*|ку(?![а-яё]))"
     r"|[非未无無]增[强強]|[非未无無単单]造影|造影(前|なし)|비조영|조영 ?전"
 )
 """A bare "no" may be of anything ("NO FS"): it denies a medium where it names one, or ends a text."""

@@ -238,6 +238,21 @@ def test_that_no_mask_tells_what_enhances_is_said(
         assert f"{option[0]} is of a study, and --final makes a bundle" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--seeds", "3"], "--seeds is of a bundle: add --final BUNDLE_DIR, or leave out --seeds"),
+        (["--study", "s"], "--study is of a bundle: add --final BUNDLE_DIR, or leave out --study"),
+        (["--protocol", "image", "--folds", "3"], "the image protocol has no folds: leave out --folds"),
+    ],
+)
+def test_options_that_training_would_ignore_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], told: str
+) -> None:
+    assert main(["train", "--data", "none.npz", "--output", str(tmp_path / "s"), *given]) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
+
+
 def test_a_bundle_of_all_patients_learns_from_all(prepared: tuple[int, Path]) -> None:
     data = TrainingSet.read(prepared[1])
     some = replace(data, shippable=np.arange(len(data)) < 4)

@@ -137,6 +137,20 @@ def test_what_is_wrong_with_grades_is_told(
         ([], "no patients are given"),
         (["COHORT"], "there are 0 LGG and 0 HGG to learn from"),
         (["COHORT", "--crops", "x.npz"], "cases and crops are given"),
+        (["COHORT", "--crops", "x.npz", "--layout", "utsw"], "cases and crops are given"),
+        *(
+            (
+                ["--crops", "x.npz", "--table", "x.csv", *given],
+                f"{given[0]} is of cases, and crops are given: leave",
+            )
+            for given in (
+                ["--form", "whole-slice"],
+                ["--grades", "g.csv"],
+                ["--layout", "utsw"],
+                ["--collection", "own"],
+            )
+        ),
+        (["--crops", "x.npz", "--table", "x.csv", "--layout", "auto"], "x.npz"),
         (["COHORT", "--layout", "utsw"], "there is no case in the layout utsw"),
     ],
 )

@@ -89,9 +89,34 @@ def test_words_that_the_acquisition_contradicts_are_doubtful():
     assert read_sequence(("AX T1 POST",), {"EchoTime": "12", "RepetitionTime": "550"}).doubt == ""
 
 
-def test_agents_and_masks_by_name():
-    assert not any(has_agent({"ContrastBolusAgent": text}) for text in ("", "No", "none", "0", "ohne"))
-    assert has_agent({"ContrastBolusAgent": "Dotarem"})
+@pytest.mark.parametrize(
+    ("described", "agents", "is_given"),
+    [
+        (
+            ("AX T1 C-", "AX T1 C- FS", "T1 (C-)", "T1 C(-)", "t1c-", "T1 Gd-", "T1 GD(-)", "T1 CE-",
+             "T1 before contrast", "T1 prior to contrast", "T1 vor KM", "T1 avant injection"),
+            ("", "No", "none", "NONE.", "0", "ohne", "pre", "non", "Not given", "N/A", "None given",
+             "-", "pre contrast", "Not applicable", "WITHOUT CONTRAST", "non-contrast", "NO CONTRAST GIVEN"),
+            False,
+        ),
+        (
+            ("AX T1 C+", "T1 C", "T1 C+/C-", "T1 C-/+", "T1 Gd+/-", "T1 +C-", "T1 POST GD- FS",
+             "T1 with Gd- FS", "gd-t1", "T1 Gd+ FS", "T1 KM+ FS", "T1 KM -", "T1 Gd-DTPA", "T1 GD- DTPA",
+             "T1 C - FS", "T1-C-FS", "T1 before and after contrast"),
+            ("Dotarem", "Unknown", "Gd-DTPA", "YES", "given", "agent", "+", "?", "***", "contrast", "0.1 ml",
+             "pre: none, post: Gadovist", "non-ionic agent"),
+            True,
+        ),
+    ],
+)  # fmt: skip
+def test_what_tells_of_contrast_and_what_denies_it(described, agents, is_given):
+    assert {text: sequence_of(text) for text in described} == dict.fromkeys(
+        described, CONTRAST if is_given else "T1"
+    )
+    assert {text: has_agent({"ContrastBolusAgent": text}) for text in agents} == dict.fromkeys(agents, is_given)
+
+
+def test_masks_by_name():
     assert is_mask_name("case_seg") and is_mask_name("Tumour") and not is_mask_name("brain_mask")
 
 
@@ -112,6 +137,8 @@ GRADIENT_ECHO = {"EchoTime": "23", "RepetitionTime": "700", "ScanningSequence": 
             "T1 造影",
             "T1 增强",
             "T1 조영",
+            *("T1 С КОНТРАСТОМ", "T1_постконтраст", "T1+КУ", "T1_ку_sag", "T1 до и после КУ"),
+            *("T1 po kontraście", "T1 po kontrascie", "T1 Z KONTRASTEM", "T1 przed i po kontrascie"),
             "AX GAD NO FS",
         ),
         "Ax T1FLAIR +C",
@@ -129,6 +156,10 @@ def test_words_for_contrast_count_wherever_the_sequence_is_told(text):
         *((one, False) for one in ("AX T1 NO FS", "AX T1 NON FAT SAT", "T1 W/O AND W", "AX GAD NO FS")),
         *((one, True) for one in ("AX T1 W/O", "AX T1 (w/o)", "T1 NO CONTRAST", "T1 sin CIV", "T1 ohne KM")),
         *((one, True) for one in ("T1 SANS INJECTION", "T1 SE PRE", "T1 非造影", "T1 造影前", "T1 비조영")),
+        *(
+            (one, True)
+            for one in ("T1 БЕЗ КОНТРАСТА", "T1_до_контрастирования", "T1 без КУ", "T1 bez kontrastu")
+        ),
     ],
 )
 def test_no_denies_a_medium_only_where_it_is_of_one(text, is_native):

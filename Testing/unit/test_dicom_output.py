@@ -20,6 +20,7 @@ from GliomaGradingLib.explanation import Explanation
 from GliomaGradingLib.export import dicom_codes, dicom_report, drawing, folder, tables
 from GliomaGradingLib.export.dicom_outputs import DicomFiles, dicom_result_files
 from GliomaGradingLib.export.dicom_overlay import CELL, LEGEND, STRIP, pictures
+from GliomaGradingLib.export.dicom_sources import reduced
 from GliomaGradingLib.export.outputs import DICOM_OVERLAY as OVERLAY
 from GliomaGradingLib.export.outputs import DICOM_REPORT as REPORT
 from GliomaGradingLib.export.outputs import write_result_folder
@@ -512,6 +513,7 @@ def test_headers_may_lack_what_may_be_empty(tmp_path):
         ("2019.07.04", "10:11:12", ("20190704", "101112")),
         ("20190704", "101112.123", ("20190704", "101112.123")),
         ("July", "late", ("", "")),
+        ("19610000", "240000", ("", "")),
     ],
 )
 def test_dates_and_times_are_those_of_the_standard(study, tmp_path, date, time, kept):
@@ -521,6 +523,22 @@ def test_dates_and_times_are_those_of_the_standard(study, tmp_path, date, time, 
     for name in (REPORT, OVERLAY):
         found = pydicom.dcmread(tmp_path / name)
         assert (found.StudyDate, found.StudyTime, found.PatientBirthDate) == (*kept, kept[0])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "kept", "emptied"),
+    [
+        ("PatientBirthDate", ["20200229"], ["00000000", "19610000", "20190229", "20191301", "2019070"]),
+        ("StudyTime", ["23", "2359", "235960", "101112.5"], ["24", "2360", "101161", "1011.5", "10111"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value")
+def test_a_day_or_time_that_does_not_exist_is_left_empty(study, tmp_path, keyword, kept, emptied):
+    header = pydicom.dcmread(next((study / "T1").iterdir()))
+    for given in (*kept, *emptied):
+        header[keyword].value = given
+        header.save_as(tmp_path / "a.dcm")
+        assert reduced(tmp_path / "a.dcm")[keyword].value == (given if given in kept else "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -299,8 +300,15 @@ def test_the_command_checks_the_protocol_and_the_folds_of_a_study(tmp_path, caps
         (["--protocol", "image"], "the study is of the patient protocol"),
         (["--folds", "7"], "the study has 5 folds"),
     )
-    for options, message in wrong:
-        assert main(["evaluate", str(tmp_path / "patient" / "patient"), *options, *output]) == 2
+    modes = (
+        [],
+        ["--baselines", "--data", "x.npz", "--pretrained", "x.pt"],
+        ["--subgroups", "--table", "x.csv"],
+        ["--learning", "x"],
+        ["--idea", "mine"],
+    )
+    for mode, (options, message) in itertools.product(modes, wrong):
+        assert main(["evaluate", str(tmp_path / "patient" / "patient"), *mode, *options, *output]) == 2
         assert message in capsys.readouterr().err
     assert main(["evaluate", "--protocol", "patient", *output]) == 2
     assert "DIR is missing" in capsys.readouterr().err
@@ -310,6 +318,26 @@ def test_the_command_checks_the_protocol_and_the_folds_of_a_study(tmp_path, caps
     chosen = ["--protocol", "patient", "--folds", "5", "--resume"]
     assert main(["evaluate", str(tmp_path / "patient"), *chosen, *output]) == 0
     assert (tmp_path / "out" / "figures.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("mode", "option", "told"),
+    [
+        ([], ["--table", "x.csv"], "--table has no use for the figures of one study"),
+        ([], ["--repeats", "3"], "--repeats has no use for the figures of one study"),
+        (["--protocols"], ["--protocol", "patient"], "--protocol has no use with --protocols"),
+        (["--baselines"], ["--dropped"], "--dropped has no use with --baselines"),
+        (["--subgroups"], ["--data", "x.npz"], "--data has no use with --subgroups"),
+        (["--learning", "x"], ["--scratch", "x"], "--scratch has no use with --learning"),
+        (["--external"], [], "DIR has no use with --external"),
+        (["--ablation"], [], "DIR has no use with --ablation"),
+        (["--idea", "mine"], ["--bundle", "x"], "--bundle has no use with --idea"),
+    ],
+)
+def test_options_of_another_evaluation_are_refused(tmp_path, capsys, mode, option, told):
+    given = [str(tmp_path / "study"), "--output", str(tmp_path / "out"), *mode, *option]
+    assert main(["evaluate", *given]) == 2
+    assert capsys.readouterr().err == f"error: {told}: leave out {told.split()[0]}\n"
 
 
 def test_ranking_within_folds_does_not_mind_where_a_fold_lies():

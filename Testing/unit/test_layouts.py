@@ -191,6 +191,15 @@ def test_words_behind_that_say_something_are_no_idle_ones(tmp_path: Path, name: 
     assert entry.missing == ("T1",) and f"there is {name}.nii.gz; or" in entry.remedy
 
 
+@pytest.mark.parametrize("names", ["p7_T1_{}_ax", "T1_{}", "t1-{}"])
+def test_contrast_may_be_told_by_a_sign(tmp_path: Path, names: str) -> None:
+    native, given = (f"{names.format(word)}.nii.gz" for word in ("C-", "C+"))
+    tree(tmp_path / "p7", native, given, "{T2,FLAIR,seg}.nii.gz")
+    assert find_case_files(tmp_path / "p7").paths["T1"].name == native
+    (tmp_path / "p7" / native).unlink()
+    assert f"T1 not found ({given} is with contrast" in find_cohort(tmp_path).cases[0].problem
+
+
 def test_an_image_is_not_what_it_was_registered_to(tmp_path: Path) -> None:
     tree(tmp_path / "p7", "p7_{t1,t2,t2_to_flair,seg}.nii.gz")
     assert find_cohort(tmp_path).cases[0].missing == ("FLAIR",)

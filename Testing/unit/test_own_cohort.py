@@ -137,6 +137,20 @@ def test_what_is_wrong_with_grades_is_told(
         ([], "no patients are given"),
         (["COHORT"], "there are 0 LGG and 0 HGG to learn from"),
         (["COHORT", "--crops", "x.npz"], "cases and crops are given"),
+        (["COHORT", "--crops", "x.npz", "--layout", "utsw"], "cases and crops are given"),
+        *(
+            (
+                ["--crops", "x.npz", "--table", "x.csv", *given],
+                f"{given[0]} is of cases, and crops are given: leave",
+            )
+            for given in (
+                ["--form", "whole-slice"],
+                ["--grades", "g.csv"],
+                ["--layout", "utsw"],
+                ["--collection", "own"],
+            )
+        ),
+        (["--crops", "x.npz", "--table", "x.csv", "--layout", "auto"], "x.npz"),
         (["COHORT", "--layout", "utsw"], "there is no case in the layout utsw"),
     ],
 )
@@ -236,6 +250,21 @@ def test_that_no_mask_tells_what_enhances_is_said(
     for option in (["--folds", "3"], ["--repeats", "2"], ["--shuffle-grades"]):
         assert main(["train", *given, *final, *option]) == 2
         assert f"{option[0]} is of a study, and --final makes a bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--seeds", "3"], "--seeds is of a bundle: add --final BUNDLE_DIR, or leave out --seeds"),
+        (["--study", "s"], "--study is of a bundle: add --final BUNDLE_DIR, or leave out --study"),
+        (["--protocol", "image", "--folds", "3"], "the image protocol has no folds: leave out --folds"),
+    ],
+)
+def test_options_that_training_would_ignore_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], told: str
+) -> None:
+    assert main(["train", "--data", "none.npz", "--output", str(tmp_path / "s"), *given]) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
 
 
 def test_a_bundle_of_all_patients_learns_from_all(prepared: tuple[int, Path]) -> None:

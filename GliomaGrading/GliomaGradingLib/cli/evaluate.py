@@ -8,12 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..words import PROTOCOLS
-from .options import count
+from .options import count, first_given
 
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
 
 MODES = ("protocols", "baselines", "subgroups", "learning", "external", "ablation", "idea")
+_REPEATS = 3
+_OF_STUDY = ("study", "protocol", "folds")
+_TAKES: dict[str, tuple[str, ...]] = {
+    "": _OF_STUDY,
+    "protocols": ("study",),
+    "baselines": (*_OF_STUDY, "data", "pretrained", "scratch"),
+    "subgroups": (*_OF_STUDY, "table"),
+    "learning": _OF_STUDY,
+    "external": ("data", "bundle"),
+    "ablation": ("data", "pretrained", "repeats"),
+    "idea": (*_OF_STUDY, "against", "dropped", "why"),
+}
+"""The options of each mode; any other would do nothing in it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dropped", action="store_true", help="--idea: it was not kept")
     parser.add_argument("--why", default="", metavar="TEXT", help="--idea: one line why it was kept or dropped")
     parser.add_argument(
-        "--repeats", type=count, default=3, metavar="N", help="--ablation: repeats of the cross-validation"
+        "--repeats", type=count, metavar="N", help=f"--ablation: repeats of the cross-validation ({_REPEATS})"
     )
 
 
@@ -83,21 +96,36 @@ def run(options: argparse.Namespace) -> int:
 
     from ..training.evidence import check_output
 
-    check_output(options.output)
     mode = next((name for name in MODES if getattr(options, name)), "")
+    _check_options(options, mode)
+    check_output(options.output)
     print(_TASKS[mode](options), end="")
     return 0
+
+
+def _check_options(options: argparse.Namespace, mode: str) -> None:
+    from ..errors import UsageError
+
+    others = [name for names in _TAKES.values() for name in names if name not in _TAKES[mode]]
+    if option := first_given(options, others).replace("--study", "DIR"):
+        what = f"with --{mode}" if mode else "for the figures of one study"
+        raise UsageError(f"{option} has no use {what}", remedy=f"leave out {option}")
 
 
 def _study(options: argparse.Namespace) -> str:
     from ..training.evaluate import evaluate_study, table
 
+    return table(evaluate_study(_study_folder(options), options.output, _command(options, "STUDY")))
+
+
+def _study_folder(options: argparse.Namespace) -> Path:
+    """The study that is given, which has to be what --protocol and --folds say."""
     folder = _needed(options, "study")
     inside = folder / (options.protocol or "")
     folder = inside if inside.is_dir() else folder
     if options.protocol or options.folds is not None:
         _check_study(options, folder)
-    return table(evaluate_study(folder, options.output, _command(options, "STUDY")))
+    return folder
 
 
 def _check_study(options: argparse.Namespace, folder: Path) -> None:
@@ -128,7 +156,7 @@ def _baselines(options: argparse.Namespace) -> str:
     from ..training.baselines import baseline_table, run_baselines
 
     command = _command(options, "STUDY --baselines --data NPZ --pretrained FILE --scratch SCRATCH")
-    study, pretrained = _needed(options, "study"), _needed(options, "pretrained")
+    study, pretrained = _study_folder(options), _needed(options, "pretrained")
     return baseline_table(
         run_baselines(_shippable(options), study, pretrained, options.output, command, options.scratch)
     )
@@ -139,7 +167,7 @@ def _subgroups(options: argparse.Namespace) -> str:
 
     command = _command(options, "STUDY --subgroups --table CSV")
     return subgroup_table(
-        run_subgroups(_needed(options, "study"), _needed(options, "table"), options.output, command)
+        run_subgroups(_study_folder(options), _needed(options, "table"), options.output, command)
     )
 
 
@@ -147,7 +175,7 @@ def _learning(options: argparse.Namespace) -> str:
     from ..training.learning import learning_table, run_learning
 
     command = _command(options, "STUDY --learning STUDY ...")
-    return learning_table(run_learning(_needed(options, "study"), options.learning, options.output, command))
+    return learning_table(run_learning(_study_folder(options), options.learning, options.output, command))
 
 
 def _external(options: argparse.Namespace) -> str:
@@ -165,7 +193,11 @@ def _ablation(options: argparse.Namespace) -> str:
     command = _command(options, "--ablation --data NPZ --pretrained FILE")
     return ablation_table(
         run_ablation(
-            _shippable(options), _needed(options, "pretrained"), options.output, command, options.repeats
+            _shippable(options),
+            _needed(options, "pretrained"),
+            options.output,
+            command,
+            options.repeats or _REPEATS,
         )
     )
 
@@ -173,7 +205,7 @@ def _ablation(options: argparse.Namespace) -> str:
 def _idea(options: argparse.Namespace) -> str:
     from ..training.ablation import ablation_table, add_idea
 
-    study = _needed(options, "study")
+    study = _study_folder(options)
     return ablation_table(
         add_idea(options.output, options.idea, options.against, study, not options.dropped, options.why)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Iterable
 
 from ..voting import VOTING_RULES
 from ..words import DEVICES, REGISTER_MODES
@@ -42,6 +43,14 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
     from ..cohort.layouts import NAMES
 
     parser.add_argument("--layout", default="auto", metavar="NAME", help=f"auto, manifest, {', '.join(NAMES)}")
+
+
+def first_given(
+    options: argparse.Namespace, names: Iterable[str], unset: Collection[object] = (None, False, "")
+) -> str:
+    """The first of the options that has another value than where it is left out, as ``--its-name``; else ''."""
+    given = (name for name in names if getattr(options, name) not in unset)
+    return next((f"--{name.replace('_', '-')}" for name in given), "")
 
 
 def labels(text: str) -> tuple[int, ...]:

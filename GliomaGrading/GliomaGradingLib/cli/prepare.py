@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CaseError, UsageError, printable
-from .options import add_layout
+from .options import add_layout, first_given
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
 
 Failed = Callable[[str, CaseError], None]
+_FORMS = ("tumour-region", "whole-slice")
 _PIXELS, _FEWEST_PIXELS, _MOST_PIXELS = 224, 32, 1024
 
 
@@ -40,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--form",
-        choices=("tumour-region", "whole-slice"),
-        default="tumour-region",
+        choices=_FORMS,
+        default=_FORMS[0],
         help="what models will see of the cases",
     )
     parser.add_argument(
@@ -77,6 +78,9 @@ def run(options: argparse.Namespace) -> int:
 def _check_options(options: argparse.Namespace) -> None:
     if (options.input or options.cases) and (options.crops or options.table):
         raise UsageError("cases and crops are given", remedy="give one or the other")
+    of_cases = first_given(options, ("form", "grades", "layout", "collection"), unset=(None, _FORMS[0], "auto"))
+    if options.crops and of_cases:
+        raise UsageError(f"{of_cases} is of cases, and crops are given", remedy=f"leave out {of_cases}")
     if options.input and options.cases:
         raise UsageError("INPUT and --cases are given", remedy="give one: they are the same")
     if options.pixels and options.form != "whole-slice":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..words import PROTOCOLS
-from .options import add_device, count
+from .options import add_device, count, first_given
 
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on every one of the patients, write a bundle"
     )
     parser.add_argument(
-        "--seeds", type=count, default=1, metavar="N", help="with --final: models whose weights are averaged"
+        "--seeds", type=count, metavar="N", help="with --final: models whose weights are averaged (default 1)"
     )
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
 
@@ -75,15 +75,21 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    """A bundle's models learn from everybody, and have no folds."""
+    """A bundle's models learn from everybody, and have no folds; a study averages no models."""
     from ..errors import UsageError
 
-    of_study = {
-        name: getattr(options, name) for name in ("folds", "repeats", "shuffle_grades", "whole_patients")
-    }
-    if options.final and (given := [name for name, value in of_study.items() if value]):
-        option = f"--{given[0].replace('_', '-')}"
-        raise UsageError(f"{option} is of a study, and --final makes a bundle", remedy=f"leave out {option}")
+    of_study = first_given(options, ("folds", "repeats", "shuffle_grades", "whole_patients"))
+    of_bundle = first_given(options, ("seeds", "study"))
+    if options.final and of_study:
+        raise UsageError(
+            f"{of_study} is of a study, and --final makes a bundle", remedy=f"leave out {of_study}"
+        )
+    if of_bundle and not options.final:
+        raise UsageError(
+            f"{of_bundle} is of a bundle", remedy=f"add --final BUNDLE_DIR, or leave out {of_bundle}"
+        )
+    if options.folds and options.protocol == "image":
+        raise UsageError("the image protocol has no folds", remedy="leave out --folds")
 
 
 def _tell_of_enhancement(data: TrainingSet, recipe: Recipe) -> None:
@@ -148,7 +154,7 @@ def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         options.output,
         options.study,
         options.pretrained,
-        options.seeds,
+        options.seeds or 1,
         device,
         team=team,
     )

@@ -7,8 +7,9 @@ same study, and what images are referred to by. Nothing else personal can pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,15 +35,25 @@ _REFERENCE = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", *STUDY[1:])
-_DATE, _TIME = re.compile(r"[0-9]{8}"), re.compile(r"([0-9]{2}){1,3}(\.[0-9]{1,6})?")
+_TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9](([0-5][0-9]|60)(\.[0-9]{1,6})?)?)?")
 _SEX, _SHORT = re.compile(r"[MFO]"), re.compile(r"[^\\\x00-\x1f]{0,16}")
-_FORMS = {
-    "PatientBirthDate": (".", _DATE),
-    "PatientSex": ("", _SEX),
-    "StudyDate": (".", _DATE),
-    "StudyTime": (":", _TIME),
-    "StudyID": ("", _SHORT),
-    "AccessionNumber": ("", _SHORT),
+
+
+def _is_date(text: str) -> bool:
+    """Whether there is such a day; what was not known is often filled with zeros."""
+    try:
+        return bool(re.fullmatch(r"[0-9]{8}", text) and datetime.strptime(text, "%Y%m%d"))
+    except ValueError:
+        return False
+
+
+_FORMS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "PatientBirthDate": (".", _is_date),
+    "PatientSex": ("", _SEX.fullmatch),
+    "StudyDate": (".", _is_date),
+    "StudyTime": (":", _TIME.fullmatch),
+    "StudyID": ("", _SHORT.fullmatch),
+    "AccessionNumber": ("", _SHORT.fullmatch),
 }
 """Values of the standard (PS3.5, 6.2), and the marks that older dates and times have between their numbers.
 
@@ -178,9 +189,9 @@ def reduced(path: Path) -> Dataset:
         kept.setdefault(keyword, "")
     # decoded with the source's character set, so that it can be written in another
     kept.PatientName = str(kept.PatientName)
-    for keyword, (mark, form) in _FORMS.items():
+    for keyword, (mark, is_standard) in _FORMS.items():
         value = str(kept[keyword].value).replace(mark, "") if kept[keyword].VM == 1 else ""
-        kept[keyword].value = value if form.fullmatch(value) else ""  # what is written follows the standard
+        kept[keyword].value = value if is_standard(value) else ""  # what is written follows the standard
     return kept
 
 

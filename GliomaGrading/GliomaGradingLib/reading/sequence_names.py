@@ -29,12 +29,13 @@ _AGENTS = (
     "|primovist|eovist|ablavar|dotagraf|cyclolux|pixxoscan"
 )
 """Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
-_MEDIUM = rf"(contrast|kontrast|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
+_MEDIUM = rf"(contrast|kontra[sś]|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
 _SURE = re.compile(
-    rf"contrast|kontrast|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|c\+|[a-z0-9] ?\+$|inject[eé]|postcon"
-    r"|(?<![a-z])civ(?![a-z])|增[强強]|造影|조영"
+    rf"contrast|kontra[sś]|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|(c|gd|gad)\+|(?<![a-z])(ce|km)\+"
+    r"|[a-z0-9] ?\+$|inject[eé]|postcon|(?<![a-z])civ(?![a-z])"
+    r"|контраст|(?<![а-яё])ку(?![а-яё])|增[强強]|造影|조영"
 )
-"""Tells of contrast medium wherever it stands; the last are Chinese, Japanese and Korean words for it."""
+"""Tells of contrast medium wherever it stands; the last are Russian, Chinese, Japanese and Korean for it."""
 _SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _BESIDE = (
     r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
@@ -45,10 +46,15 @@ _SHORT_WORD = re.compile(
 )
 """A whole word that is short for contrast medium, alone or run together with its neighbours (``axpostgd``)."""
 _T1_C = re.compile(r"(^|[^a-z0-9])t1(wi?)?[ _-]?c([^a-z]|$)")
+_MINUS = r"(c|ce|gd|gado?|km|mdc)(-(?![a-z0-9]|[ _](dtpa|dota|bopta|eob))| ?\( ?- ?\))(?![ _/]*\+)"
+"""``C-``, ``Gd(-)``; not where the sign joins what follows, or is one of two: ``Gd-DTPA``, ``C-/+``."""
 _NO_CONTRAST = re.compile(
     rf"(?<![a-z])(pre|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
-    rf"|(?<![a-z])(non|no|without|w/?o|ohne|sans|senza|sin|sem)[ _-]*(({_MEDIUM})(?![a-z])|[^a-z0-9]*$)"
+    rf"|(?<![a-z])(non|no|without|w/?o|ohne|sans|senza|sin|sem|bez)[ _-]*(({_MEDIUM})(?![a-z])|[^a-z0-9]*$)"
     rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
+    rf"|(?<![a-z])(before|prior[ _-]to|avant|vor|przed)[ _-]*({_MEDIUM})(?![a-z])"
+    rf"|(?<![a-z+])(?<!\+ )(?<!with ){_MINUS}"
+    r"|(?<![а-яё])(бе[зс]|до|не)[ _-]*(контраст[а-яё]*|ку(?![а-яё]))"
     r"|[非未无無]增[强強]|[非未无無単单]造影|造影(前|なし)|비조영|조영 ?전"
 )
 """A bare "no" may be of anything ("NO FS"): it denies a medium where it names one, or ends a text."""
@@ -65,7 +71,7 @@ _PLACED = (
 )
 _WITHOUT = (
     rf"(pre|non?|without|wo|w{_GAP}?o|native?|plain|unenhanced){_GAP}?(contrast|gado|gad|gd|ce|km)?"
-    rf"|pre{_GAP}?op"
+    rf"|pre{_GAP}?op|{_MINUS}"
 )
 _TREATED = (
     rf"brain|bet|hd{_GAP}?bet|(skull)?{_GAP}?strip(ped)?|ss|n4(itk)?|bias|norm(ali[sz]ed)?|defaced"
@@ -93,7 +99,11 @@ _OF_TUMOUR = re.compile(
 )
 """The mask of a tumour, though an organ is named: ``brain_tumor``, ``tumor_mask``; not ``GBM_01_brain``."""
 
-_NO_AGENT = {"", "no", "none", "n", "0", "without", "ohne", "non", "nil", "no contrast", "not given", "pre"}
+_GIVEN = r"[ _-]+(agent|medium|given|used|administered)"
+_NO_AGENT = re.compile(
+    rf"[ .-]*(({_NO_CONTRAST.pattern}|no|none|n|n/?a|nil|0|not[ _-]applicable|not{_GIVEN})({_GIVEN})*)?[ .-]*"
+)
+"""Not "unknown", which may be of an agent that was given: a T1 after contrast must not pass for one without."""
 _ACQUISITION = {"T1": "T1", "T2": "T2", "FLUID_ATTENUATED": "FLAIR"}
 _NOT_ANATOMY = {
     *("LOCALIZER", "ADC", "TRACEW", "TRACE", "FA", "SUBTRACTION", "DIFFUSION", "PERFUSION", "PROJECTION IMAGE"),
@@ -163,7 +173,7 @@ def has_agent(header: Mapping[str, str]) -> bool:
 
 def names_agent(text: str) -> bool:
     """Whether what stands where the contrast agent is named is one, and no word for none."""
-    return text.strip().lower().rstrip(".") not in _NO_AGENT
+    return not _NO_AGENT.fullmatch(text.strip().lower())
 
 
 @lru_cache(4096)  # each layout asks for the same names

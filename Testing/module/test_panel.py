@@ -178,14 +178,13 @@ def test_error_of_the_grading_is_said_and_the_next_one_works(host, module, scene
 
 
 def test_an_error_is_over_when_a_script_has_graded_the_same_inputs(host, module, scene, grade):
-    nodes = scene.case(value=0.9)
-    nodes[0].SetName("die_t1")
+    nodes = scene.case("die")
     grade()
-    assert "ended unexpectedly" in module.ui.messageLabel.text
-    module.widget.controller.refresh()
-    assert "ended unexpectedly" in module.ui.messageLabel.text
-    nodes[0].SetName("case_t1")
-    module.widget.controller._say("The former error.")
+    assert module.ui.messageLabel.text.startswith("✖ The grading process ended")
+    for node, name in zip(nodes, ("t1", "t2", "flair", "seg"), strict=True):
+        node.SetName(f"better_{name}")
+    host.pump(0.2)
+    assert module.ui.messageLabel.text.startswith("✖ The grading process ended")
     module.logic.process(*nodes)
     host.pump(0.1)
     assert "HGG" in module.ui.decisionLabel.text and module.ui.messageLabel.text == ""

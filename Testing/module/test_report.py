@@ -259,7 +259,7 @@ def test_no_report_is_written_of_what_was_changed_since(host, module, graded, tm
     from GliomaGradingLib import CaseError
 
     slicer.util.arrayFromVolumeModified(graded[1])
-    with pytest.raises(CaseError, match="changed since it was graded: grade the case again"):
+    with pytest.raises(CaseError, match="changed since it was graded, in case: grade the case again"):
         module.logic.saveReport(tmp_path)
     assert names(tmp_path) == []
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cohort.headers import with_headers_checked
+from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.cohort.work import fingerprint
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.reading.dicom_header import is_dicom, read_header, what_is_no_image
 from GliomaGradingLib.reading.dicom_series import find_series, split
-from GliomaGradingLib.reading.dicom_study import looks_like_study, pick_series
+from GliomaGradingLib.reading.dicom_study import looks_like_study, pick_series, resolve
 from GliomaGradingLib.reading.imaging import read_layers, read_volume
 from GliomaGradingLib.reading.sequence_names import (
     CONTRAST,
@@ -455,6 +457,36 @@ def test_a_study_is_a_case(copy):
     case = Case.read(copy)
     assert np.array_equal(case.images["T1"].array, arrays()["T1"]) and case.warnings == ()
     assert case.mask.array.sum() == arrays()["mask"].sum() and case.mask.files == (str(mask),)
+
+
+BOTH = "mask.nii.gz and seg.dcm could all be the tumour mask"
+NONE = "mask, seg.dcm: no segment of it is a tumour (ventricle)"
+
+
+@pytest.mark.parametrize(
+    ("segment", "has_file", "taken", "problem"),
+    [
+        ("Segment_1", True, None, BOTH),
+        ("ventricle", True, "mask.nii.gz", ""),
+        ("ventricle", False, "seg.dcm", NONE),
+    ],
+)
+def test_a_segmentation_object_goes_before_no_other_mask(tmp_path, segment, has_file, taken, problem):
+    """Either was taken without a word: the object beside a file, and what is no tumour as a complete case."""
+    pytest.importorskip("highdicom", reason="needs highdicom (pip install pydicom highdicom)")
+    folder = tmp_path / "case"
+    for name in SEQUENCES:
+        maker.scan(folder / name, name, keep=range(0, 80, 8))
+    mask = maker.segmentation(folder / "seg" / "seg.dcm", folder / "T1", {segment: arrays()["mask"][::8]})
+    if has_file:
+        maker.segmentation_file(folder / "mask.nii.gz")
+    picks = pick_series(folder, is_strict=False)
+    assert (picks.paths["mask"].name if "mask" in picks.paths else None) == taken
+    cohort = find_cohort(folder, "dicom")
+    assert [entry.problem for entry in with_headers_checked(cohort).cases] == [problem]
+    if problem == NONE:
+        assert [entry.problem for entry in with_headers_checked(cohort, (1,)).cases] == [""]
+        assert resolve(cohort.cases[0].files).mask == mask
 
 
 def test_a_flat_folder_with_the_mask_as_nifti(tmp_path):

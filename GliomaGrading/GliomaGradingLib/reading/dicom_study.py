@@ -445,8 +445,9 @@ def _find_mask(
 ) -> tuple[Path | None, str]:
     """The mask's file, or what is wrong with what there is."""
     objects = [path for one in series if is_segmentation(one.first) for path in one.files]
-    masks = objects if len(objects) == 1 else [path for path in objects if _has_tumour(path)]
-    masks = masks or [p for p in _volumes(folder) if _is_mask(p)]
+    masks = [path for path in objects if _has_tumour(path)] + [p for p in _volumes(folder) if _is_mask(p)]
+    if not masks and len(objects) == 1:
+        masks = objects  # reading it says that it is no tumour, unless labels were chosen
     if len(masks) == 1:
         return masks[0], ""
     if masks:

@@ -575,15 +575,40 @@ def test_descriptions_are_read_in_their_own_characters(tmp_path, charset):
 
 def test_the_later_echo_of_a_series_is_its_t2(tmp_path):
     """Files of proton density come first."""
-    folder = maker.study(tmp_path / "case", ("T1", "FLAIR"))
-    uid = {"SeriesInstanceUID": "1.2.77", "SeriesNumber": 4, "SeriesDescription": "AX PD T2 FSE"}
+    folder, some = tmp_path / "case", {"keep": range(0, 80, 8)}
+    for name in ("T1", "FLAIR"):
+        maker.scan(folder / name, name, **some)
+    uid = {"SeriesInstanceUID": "1.2.77", "SeriesNumber": 4, "SeriesDescription": "AX PD T2 FSE", **some}
     maker.scan(folder / "a", "T1", EchoTime=15, RepetitionTime=3000, **uid)
     maker.scan(folder / "b", "T2", EchoTime=98, **uid)
-    write_mask(folder)
+    mask = write_mask(folder)
     picks = pick_series(folder)
     assert picks.chosen["T2"].first.text("EchoTime") == "98.0"
-    told = [n.message for n in picks.warnings if n.code == "dicom-series-choice"]
-    assert told == ["several series could be the T2: number 4 (echo 98 ms) was taken, not 4 (echo 15 ms)"]
+    both = folder / "T2"  # whatever the folder is called, and where the user names it
+    both.mkdir()
+    for path in (*(folder / "a").iterdir(), *(folder / "b").iterdir()):
+        path.rename(both / f"{path.parent.name}{path.name}")
+    inputs = resolve({**{name: folder / name for name in SEQUENCES}, "mask": mask})
+    assert inputs.images["T2"].first.text("EchoTime") == "98.0" and len(inputs.images["T2"].files) == 10
+    for notices in (picks.warnings, inputs.notices):
+        told = [n.message for n in notices if n.code == "dicom-series-choice"]
+        assert told == ["several series could be the T2: number 4 (echo 98 ms) was taken, not 4 (echo 15 ms)"]
+    wrong = resolve({**dict.fromkeys(SEQUENCES, both), "mask": mask})
+    with pytest.raises(CaseError, match=r"it holds several volumes \(echoes, time points\)"):
+        read_volume(wrong.images["T1"])
+    assert len(wrong.images["FLAIR"].files) == 20
+
+
+def test_a_series_whose_slices_make_one_volume_is_taken_whole(tmp_path):
+    """Its headers may differ in what tells volumes apart, as an echo time that was rounded."""
+
+    def rounded(k, ds):
+        ds.EchoTime = 98 if k < 40 else 98.02
+
+    folder = maker.scan(tmp_path / "T2", "T2", rounded, keep=range(0, 80, 4))
+    assert len(split(find_series(folder).series[0])) == 2
+    inputs = resolve({**dict.fromkeys(SEQUENCES, folder), "mask": tmp_path / "none"})
+    assert len(inputs.images["T2"].files) == 20
 
 
 def test_a_flair_after_contrast_is_the_last_choice(tmp_path):

@@ -18,7 +18,7 @@ from ..result import Notice
 from ..words import SEQUENCES
 from .dicom_header import LABEL_MAP, Header, agent_in_items, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
-from .dicom_series import Found, Series, find_series, is_segmentation, split
+from .dicom_series import Found, Series, check_series, find_series, is_segmentation, split
 from .files_below import files_below
 from .imaging import volume_suffix
 from .sequence_names import (
@@ -220,15 +220,17 @@ def _has_dicom(folder: Path) -> bool:
 
 
 def _series_for(name: str, folder: Path, images: Sequence[Series], notices: list[Notice]) -> Series:
-    """The only series, whatever it is called, or the one of several that is this sequence."""
+    """The only series, whatever it is called, or the volume of several that is this sequence."""
     if not images:
         raise CaseError("there is no DICOM series of images", folder, "name the folder of the series")
-    if len(images) == 1:
+    if len(images) == 1 and len(_volumes_of(images[0])) == 1:
         notices += _against(name, images[0])
         return images[0]
     _check_one_study(folder, images)
     candidates = list(_candidates(images))
     ranking = _ranked(name, candidates)
+    if not ranking and len(images) == 1:
+        return images[0]  # reading it says that it holds several volumes
     if not ranking:
         names = "; ".join(map(_named, images))
         what = f"{_lacking(name, candidates)}, there are {len(images)} DICOM series ({names})"
@@ -267,10 +269,22 @@ def _is_contrast_t1(series: Series) -> bool:
 
 def _candidates(images: Sequence[Series]) -> Iterator[Candidate]:
     for series in images:
-        for part in split(series):
+        for part in _volumes_of(series):
             if part.first.text("Modality") in ("MR", "") and part.first.components == 1 and _is_volume(part):
                 values = _values(part)
                 yield Candidate(part, _read(part, values), values)
+
+
+def _volumes_of(series: Series) -> tuple[Series, ...]:
+    """The volumes that are in a series: itself where its slices make one, however their headers differ."""
+    parts = split(series)
+    if len(parts) == 1:
+        return parts
+    try:
+        check_series(series)
+    except CaseError:
+        return parts
+    return (series,)
 
 
 def _read(series: Series, values: Mapping[str, str] | None = None) -> Reading:

@@ -599,6 +599,20 @@ def test_the_later_echo_of_a_series_is_its_t2(tmp_path):
     assert len(wrong.images["FLAIR"].files) == 20
 
 
+@pytest.mark.parametrize(("placeless", "taken"), [("", "9"), ("thin.dcm", "4"), ("thick.dcm", "9")])
+def test_of_enhanced_series_the_one_with_thinner_slices_is_taken(tmp_path, placeless, taken):
+    """The places of their frames stand in sequences; a series that does not give them cannot be read."""
+    for name in ("T1", "FLAIR"):
+        maker.enhanced(tmp_path / f"{name}.dcm", name, order=range(20))
+    maker.enhanced(tmp_path / "thick.dcm", "T2", order=range(0, 80, 4), SeriesNumber=4)
+    maker.enhanced(tmp_path / "thin.dcm", "T2", order=range(40), SeriesNumber=9, SeriesInstanceUID="1.2.9")
+    if placeless:
+        ds = pydicom.dcmread(tmp_path / placeless)
+        del ds.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence
+        ds.save_as(tmp_path / placeless)
+    assert pick_series(tmp_path, is_strict=False).chosen["T2"].number == taken
+
+
 def test_a_series_whose_slices_make_one_volume_is_taken_whole(tmp_path):
     """Its headers may differ in what tells volumes apart, as an echo time that was rounded."""
 

@@ -18,7 +18,7 @@ from ..result import Notice
 from ..words import SEQUENCES
 from .dicom_header import LABEL_MAP, Header, agent_in_items, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
-from .dicom_series import Found, Series, check_series, find_series, is_segmentation, split
+from .dicom_series import Found, Series, check_series, find_series, is_segmentation, slice_places, split
 from .files_below import files_below
 from .imaging import volume_suffix
 from .sequence_names import (
@@ -314,7 +314,7 @@ def _ranked(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates for a sequence, the best first."""
     fitting = [one for one in candidates if one.reading.sequence == name]
     key = _native_first if name == "T1" else _fine_first
-    return sorted(fitting, key=key)
+    return sorted(fitting, key=key) if len(fitting) > 1 else fitting  # a key may need a file's whole header
 
 
 def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
@@ -325,7 +325,7 @@ def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
 
 def _fine_first(one: Candidate) -> tuple[bool, bool, bool, float, float, float]:
     """Of two echoes of a series the later is the T2."""
-    step = round(_slice_step(one.series))
+    step = float(np.rint(_slice_step(one.series)))
     echo = one.header.numbers("EchoTime")
     later = -float(echo[0]) if echo.size else 0.0
     return (bool(one.reading.doubt), _is_derived(one), _tells_of_contrast(one), step, _number(one), later)
@@ -353,10 +353,10 @@ def _number(one: Candidate) -> float:
 
 
 def _slice_step(series: Series) -> float:
-    positions = [header.position for header in series.headers if header.position.size == 3]
-    if len(positions) < 2:
-        return 1.0
-    return float(np.linalg.norm(np.ptp(np.array(positions), axis=0))) / (len(positions) - 1)
+    places = slice_places(series)
+    if len(places) < 2:
+        return float("inf")  # reading it would fail
+    return float(np.linalg.norm(np.ptp(np.array(places), axis=0))) / (len(places) - 1)
 
 
 def _notices(ranked: Mapping[str, Sequence[Candidate]]) -> Iterator[Notice]:

@@ -54,9 +54,9 @@ What holds for all of them:
   first. A DICOM folder that was found by its name is refused where its header tells of contrast; what a table
   or an option names is graded, then with a warning. Where only such a T1 is there, T1 is missing, and the
   message names the file that was not used.
-- Every label of a mask is tumour, but for BraTS 2024, whose label 4 is the resection cavity. `--mask-labels`
-  chooses others. Of a mask with several frames (4D) all are taken together, with a warning; the layers of a
-  `.seg.nrrd` are segments.
+- Every label of a mask is tumour, but for BraTS 2024's own, whose label 4 is the resection cavity.
+  `--mask-labels` chooses others. Of a mask with several frames (4D) all are taken together, with a warning; the
+  layers of a `.seg.nrrd` are segments, and a chosen label that several of them have is refused.
 - In folders of one's own (`plain`), words behind the sequence's that do not tell another one may follow where
   one file alone fits: how the image was placed, treated or taken (`T1_brain`, `t1w_1mm`, `T1_MPRAGE`,
   `T1_to_FLAIR`, which is a T1), and that there is no contrast (`T1_pre`, `T1_nonGd`).

@@ -17,8 +17,7 @@ from . import coarse
 from .doubts import PLACELESS
 from .errors import CaseError, UsageError
 from .grid import content_box, mask_points
-from .reading.nrrd_segments import segments_in
-from .reading.text_headers import nrrd_values
+from .reading.nrrd_segments import check_told_apart, segments_in
 from .result import Notice
 from .volume import Volume
 from .words import SEQUENCES, SLICE_COUNT
@@ -331,10 +330,13 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     A mask of fractions (resampled, or a probability), of 1 or of 255 or 100, is cut at one half, with a notice.
 
     Raises:
-        CaseError: it holds no labels, none of the chosen ones or nothing above 0.5, or the chosen set is empty.
+        CaseError: it holds no labels, none of the chosen ones or nothing above 0.5, or the chosen set is empty;
+            a chosen label stands for several segments of a file.
         UsageError: a chosen label is no whole number.
     """
     chosen = labels_of(labels)
+    if chosen is not None and len(layers) > 1:
+        check_told_apart(Path(layers[0].source), chosen)
     notices = [n for layer in layers for n in layer.warnings]
     if len(layers) > 1 and _has_frames(Path(layers[0].source)):
         notices.append(Notice("mask-frames", f"the mask's {len(layers)} frames were taken together"))
@@ -366,7 +368,7 @@ def _has_frames(path: Path) -> bool:
     """Whether the layers of a mask's file are frames, and no segments."""
     name = path.name.lower()
     if name.endswith((".nrrd", ".nhdr")):
-        return not (name.endswith(".seg.nrrd") or segments_in(nrrd_values(path)))
+        return not (name.endswith(".seg.nrrd") or segments_in(path))
     return name.endswith((".nii", ".nii.gz", ".hdr", ".img", ".mha", ".mhd"))
 
 

@@ -24,7 +24,8 @@ class CaseFiles:
     """The four files or DICOM folders of a case, and the name of the layout they were found by.
 
     Args:
-        case: what the layout calls the case. mask_labels: labels that are tumour, None for every label.
+        case: what the layout calls the case.
+        mask_labels: labels that are tumour, None for every label, as in a mask that was given.
         doubt: why the data set would not have it graded (a follow-up scan), or ''.
     """
 
@@ -53,7 +54,8 @@ def find_case_files(folder: Path, layout: str = "auto", given: Mapping[str, Path
         raise CaseError(found.problem, found.folder, found.remedy)
     doubt = found_by.note if found_by.on_request else found_by.unfit(found, folder)  # named, it is asked for
     case = with_patient_named(found_by, found).case
-    return CaseFiles(paths, found_by.name, case, found_by.mask_labels, doubt)
+    labels = None if "mask" in given else found_by.mask_labels
+    return CaseFiles(paths, found_by.name, case, labels, doubt)
 
 
 def case_identifier(folder: Path) -> str:

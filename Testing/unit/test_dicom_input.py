@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cohort.headers import with_headers_checked
+from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.cohort.work import fingerprint
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.reading.dicom_header import is_dicom, read_header, what_is_no_image
 from GliomaGradingLib.reading.dicom_series import find_series, split
-from GliomaGradingLib.reading.dicom_study import looks_like_study, pick_series
+from GliomaGradingLib.reading.dicom_study import looks_like_study, pick_series, resolve
 from GliomaGradingLib.reading.imaging import read_layers, read_volume
 from GliomaGradingLib.reading.sequence_names import (
     CONTRAST,
@@ -488,6 +490,36 @@ def test_a_study_is_a_case(copy):
     assert case.mask.array.sum() == arrays()["mask"].sum() and case.mask.files == (str(mask),)
 
 
+BOTH = "mask.nii.gz and seg.dcm could all be the tumour mask"
+NONE = "mask, seg.dcm: no segment of it is a tumour (ventricle)"
+
+
+@pytest.mark.parametrize(
+    ("segment", "has_file", "taken", "problem"),
+    [
+        ("Segment_1", True, None, BOTH),
+        ("ventricle", True, "mask.nii.gz", ""),
+        ("ventricle", False, "seg.dcm", NONE),
+    ],
+)
+def test_a_segmentation_object_goes_before_no_other_mask(tmp_path, segment, has_file, taken, problem):
+    """Either was taken without a word: the object beside a file, and what is no tumour as a complete case."""
+    pytest.importorskip("highdicom", reason="needs highdicom (pip install pydicom highdicom)")
+    folder = tmp_path / "case"
+    for name in SEQUENCES:
+        maker.scan(folder / name, name, keep=range(0, 80, 8))
+    mask = maker.segmentation(folder / "seg" / "seg.dcm", folder / "T1", {segment: arrays()["mask"][::8]})
+    if has_file:
+        maker.segmentation_file(folder / "mask.nii.gz")
+    picks = pick_series(folder, is_strict=False)
+    assert (picks.paths["mask"].name if "mask" in picks.paths else None) == taken
+    cohort = find_cohort(folder, "dicom")
+    assert [entry.problem for entry in with_headers_checked(cohort).cases] == [problem]
+    if problem == NONE:
+        assert [entry.problem for entry in with_headers_checked(cohort, (1,)).cases] == [""]
+        assert resolve(cohort.cases[0].files).mask == mask
+
+
 def test_a_flat_folder_with_the_mask_as_nifti(tmp_path):
     folder = maker.study(tmp_path / "case", (*maker.SCANS,), flat=True)
     write_mask(folder)
@@ -574,15 +606,54 @@ def test_descriptions_are_read_in_their_own_characters(tmp_path, charset):
 
 def test_the_later_echo_of_a_series_is_its_t2(tmp_path):
     """Files of proton density come first."""
-    folder = maker.study(tmp_path / "case", ("T1", "FLAIR"))
-    uid = {"SeriesInstanceUID": "1.2.77", "SeriesNumber": 4, "SeriesDescription": "AX PD T2 FSE"}
+    folder, some = tmp_path / "case", {"keep": range(0, 80, 8)}
+    for name in ("T1", "FLAIR"):
+        maker.scan(folder / name, name, **some)
+    uid = {"SeriesInstanceUID": "1.2.77", "SeriesNumber": 4, "SeriesDescription": "AX PD T2 FSE", **some}
     maker.scan(folder / "a", "T1", EchoTime=15, RepetitionTime=3000, **uid)
     maker.scan(folder / "b", "T2", EchoTime=98, **uid)
-    write_mask(folder)
+    mask = write_mask(folder)
     picks = pick_series(folder)
     assert picks.chosen["T2"].first.text("EchoTime") == "98.0"
-    told = [n.message for n in picks.warnings if n.code == "dicom-series-choice"]
-    assert told == ["several series could be the T2: number 4 (echo 98 ms) was taken, not 4 (echo 15 ms)"]
+    both = folder / "T2"  # whatever the folder is called, and where the user names it
+    both.mkdir()
+    for path in (*(folder / "a").iterdir(), *(folder / "b").iterdir()):
+        path.rename(both / f"{path.parent.name}{path.name}")
+    inputs = resolve({**{name: folder / name for name in SEQUENCES}, "mask": mask})
+    assert inputs.images["T2"].first.text("EchoTime") == "98.0" and len(inputs.images["T2"].files) == 10
+    for notices in (picks.warnings, inputs.notices):
+        told = [n.message for n in notices if n.code == "dicom-series-choice"]
+        assert told == ["several series could be the T2: number 4 (echo 98 ms) was taken, not 4 (echo 15 ms)"]
+    wrong = resolve({**dict.fromkeys(SEQUENCES, both), "mask": mask})
+    with pytest.raises(CaseError, match=r"it holds several volumes \(echoes, time points\)"):
+        read_volume(wrong.images["T1"])
+    assert len(wrong.images["FLAIR"].files) == 20
+
+
+@pytest.mark.parametrize(("placeless", "taken"), [("", "9"), ("thin.dcm", "4"), ("thick.dcm", "9")])
+def test_of_enhanced_series_the_one_with_thinner_slices_is_taken(tmp_path, placeless, taken):
+    """The places of their frames stand in sequences; a series that does not give them cannot be read."""
+    for name in ("T1", "FLAIR"):
+        maker.enhanced(tmp_path / f"{name}.dcm", name, order=range(20))
+    maker.enhanced(tmp_path / "thick.dcm", "T2", order=range(0, 80, 4), SeriesNumber=4)
+    maker.enhanced(tmp_path / "thin.dcm", "T2", order=range(40), SeriesNumber=9, SeriesInstanceUID="1.2.9")
+    if placeless:
+        ds = pydicom.dcmread(tmp_path / placeless)
+        del ds.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence
+        ds.save_as(tmp_path / placeless)
+    assert pick_series(tmp_path, is_strict=False).chosen["T2"].number == taken
+
+
+def test_a_series_whose_slices_make_one_volume_is_taken_whole(tmp_path):
+    """Its headers may differ in what tells volumes apart, as an echo time that was rounded."""
+
+    def rounded(k, ds):
+        ds.EchoTime = 98 if k < 40 else 98.02
+
+    folder = maker.scan(tmp_path / "T2", "T2", rounded, keep=range(0, 80, 4))
+    assert len(split(find_series(folder).series[0])) == 2
+    inputs = resolve({**dict.fromkeys(SEQUENCES, folder), "mask": tmp_path / "none"})
+    assert len(inputs.images["T2"].files) == 20
 
 
 def test_a_flair_after_contrast_is_the_last_choice(tmp_path):

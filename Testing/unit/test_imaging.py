@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.case_checks import whole_tumour
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.reading import imaging
 from GliomaGradingLib.reading.imaging import finite, read_layers, read_volume
@@ -533,6 +534,28 @@ def test_segments_are_not_all_left_out(tmp_path: Path) -> None:
     assert [n.code for n in layer.warnings] == ["mask-segments-doubtful"]
     named = segmented(tmp_path / "b.seg.nrrd", [ARRAY % 2], Segment0_Name="Segment_1", Segment0_LabelValue="1")
     assert read_layers(named)[0].warnings == ()
+
+
+def test_a_chosen_label_of_several_segments_is_refused(tmp_path: Path) -> None:
+    """Each layer counts its labels anew: label 1 was the tumour and the ventricle that overlaps it."""
+    first, second = ARRAY % 3, ARRAY % 5 % 3
+    names = {"Segment0_Name": "Tumour", "Segment1_Name": "Ventricle"}
+    values = {**names, "Segment0_LabelValue": "1", "Segment1_LabelValue": "1", "Segment1_Layer": "1"}
+    values |= {"Segment2_Name": "Oedema", "Segment2_LabelValue": "2", "Segment2_Layer": "0"}
+    now = segmented(tmp_path / "a.seg.nrrd", [first, second == 1], **values)
+    old = segmented(tmp_path / "b.seg.nrrd", [first == 1, second == 1], **names)
+    for path in (now, old):
+        with pytest.raises(CaseError) as refused:
+            whole_tumour(read_layers(path, are_labels_chosen=True), (2, 1))
+        assert str(refused.value) == (
+            f"mask label 1 stands for several segments (Tumour and Ventricle), in {path}: save the tumour "
+            "alone as a segmentation of its own; or leave out the labels, where the names say which segments "
+            "are the tumour"
+        )
+    only, _ = whole_tumour(read_layers(now, are_labels_chosen=True), 2)
+    assert np.array_equal(only.array, first == 2)
+    named, _ = whole_tumour(read_layers(now))
+    assert np.array_equal(named.array, first > 0)
 
 
 def write_series(folder: Path, *, uid: str = "1", keep=range(24), slopes=None, description: str = "t1") -> Path:

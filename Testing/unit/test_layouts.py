@@ -273,6 +273,14 @@ def test_brats_2024_is_after_treatment_and_left_out_unless_asked_for(tmp_path: P
     assert doubt == asked.notices[0] and "--layout" not in doubt  # what has been done is no advice
 
 
+def test_the_labels_of_a_data_set_are_not_those_of_a_mask_that_is_named(tmp_path: Path) -> None:
+    """A tumour of label 4, or of 255, was cut out of the mask, or was said not to be in it."""
+    tree(tmp_path, *DATA_SETS["brats2024"])
+    folder = tmp_path / "BraTS-GLI-02062-100"
+    found = [find_case_files(folder, given={role: tmp_path / "own.nii.gz"}) for role in ("T1", "mask")]
+    assert [files.mask_labels for files in found] == [(1, 2, 3), None]
+
+
 @pytest.mark.parametrize("command", ["batch", "prepare"])
 def test_where_everything_is_skipped_the_reason_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str

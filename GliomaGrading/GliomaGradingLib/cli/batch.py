@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         options.retry_failed,
     )
     if options.dry_run:
-        cohort = with_headers_checked(list_cases(job, isDryRun=True))
+        cohort = with_headers_checked(list_cases(job, isDryRun=True), options.mask_labels)
         print(json.dumps(to_dict(cohort), indent=2) if options.json else describe(cohort), end="")
         return 0
     settings = _settings(options)

@@ -44,6 +44,15 @@ def segments_of(dataset: Dataset) -> tuple[Segment, ...]:
     return tuple(_segment(item) for item in dataset.get("SegmentSequence", ()))
 
 
+def check_segmentation(path: Path, takes_all: bool = False) -> None:
+    """The checks of ``read_segmentation`` for which the header is enough.
+
+    Raises:
+        CaseError: no segment may be tumour, or the header cannot be read.
+    """
+    _taken(path, takes_all)
+
+
 def read_segmentation(path: Path, takes_all: bool = True) -> tuple[Volume, ...]:
     """A layer per segment: (K, J, I) uint8 or uint16, its segment number inside and 0 outside.
 
@@ -55,11 +64,7 @@ def read_segmentation(path: Path, takes_all: bool = True) -> tuple[Volume, ...]:
     Raises:
         CaseError: highdicom is not installed, the file is damaged, or no segment may be tumour.
     """
-    segments = segments_of(full_header(path))
-    taken = [segment for segment in segments if segment.is_tumour or takes_all]
-    if not taken:
-        labels = ", ".join(segment.label for segment in segments) or "none"
-        raise CaseError(f"no segment of it is a tumour ({labels})", path, _SEPARATE)
+    segments, taken = _taken(path, takes_all)
     others = [segment.number for segment in segments if segment not in taken]
     volume, guessed = _volume(path)
     notices = (*([left_out(others)] if others else []), *guessed)
@@ -69,10 +74,21 @@ def read_segmentation(path: Path, takes_all: bool = True) -> tuple[Volume, ...]:
     return tuple(Volume(array, spacing, origin, direction, str(path), notices, files) for array in layers)
 
 
+def _taken(path: Path, takes_all: bool) -> tuple[tuple[Segment, ...], list[Segment]]:
+    """All segments, and those that count as tumour."""
+    segments = segments_of(full_header(path))
+    taken = [segment for segment in segments if segment.is_tumour or takes_all]
+    if not taken:
+        labels = ", ".join(segment.label for segment in segments) or "none"
+        raise CaseError(f"no segment of it is a tumour ({labels})", path, _SEPARATE)
+    return segments, taken
+
+
 def _segment(item: Dataset) -> Segment:
     label = str(item.get("SegmentLabel", "")).strip()
     names = [label, _meaning(item, "SegmentedPropertyTypeCodeSequence")]
-    return Segment(int(item.SegmentNumber), label, not any(is_other_structure(name) for name in names if name))
+    number = int(item.get("SegmentNumber") or 0)  # it has to be there, and reading will say where it is not
+    return Segment(number, label, not any(is_other_structure(name) for name in names if name))
 
 
 def _meaning(item: Dataset, keyword: str) -> str:

@@ -160,6 +160,18 @@ def check_series(series: Series) -> None:
         _sorted(series)
 
 
+def slice_places(series: Series) -> list[np.ndarray]:
+    """(3,) LPS mm of every slice, in a file each or in the frames of one; without those that do not say."""
+    places = [header.position for header in series.headers]
+    if len(series.files) == 1 and series.first.frames > 1:
+        path = series.files[0]
+        try:
+            places = _frame_places(full_header(path), path)[0]
+        except (CaseError, AttributeError, TypeError, ValueError):
+            return []  # reading it says what is wrong
+    return [place for place in places if place.size == 3]
+
+
 def read_series(series: Series) -> Volume:
     """The series as a volume, rescale slope and intercept applied.
 

@@ -18,7 +18,7 @@ from ..result import Notice
 from ..words import SEQUENCES
 from .dicom_header import LABEL_MAP, Header, agent_in_items, full_header, is_dicom, read_header, sop_class
 from .dicom_segmentation import is_segmentation_file, segments_of
-from .dicom_series import Found, Series, find_series, is_segmentation, split
+from .dicom_series import Found, Series, check_series, find_series, is_segmentation, slice_places, split
 from .files_below import files_below
 from .imaging import volume_suffix
 from .sequence_names import (
@@ -220,15 +220,17 @@ def _has_dicom(folder: Path) -> bool:
 
 
 def _series_for(name: str, folder: Path, images: Sequence[Series], notices: list[Notice]) -> Series:
-    """The only series, whatever it is called, or the one of several that is this sequence."""
+    """The only series, whatever it is called, or the volume of several that is this sequence."""
     if not images:
         raise CaseError("there is no DICOM series of images", folder, "name the folder of the series")
-    if len(images) == 1:
+    if len(images) == 1 and len(_volumes_of(images[0])) == 1:
         notices += _against(name, images[0])
         return images[0]
     _check_one_study(folder, images)
     candidates = list(_candidates(images))
     ranking = _ranked(name, candidates)
+    if not ranking and len(images) == 1:
+        return images[0]  # reading it says that it holds several volumes
     if not ranking:
         names = "; ".join(map(_named, images))
         what = f"{_lacking(name, candidates)}, there are {len(images)} DICOM series ({names})"
@@ -267,10 +269,22 @@ def _is_contrast_t1(series: Series) -> bool:
 
 def _candidates(images: Sequence[Series]) -> Iterator[Candidate]:
     for series in images:
-        for part in split(series):
+        for part in _volumes_of(series):
             if part.first.text("Modality") in ("MR", "") and part.first.components == 1 and _is_volume(part):
                 values = _values(part)
                 yield Candidate(part, _read(part, values), values)
+
+
+def _volumes_of(series: Series) -> tuple[Series, ...]:
+    """The volumes that are in a series: itself where its slices make one, however their headers differ."""
+    parts = split(series)
+    if len(parts) == 1:
+        return parts
+    try:
+        check_series(series)
+    except CaseError:
+        return parts
+    return (series,)
 
 
 def _read(series: Series, values: Mapping[str, str] | None = None) -> Reading:
@@ -300,7 +314,7 @@ def _ranked(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates for a sequence, the best first."""
     fitting = [one for one in candidates if one.reading.sequence == name]
     key = _native_first if name == "T1" else _fine_first
-    return sorted(fitting, key=key)
+    return sorted(fitting, key=key) if len(fitting) > 1 else fitting  # a key may need a file's whole header
 
 
 def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
@@ -311,7 +325,7 @@ def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
 
 def _fine_first(one: Candidate) -> tuple[bool, bool, bool, float, float, float]:
     """Of two echoes of a series the later is the T2."""
-    step = round(_slice_step(one.series))
+    step = float(np.rint(_slice_step(one.series)))
     echo = one.header.numbers("EchoTime")
     later = -float(echo[0]) if echo.size else 0.0
     return (bool(one.reading.doubt), _is_derived(one), _tells_of_contrast(one), step, _number(one), later)
@@ -339,10 +353,10 @@ def _number(one: Candidate) -> float:
 
 
 def _slice_step(series: Series) -> float:
-    positions = [header.position for header in series.headers if header.position.size == 3]
-    if len(positions) < 2:
-        return 1.0
-    return float(np.linalg.norm(np.ptp(np.array(positions), axis=0))) / (len(positions) - 1)
+    places = slice_places(series)
+    if len(places) < 2:
+        return float("inf")  # reading it would fail
+    return float(np.linalg.norm(np.ptp(np.array(places), axis=0))) / (len(places) - 1)
 
 
 def _notices(ranked: Mapping[str, Sequence[Candidate]]) -> Iterator[Notice]:
@@ -445,8 +459,9 @@ def _find_mask(
 ) -> tuple[Path | None, str]:
     """The mask's file, or what is wrong with what there is."""
     objects = [path for one in series if is_segmentation(one.first) for path in one.files]
-    masks = objects if len(objects) == 1 else [path for path in objects if _has_tumour(path)]
-    masks = masks or [p for p in _volumes(folder) if _is_mask(p)]
+    masks = [path for path in objects if _has_tumour(path)] + [p for p in _volumes(folder) if _is_mask(p)]
+    if not masks and len(objects) == 1:
+        masks = objects  # reading it says that it is no tumour, unless labels were chosen
     if len(masks) == 1:
         return masks[0], ""
     if masks:

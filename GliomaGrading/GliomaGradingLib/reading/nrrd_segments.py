@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CaseError
 from ..result import Notice
 from ..volume import Volume
 from .segment_names import is_other_structure, left_out
@@ -26,8 +27,13 @@ class Segment:
     label: int
 
 
-def segments_in(values: Mapping[str, str]) -> tuple[Segment, ...]:
-    """The segments that a header lists. Before Slicer 4.11 each had a layer of its own, and the label 1."""
+def segments_in(path: Path) -> tuple[Segment, ...]:
+    """The segments that a NRRD file's header lists; none of any other file."""
+    return _listed(nrrd_values(path)) if path.suffix.lower() in (".nrrd", ".nhdr") else ()
+
+
+def _listed(values: Mapping[str, str]) -> tuple[Segment, ...]:
+    """Before Slicer 4.11 each had a layer of its own, and the label 1."""
     numbers = sorted(int(found.group(1)) for key in values if (found := _NAME.match(key)))
     segments = []
     for number in numbers:
@@ -41,7 +47,7 @@ def segments_in(values: Mapping[str, str]) -> tuple[Segment, ...]:
 
 def tumour_layers(path: Path, layers: Sequence[Volume]) -> tuple[Volume, ...]:
     """The layers without the segments that are no tumour by their names; all, where nothing would be left."""
-    segments = segments_in(nrrd_values(path)) if path.suffix.lower() in (".nrrd", ".nhdr") else ()
+    segments = segments_in(path)
     others = [segment for segment in segments if is_other_structure(segment.name)]
     if not others:
         return tuple(layers)
@@ -50,6 +56,25 @@ def tumour_layers(path: Path, layers: Sequence[Volume]) -> tuple[Volume, ...]:
         return _with_notice(layers, Notice("mask-segments-doubtful", text))
     kept = [_without(layer, [s.label for s in others if s.layer == n]) for n, layer in enumerate(layers)]
     return _with_notice(kept, left_out(segment.label for segment in others))
+
+
+def check_told_apart(path: Path, labels: Sequence[int]) -> None:
+    """Of segments that overlap, each layer counts its labels anew.
+
+    Raises:
+        CaseError: one of the labels stands for segments in several layers.
+    """
+    segments = segments_in(path)
+    for label in labels:
+        alike = [segment for segment in segments if segment.label == label]
+        if len({segment.layer for segment in alike}) > 1:
+            names = " and ".join(segment.name for segment in alike)
+            raise CaseError(
+                f"mask label {label} stands for several segments ({names})",
+                path,
+                "save the tumour alone as a segmentation of its own; or leave out the labels, where the names "
+                "say which segments are the tumour",
+            )
 
 
 def _without(layer: Volume, labels: Sequence[int]) -> Volume:

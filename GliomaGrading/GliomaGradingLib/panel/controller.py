@@ -20,6 +20,7 @@ from ..scene.mask import segments_of
 from ..scene.names import name_of
 from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of, text_of
 from ..scene.sample_data import load_sample
+from ..scene.watch import remove_orphans
 from ..worker.client import Job, WorkerClient
 from . import dependencies, text
 from .copying import offer_copy
@@ -397,6 +398,7 @@ class Controller:
         self._pace()
 
     def _on_settled(self) -> None:
+        remove_orphans()
         self.fill()
         self.refresh()
 

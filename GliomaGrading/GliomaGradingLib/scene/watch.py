@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
 import slicer
 import vtk
 
@@ -24,11 +23,20 @@ def watch_results() -> None:
 
     Not so where it was outdated when it was saved, or lacks an input.
     """
+    remove_orphans()
     for text in result_nodes():
         inputs = inputs_of(Published(text))
         if kept(text) is None and not text.GetAttribute(OUTDATED) and inputs.isValid()[0]:
             keep(text, inputs.stamp)
     _watch.start()
+
+
+def remove_orphans() -> None:
+    """Takes tables, plot and maps away whose result was removed: nothing else would ever find them again.
+
+    To be called when that is over: who removes a whole folder is still going through it.
+    """
+    _watch.remove_orphans()
 
 
 def stop_watching() -> None:
@@ -84,12 +92,8 @@ class _Watch:
         self.start(node)
         if is_result:
             self._orphans.append((folder_of(node), own_nodes(Published(node))))
-            qt.QTimer.singleShot(
-                0, self._remove_orphans
-            )  # who removes a whole folder is still going through it
 
-    def _remove_orphans(self) -> None:
-        """A result's tables, plot and maps go with it: nothing else would ever find them again."""
+    def remove_orphans(self) -> None:
         orphans, self._orphans = self._orphans, []
         for folder, nodes in orphans:
             left = [node for node in nodes if node.GetScene() is slicer.mrmlScene]

@@ -83,6 +83,8 @@ lint: $(VENV)/.development
 bench: data
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases --crops $(SHARED)
+	$(BIN)/python Testing/benchmarks/input_invariance.py --cases $(SHARED)/cases --crops $(SHARED) \
+	  --held-out $(PREPARED) $(SHARED)/bvlc_googlenet.pt
 	$(BIN)/python Testing/benchmarks/unlike_cases.py --cases $(SHARED)/cases
 	$(BIN)/python Testing/benchmarks/saliency_checks.py --data $(SHARED)
 	$(BIN)/python -m Testing.benchmarks --shared $(SHARED) --data $(PREPARED)

@@ -337,6 +337,7 @@ QUOTES: dict[str, Callable[[], str]] = {
     "learning-sentence": learning_sentence,
     "ablation": ablation_rows,
     "invariance": benchmark("input_invariance"),
+    "invariance-held-out": benchmark("input_invariance_held_out"),
     "unlike": benchmark("unlike_cases"),
     "saliency": benchmark("saliency_checks"),
     "click-to-grade": benchmark("click_to_grade"),

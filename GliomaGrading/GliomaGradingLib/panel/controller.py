@@ -229,9 +229,8 @@ class Controller:
         result = published.result if published else None
         isOutdated = published is not None and published.isOutdated
         if published is not None and published.text is not self._shown:
-            self._message = (
-                ""  # of what a script graded, or a scene brought: what was said is of no use any more
-            )
+            # A script has graded, or a scene has brought it: what was said before is not of this result.
+            self._message = ""
             self._shown = published.text
         self.viewer.show(published, result, isBusy, isOutdated)
         self.report.show(published, isBusy, isOutdated)

@@ -64,6 +64,10 @@ class Lattice:
             return self.sample(image, interpolator, outside)
         return gather(volume.array, take, outside)
 
+    def picks(self, volume: Volume) -> bool:
+        """Whether the points are voxels of the volume: nothing has to be interpolated."""
+        return self._voxel_indices(volume, sitk.sitkLinear) is not None
+
     def _voxel_indices(self, volume: Volume, interpolator: int) -> list[np.ndarray] | None:
         """Indices (K, J, I) of the voxels that ``sample`` would take; None where it has to interpolate."""
         if not np.array_equal(volume.direction, np.eye(3)):

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.coarse import largest_component
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.grid import FieldOfView, canonical, content_box, cut_to_content, linear_weights
+from GliomaGradingLib.grid import FieldOfView, Lattice, canonical, content_box, cut_to_content, linear_weights
 from GliomaGradingLib.preparation.slices import (
     InputForm,
     SliceStack,
@@ -24,6 +24,7 @@ from GliomaGradingLib.preparation.slices import (
     reference_of,
     renormalise,
     scene_of,
+    sharply_sampled,
     stack_from_crop,
 )
 from GliomaGradingLib.result import Notice
@@ -594,3 +595,26 @@ def test_a_mask_without_room_around_its_tumour_is_as_large_as_one_with():
     whole, cut = (prepare(Case.fromArrays(**{**files, "mask": mask})) for mask in (coarse, tight))
     assert cut.info == whole.info and cut.tumour_ml == whole.tumour_ml
     assert np.array_equal(cut.mask, whole.mask) and np.array_equal(cut.planes, whole.planes)
+
+
+def test_what_has_to_be_interpolated_keeps_its_texture_and_its_edge() -> None:
+    """Waves of 5 mm half a voxel off: linear interpolation would leave 0.81 of them, of noise 0.35."""
+    x = np.arange(40.0)
+    waves = np.broadcast_to(2 + np.sin(2 * np.pi * x / 5), (12, 16, 40)).astype(np.float32).copy()
+    waves[..., 30:] = 0  # no brain
+    volume = Volume(waves, (1.0, 1.0, 1.0), (0.5, 0.5, 0.5), np.eye(3))
+    found = sharply_sampled(volume, Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (40, 16, 12)))
+    expected = 2 + np.sin(2 * np.pi * (x - 0.5) / 5)
+    assert np.abs(found[6, 8, 4:26] - expected[4:26]).max() < 0.05
+    assert np.array_equal(found[6, 8, 32:], np.zeros(8)) and found.dtype == np.float32
+    same = sharply_sampled(volume, Lattice((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), (40, 16, 12)))
+    assert np.array_equal(same, waves)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 9), (2, 3, 9), (3, 9, 9), (9, 9, 4)])
+def test_few_voxels_are_interpolated_within_their_values(shape: tuple[int, int, int]) -> None:
+    """ITK's spline through two points gives 1e38."""
+    values = np.random.default_rng(3).uniform(1, 2, shape).astype(np.float32)
+    volume = Volume(values, (1.3, 0.9, 1.1), (0.2, 0.3, 0.4), np.eye(3))
+    found = sharply_sampled(volume, Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (5, 5, 5)))
+    assert np.all((found >= 0) & (found < 2.6))

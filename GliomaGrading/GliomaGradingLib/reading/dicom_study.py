@@ -223,7 +223,7 @@ def _series_for(name: str, folder: Path, images: Sequence[Series], notices: list
     """The only series, whatever it is called, or the volume of several that is this sequence."""
     if not images:
         raise CaseError("there is no DICOM series of images", folder, "name the folder of the series")
-    if len(images) == 1 and len(_volumes_of(images[0])) == 1:
+    if len(images) == 1 and sum(map(_is_volume, _volumes_of(images[0]))) <= 1:  # odd slices are told in reading
         notices += _against(name, images[0])
         return images[0]
     _check_one_study(folder, images)

@@ -69,7 +69,7 @@ class Brain:
         inside = foreground(voxels.array, scale.background)
         if self.mask is not None:
             inside = inside & within(self.mask, voxels)
-        values = np.where(inside, voxels.array, scale.mean).astype(np.float64)
+        values = np.where(inside, voxels.array.astype(np.float64), scale.mean)  # in float32 not quite the mean
         return ((values - scale.mean) / scale.deviation).astype(np.float32)
 
 

@@ -329,7 +329,7 @@ def sharply_sampled(scaled: Volume, window: Lattice) -> np.ndarray:
     if window.picks(scaled) or min(scaled.size) < FEWEST_OF_SPLINE:
         return window.sample_volume(scaled)
     inside = replace(scaled, array=(scaled.array != 0).astype(np.float32))
-    is_brain = window.sample_volume(inside) >= 0.5
+    is_brain = window.sample_volume(inside) > 0.5 - 1e-6  # half way between two voxels, however it is rounded
     return np.where(is_brain, window.sample_volume(scaled, sitk.sitkBSpline), np.float32(0))
 
 

@@ -14,11 +14,15 @@ def children(but: Iterable[str] = ()) -> dict[str, str]:
     """
     found = {}
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-            except OSError:
-                continue  # it has ended
-            if pid not in but:
-                found[pid] = state
+        for pid in _read(task / "children").split():
+            if (stat := _read(Path(f"/proc/{pid}/stat"))) and pid not in but:
+                found[pid] = stat.rsplit(")", 1)[1].split()[0]
     return found
+
+
+def _read(path: Path) -> str:
+    """'' where the process or the thread has ended since it was listed."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -109,6 +109,7 @@ def team_of_torchrun(device: torch.device) -> Iterator[tuple[Team, torch.device]
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield Team(torch.distributed.get_rank(), torch.distributed.get_world_size()), device
+        torch.distributed.barrier()  # who leaves first may end those that still talk
     finally:
         torch.distributed.destroy_process_group()
 

@@ -107,6 +107,18 @@ def test_everything_is_reachable_from_python(host, module, graded):
     assert logic.result is None and logic.node("votes") is None
 
 
+def test_tables_carry_the_decision_and_what_it_is_not_for(host, module, graded):
+    votes, slices = (module.logic.node(role).GetTable() for role in ("votes", "slices"))
+    for row in range(3):
+        assert votes.GetValueByName(row, "Decision of the case").ToString() == "HGG"
+        assert votes.GetValueByName(row, "Probability of HGG of the case").ToDouble() == pytest.approx(0.9)
+    for table in (votes, slices):
+        notes = {table.GetValueByName(row, "Note").ToString() for row in range(table.GetNumberOfRows())}
+        assert notes == {
+            "For research use only. Not a medical device; not for diagnosis or treatment decisions."
+        }
+
+
 def test_slice_table_says_what_the_majority_says(host, module, scene):
     from dataclasses import replace
 

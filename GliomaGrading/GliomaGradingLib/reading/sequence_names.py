@@ -78,7 +78,7 @@ _TREATED = (
     rf"|ax(ial)?|tra|sag|cor|[23]d|se|tse|fse|tfe|mprage|mpr|mp2rage|f?spgr|bravo|vibe|space|cube|blade|propeller"
 )
 _IDLE_OF_MASK = re.compile(rf"{_GAP}({_PLACED})$|{_ONTO}")
-_IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|(?<=t1)pre$|(?<=t1w)pre$|{_ONTO}")
+_IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|((?<=t1)|(?<=t1w))(pre|c-)$|{_ONTO}")
 _ONCE_MORE = re.compile(
     rf"({_PLACED}|{_TREATED}|native|space)({_GAP}({_PLACED}|{_TREATED}|native|space))*", re.IGNORECASE
 )

@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 
 from ..palette import SEQUENCE_COLORS, rgb
 from ..result import GradeResult
-from ..words import HGG, LGG
+from ..words import DISCLAIMER, HGG, LGG
 
 Add = Callable[[str, str, str], Any]
 """Adds a node: its role, its class, and the end of its name."""
@@ -55,7 +55,7 @@ def add_charts(result: GradeResult, add: Add) -> None:
 
 
 def fill_votes(node: Any, result: GradeResult) -> None:
-    """A row for each sequence."""
+    """A row for each sequence, each with what the case's decision is."""
     votes = result.votes
     _fill(
         node,
@@ -64,6 +64,9 @@ def fill_votes(node: Any, result: GradeResult) -> None:
         (_("Probability of HGG"), vtk.vtkDoubleArray(), [vote.probability_hgg for vote in votes]),
         (_("Slices for HGG"), vtk.vtkIntArray(), [vote.slices_hgg for vote in votes]),
         (_("Slices"), vtk.vtkIntArray(), [len(vote.slice_probabilities) for vote in votes]),
+        (_("Decision of the case"), vtk.vtkStringArray(), [result.decision for _vote in votes]),
+        (_("Probability of HGG of the case"), vtk.vtkDoubleArray(), [result.probability_hgg for _vote in votes]),
+        _note(len(votes)),
     )
 
 
@@ -80,12 +83,18 @@ def fill_slices(node: Any, result: GradeResult) -> None:
         (LIMIT, vtk.vtkDoubleArray(), [THRESHOLD] * len(middle)),
         ("Majority", vtk.vtkStringArray(), [HGG if value >= THRESHOLD else LGG for value in middle]),
         ("Index", vtk.vtkIntArray(), info.indices),
+        _note(len(middle)),
     )
 
 
 def medians(result: GradeResult) -> list[float]:
     """Of the three sequences, slice by slice: from one half on where the majority says HGG."""
     return [median(values) for values in zip(*(v.slice_probabilities for v in result.votes), strict=True)]
+
+
+def _note(rows: int) -> tuple[str, Any, list[str]]:
+    """A column with what has to be said beside every grade: tables are saved and copied away from the rest."""
+    return "Note", vtk.vtkStringArray(), [DISCLAIMER] * rows
 
 
 def mark_slice(table: Any, position: float) -> None:

@@ -163,8 +163,8 @@ def test_words_that_deny_contrast_go_first(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "T1_pre", "T1pre", "T1C-", "t1w_pre", "T1_nonGd", "t1_noncontrast", "T1_native", "T1 native", "T1_brain",
-        "T1_bet",
+        "T1_pre", "T1pre", "t1w_pre", "T1_nonGd", "t1_noncontrast", "T1_native", "T1 native", "T1_brain",
+        "T1_bet", "T1C-",
         "T1_reg", "T1_n4", "T1_MPRAGE", "T1_ax", "t1_se", "T1_to_FLAIR", "T1_MNI", "t1w_1mm", "p7_T1_brain_1mm",
         "T1-pre-contrast", "t1_reg_to_t2w", "T1_skull_stripped",
     ],

@@ -64,8 +64,8 @@ def fill_votes(node: Any, result: GradeResult) -> None:
         (_("Probability of HGG"), vtk.vtkDoubleArray(), [vote.probability_hgg for vote in votes]),
         (_("Slices for HGG"), vtk.vtkIntArray(), [vote.slices_hgg for vote in votes]),
         (_("Slices"), vtk.vtkIntArray(), [len(vote.slice_probabilities) for vote in votes]),
-        (_("Decision of the case"), vtk.vtkStringArray(), [result.decision for _vote in votes]),
-        (_("Probability of HGG of the case"), vtk.vtkDoubleArray(), [result.probability_hgg for _vote in votes]),
+        (_("Decision of the case"), vtk.vtkStringArray(), [result.decision] * len(votes)),
+        (_("Probability of HGG of the case"), vtk.vtkDoubleArray(), [result.probability_hgg] * len(votes)),
         _note(len(votes)),
     )
 

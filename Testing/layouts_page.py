@@ -106,9 +106,11 @@ Grades are for `evaluate` and `prepare`; grading itself never looks at them. The
 the data set's name for them, in the input folder or the one above, as CSV (comma, semicolon or tab; UTF-8
 with or without BOM, or UTF-16), TSV or Excel (with `pip install openpyxl`; else save it as CSV). `--grades
 TABLE` names any table with a column for the case (`case`, `id`, `subject`, `patient id` ...) and one called
-`grade` (or `WHO grade` ...); it goes before what was found. Understood are HGG and LGG, 2 to 4, II to IV,
-with or without "WHO", "grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others
-put grade 3 into HGG: look before comparing. Grade 1 and anything else is reported, not guessed.
+`known_grade`, `grade`, `WHO grade`, `WHO CNS grade` or `tumor_grade`; it goes before what was found. Where
+several such columns contradict each other, the grade is left unknown. In a batch's own table, and in one joined
+to it, `grade` is the vote and is not read. Understood are HGG and LGG, 2 to 4, II to IV, with or without "WHO",
+"grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others put grade 3 into HGG: look
+before comparing. Grade 1 and anything else is reported, not guessed.
 
 A table's names are those of the cases, or of their patients, in any case. A table that `--grades` names may
 also call a case by a folder between the input and it, or by the patient's id in its DICOM header (which is

@@ -322,3 +322,14 @@ def test_a_batchs_votes_are_not_known_grades(mostly_hgg, file):
             read_grades(path)
     else:
         assert read_grades(path).told("p35").grade == "LGG" and read_grades(path).told("p05").grade == "HGG"
+
+
+def test_known_grades_joined_to_the_votes_are_the_grades(mostly_hgg, tmp_path):
+    """A clinical table joined to results.csv: whatever stands first, ``grade`` is the vote."""
+    votes = "case,grade,decision,probability_hgg"
+    for column in ("known_grade", "WHO grade"):
+        joined = tmp_path / "joined.csv"
+        joined.write_text(f"{votes},{column}\np1,HGG,HGG,0.9,LGG\np2,LGG,LGG,0.1,\n")
+        table = read_grades(joined)
+        assert table.told("p1").grade == "LGG" and table.told("p2").grade is None
+        assert table.columns == (column,)

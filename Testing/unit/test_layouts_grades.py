@@ -175,7 +175,7 @@ def test_no_case_gets_the_grade_of_another_whose_name_differs_in_zeros(tmp_path:
     grades, notices = graded_by(tmp_path, "p01,HGG", "p3,HGG", "p002,LGG")
     assert grades == {"p1": None, "p01": "HGG", "p002": "LGG", "p3": "HGG"}
     alike = "TABLE gives no grade to p1: there or here, several names differ in zeros only"
-    assert notices == [f"grades are from TABLE: {TOLD}", alike]
+    assert notices == [f"grades are from TABLE, column grade: {TOLD}", alike]
 
 
 def test_a_bids_data_set_without_a_table_has_no_grades_of_its_neighbour(tmp_path: Path) -> None:
@@ -213,10 +213,10 @@ def test_rows_that_contradict_each_other_give_no_grade(tmp_path: Path) -> None:
     rows = ("p01,HGG", "p002,2", "p002,4", "p3,3", "p3,LGG", "p3,", "zz,3", "zz,4")
     grades, notices = graded_by(tmp_path, *rows, names=("HGG/p002", "p01", "p3"))
     assert grades == {"p002": None, "p01": "HGG", "p3": "LGG"}
-    assert notices[1:] == ["rows of p002 in TABLE contradict each other: the grade is left unknown"]
+    assert notices[1:] == ["rows or columns of p002 in TABLE contradict each other: the grade is left unknown"]
     cohort = find_cohort(tmp_path / "cases", grades=tmp_path / "g.csv")
     doubts = [entry.doubts for entry in cohort.cases]
-    assert doubts == [("its rows in g.csv contradict each other",), (), ()]
+    assert doubts == [("its rows or columns in g.csv contradict each other",), (), ()]
 
 
 def test_a_table_that_fits_no_case_is_told(tmp_path: Path) -> None:
@@ -454,3 +454,42 @@ def test_letters_are_the_same_however_they_are_composed(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("case,grade,patient\nMüller,4,A\nJÄGER,2,B\n", encoding="utf-8")
     found = find_cohort(cases, grades=tmp_path / "g.csv").cases
     assert sorted((entry.grade, entry.patient) for entry in found) == [("HGG", "A"), ("LGG", "B")]
+
+
+def test_columns_of_grades_that_disagree_leave_it_open(tmp_path: Path) -> None:
+    tree(tmp_path / "cases", *(f"p{number}/{FOUR}" for number in (1, 2, 3)))
+    table = tmp_path / "g.csv"
+    table.write_text("case,tumor_grade,grade\np1,II,4\np2,IV,4\np3,,2\n")
+    cohort = find_cohort(tmp_path / "cases", grades=table)
+    assert {case.case: case.grade for case in cohort.cases} == {"p1": None, "p2": "HGG", "p3": "LGG"}
+    assert cohort.notices[0].startswith(f"grades are from {table}, columns grade and tumor_grade: ")
+    assert cohort.cases[0].doubts == ("its rows or columns in g.csv contradict each other",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "grade", "told"),
+    [
+        ("WHO grade", "4", "HGG", ""),
+        ("known_grade", "LGG", "LGG", ""),
+        ("grade,known_grade", "HGG,LGG", None, "the columns of grades contradict each other in row 2 of c.csv"),
+        ("grade,known_grade", "odd,LGG", "LGG", ""),
+        ("grade,decision,probability_hgg,known_grade", "HGG,HGG,0.9,LGG", "LGG", ""),
+        ("Grade at surgery", "4", None, "c.csv has no grades in Grade at surgery: they are read from a column"),
+    ],
+)
+def test_grades_of_a_table_of_cases(
+    tmp_path: Path, columns: str, cells: str, grade: str | None, told: str
+) -> None:
+    tree(tmp_path / "p1", FOUR)
+    files = ",".join(f"p1/{role}.nii.gz" for role in ("t1", "t2", "flair", "seg"))
+    (tmp_path / "c.csv").write_text(f"case,t1,t2,flair,mask,{columns}\np1,{files},{cells}\n")
+    cohort = find_cohort(tmp_path / "c.csv")
+    assert cohort.cases[0].grade == grade
+    assert [text.startswith(told) for text in (*cohort.cases[0].doubts, *cohort.notices)] == [True] * bool(told)
+
+
+def test_a_data_sets_table_whose_grades_are_called_otherwise_is_told(tmp_path: Path) -> None:
+    tree(tmp_path, *DATA_SETS["bids"])
+    (tmp_path / "participants.tsv").write_text("participant_id\ttumor_type_and_grade\nsub-01\tGBM 4\n")
+    (notice,) = [text for text in find_cohort(tmp_path).notices if "tumor_type" in text]
+    assert notice.startswith("participants.tsv has no grades in tumor_type_and_grade: they are read from a col")

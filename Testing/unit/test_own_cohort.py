@@ -127,7 +127,7 @@ def test_what_is_wrong_with_grades_is_told(
     assert told in capsys.readouterr().err.splitlines()[-1]
     table.write_text("case,grade\nBraTS-GLI-00000-000,4\nBraTS-GLI-00000-000,2\n")
     assert main(arguments) == 2
-    told = "BraTS-GLI-00000-000 is left out: its rows in g.csv contradict each other"
+    told = "BraTS-GLI-00000-000 is left out: its rows or columns in g.csv contradict each other"
     assert told in capsys.readouterr().err.splitlines()
 
 

@@ -6,7 +6,7 @@ import fnmatch
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,8 @@ ANY_TABLE = GradeSource(
     (*CASES, *PATIENTS, "participant_id"),
 )
 """A table that a user gives: a column that names the case, and one with its grade."""
+BESIDE_VOTES = replace(ANY_TABLE, grade=tuple(name for name in ANY_TABLE.grade if name != "grade"))
+"""The table of a batch, with a column of known grades joined to it: what it calls grade is the vote."""
 
 _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
@@ -63,12 +65,14 @@ class GradeTable:
             grade; nothing where they leave it open.
         unclear: what stood where a grade should be and was none ("grade 1", "mixed").
         patients: by the ``key`` of the case's name whose scan it is, where a column beside the cases' tells.
+        columns: the heads of its columns of grades.
     """
 
     path: Path
     rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unclear: tuple[str, ...] = ()
     patients: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
     def told(self, name: str) -> Told:
         """What the rows of exactly this name tell."""
@@ -184,15 +188,34 @@ def read_grades(path: Path) -> GradeTable:
         UsageError: it cannot be read, or has no such columns.
     """
     table = read_table(path)
-    if {"decision", "probability_hgg"} <= table.columns.keys() and "known_grade" not in table.columns:
+    own = _own_source(table)
+    if own is BESIDE_VOTES and not table.having(own.grade):
         raise UsageError("the grades of this table are votes of a batch", path, "give a table of known grades")
-    for source in (*known_sources(path), ANY_TABLE):
+    for source in (own,) if own is BESIDE_VOTES else (*known_sources(path), own):
         grades = _grades(table, source)
         if grades is not None:
             return grades
     raise UsageError(
         "there is no column of grades beside one that names cases", path, "name two columns case and grade"
     )
+
+
+def grade_columns(table: Table) -> list[str]:
+    """The columns of grades of a table of one's own, and none of a batch's votes."""
+    return table.having(_own_source(table).grade)
+
+
+def _own_source(table: Table) -> GradeSource:
+    return BESIDE_VOTES if {"decision", "probability_hgg"} <= table.columns.keys() else ANY_TABLE
+
+
+def unread_columns(table: Table, read: Sequence[str]) -> str:
+    """The sentence about columns that are called like grades and are not read; '' where there are none."""
+    heads = [head for name, head in table.columns.items() if "grade" in name and name not in read]
+    if not heads:
+        return ""
+    names = ", ".join(ANY_TABLE.grade)
+    return f"{table.path.name} has no grades in {' and '.join(heads)}: they are read from a column {names}"
 
 
 def find_grades(paths: Iterable[Path]) -> tuple[list[GradeTable], list[str]]:
@@ -210,6 +233,8 @@ def find_grades(paths: Iterable[Path]) -> tuple[list[GradeTable], list[str]]:
         grades = next((g for source in sources if (g := _grades(table, source)) is not None), None)
         if grades is not None:
             tables.append(grades)
+        elif unread := unread_columns(table, ()):
+            notices.append(unread)
     return tables, notices
 
 
@@ -220,22 +245,30 @@ def known_sources(path: Path) -> list[GradeSource]:
 
 
 def _grades(table: Table, source: GradeSource) -> GradeTable | None:
-    column, cases = table.having(source.grade), table.having(source.cases)
-    if not column or not cases:
+    columns, cases = table.having(source.grade), table.having(source.cases)
+    if not columns or not cases:
         return None
     rows: dict[str, set[str]] = {}
     unclear: dict[str, None] = {}
     for _number, row in table.rows:
-        text = row[column[0]]
-        try:
-            said = parse_grade(text)
-        except ValueError:
-            said = text
-            unclear[text] = None
+        said, odd = said_by([row[column] for column in columns])
+        unclear.update(dict.fromkeys(odd))
         for name in (row[name] for name in cases if known_text(row[name])):
-            rows.setdefault(key(name), set()).update({said} if said else ())
+            rows.setdefault(key(name), set()).update(said)
     said_of = {name: frozenset(texts) for name, texts in rows.items()}
-    return GradeTable(table.path, said_of, tuple(unclear), _patients(table))
+    heads = tuple(table.columns[column] for column in columns)
+    return GradeTable(table.path, said_of, tuple(unclear), _patients(table), heads)
+
+
+def said_by(texts: Sequence[str]) -> tuple[set[str], list[str]]:
+    """What the cells of one row say of a grade, and, where none of them has a grade, what stands there."""
+    grades, odd = set[str](), []
+    for text in texts:
+        try:
+            grades.update(filter(None, [parse_grade(text)]))
+        except ValueError:
+            odd.append(text)
+    return (grades, []) if grades else (set(odd[:1]), odd)
 
 
 def _patients(table: Table) -> dict[str, str]:

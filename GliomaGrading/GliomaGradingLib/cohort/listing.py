@@ -112,8 +112,9 @@ def _is_manifest(source: Path, layout: str) -> bool:
 
 
 def _of_manifest(source: Path) -> Cohort:
-    cases, odd_grades = read_manifest(source)
-    notices = (f"{no_grade(odd_grades, source.name)}: understood are LGG, HGG, 2, 3, 4",) if odd_grades else ()
+    cases, odd_grades, unread = read_manifest(source)
+    odd = f"{no_grade(odd_grades, source.name)}: understood are LGG, HGG, 2, 3, 4" if odd_grades else ""
+    notices = tuple(filter(None, (odd, unread)))
     return Cohort(
         source, MANIFEST, f"a table of {len(cases)} case{'s' * (len(cases) != 1)}", cases, notices=notices
     )
@@ -325,7 +326,7 @@ def _graded(entry: CaseEntry, names: Names, tables: Sequence[CohortGrades]) -> C
         if told.word is Word.GRADE:
             return replace(entry, grade=told.grade)
         if told.word is Word.AT_ODDS:
-            doubt = f"its rows in {table.table.path.name} contradict each other"
+            doubt = f"its rows or columns in {table.table.path.name} contradict each other"
             return replace(entry, grade=None, doubts=(*entry.doubts, doubt))
     return entry
 
@@ -370,17 +371,22 @@ def _about_table(grades: CohortGrades, cases: Sequence[tuple[str, Names]], isGiv
         told[grades.told(names).word].append(case)
     odd = f"{no_grade(unclear)}; " if unclear else ""
     if told[Word.GRADE]:
-        yield f"grades are from {path}: {odd}WHO 2 and 3 count as LGG, 4 as HGG"
+        columns = _of_columns(grades.table.columns)
+        yield f"grades are from {path}, {columns}: {odd}WHO 2 and 3 count as LGG, 4 as HGG"
     elif isGiven and len(told[Word.ABSENT]) == len(cases):
         yield f"no case of this input is in {path}: {odd}its names have to be those of the cases"
     elif isGiven or told[Word.NOTHING]:
         yield f"no case of this input has a grade in {path}: {odd}understood are LGG, HGG, 2, 3, 4"
     if told[Word.AT_ODDS]:
         some = some_of(told[Word.AT_ODDS])
-        yield f"rows of {some} in {path} contradict each other: the grade is left unknown"
+        yield f"rows or columns of {some} in {path} contradict each other: the grade is left unknown"
     if told[Word.ALIKE]:
         some = some_of(told[Word.ALIKE])
         yield f"{path} gives no grade to {some}: there or here, several names differ in zeros only"
+
+
+def _of_columns(heads: Sequence[str]) -> str:
+    return f"column{'s' * (len(heads) > 1)} {' and '.join(heads)}"
 
 
 def _mixed(found: list[tuple[Layout, Found]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .entry import MANIFEST, CaseEntry, clean_name
-from .grades import CASES, PATIENTS, known_text, parse_grade
+from .grades import CASES, PATIENTS, grade_columns, known_text, said_by, unread_columns
 from .layouts import ROLES
 from .tables import Table, read_table
 
@@ -20,9 +20,9 @@ LONGEST_PATH = 200
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 
 
-def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str]]:
-    """The cases of a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will; and
-    what stands in its column of grades and is none.
+def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str], str]:
+    """The cases of a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will;
+    what stands in its columns of grades and is none; the sentence about such columns that are not read, or ''.
 
     A row whose files are missing is a case with a problem, as it would be in a folder. A grade that is none is
     left unknown: a case is graded without it.
@@ -38,11 +38,12 @@ def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str]]:
     if not table.rows:
         raise UsageError("the manifest names no case", path, "give it a row for each case")
     _check_names(table)
-    grades = [_grade(row) for _number, row in table.rows]
-    entries = (
-        _entry(path, number, row, *grade) for (number, row), grade in zip(table.rows, grades, strict=True)
-    )
-    return tuple(entries), list(dict.fromkeys(odd for _grade, odd in grades if odd))
+    columns = grade_columns(table)
+    said = [said_by([row[column] for column in columns]) for _number, row in table.rows]
+    rows = zip(table.rows, said, strict=True)
+    entries = tuple(_entry(path, number, row, *grades) for (number, row), grades in rows)
+    odd = dict.fromkeys(text for _grades, texts in said for text in texts)
+    return entries, list(odd), "" if columns else unread_columns(table, columns)
 
 
 def _with_usual_names(table: Table) -> Table:
@@ -71,16 +72,7 @@ def _check_names(table: Table) -> None:
         seen[name] = number
 
 
-def _grade(row: dict[str, str]) -> tuple[str | None, str]:
-    """The grade of a row, and what stands there if it is none."""
-    text = row.get("grade", "")
-    try:
-        return parse_grade(text), ""
-    except ValueError:
-        return None, text
-
-
-def _entry(path: Path, number: int, row: dict[str, str], grade: str | None, odd_grade: str) -> CaseEntry:
+def _entry(path: Path, number: int, row: dict[str, str], grades: set[str], odd: list[str]) -> CaseEntry:
     files = {role: _file(path, row[role.lower()]) for role in ROLES if row[role.lower()]}
     place = f"row {number} of {path.name}"
     (problem, remedy), labels = _problem(files, place), None
@@ -91,7 +83,10 @@ def _entry(path: Path, number: int, row: dict[str, str], grade: str | None, odd_
     case = clean_name(row["case"])
     remedy = remedy or "correct the cell, or leave it empty" if problem else ""
     patient = known_text(row.get("patient", "")) or case
-    doubts = (f"'{odd_grade}' in {place} is no grade (LGG, HGG, 2, 3, 4)",) if odd_grade else ()
+    doubts = tuple(f"'{text}' in {place} is no grade (LGG, HGG, 2, 3, 4)" for text in odd)
+    if len(grades) > 1:
+        doubts = (f"the columns of grades contradict each other in {place}",)
+    grade = next(iter(grades)) if len(grades) == 1 and not odd else None
     return CaseEntry(case, files, MANIFEST, path.parent, labels, grade, patient, problem, remedy, doubts)
 
 

@@ -33,9 +33,10 @@ class Table:
     rows: tuple[tuple[int, dict[str, str]], ...]
 
     def having(self, patterns: Iterable[str]) -> list[str]:
-        """Normalised names of the columns that fit one of the patterns (``*`` is any text)."""
-        wanted = [normalised(pattern) for pattern in patterns]
-        return [name for name in self.columns if any(fnmatch.fnmatchcase(name, w) for w in wanted)]
+        """Normalised names of the columns that fit one of the patterns (``*`` is any text), in their order."""
+        wanted = map(normalised, patterns)
+        fitting = (name for w in wanted for name in self.columns if fnmatch.fnmatchcase(name, w))
+        return list(dict.fromkeys(fitting))
 
 
 def normalised(name: str) -> str:

@@ -61,12 +61,15 @@ class GliomaGrading(ScriptedLoadableModule):
 
 @parameterNodeWrapper
 class GliomaGradingParameterNode:
-    """The panel's choices; they are saved with the scene. ``segmentId`` is empty for all segments together."""
+    """The panel's choices; they are saved with the scene. ``segmentId`` is empty for all segments together.
+
+    A union of nodes takes None only where that is one of its members; a node alone always does.
+    """
 
     t1: vtkMRMLScalarVolumeNode
     t2: vtkMRMLScalarVolumeNode
     flair: vtkMRMLScalarVolumeNode
-    mask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007 - what the wrapper knows
+    mask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007 - what 5.10 knows
     segmentId: str = ""
     bundle: str = ""
     vote: Annotated[str, Choice(["majority", "soft"]), Default("majority")]

@@ -103,6 +103,8 @@ def _set_property(item: QObject, name: str, value: object) -> None:
     meta = type(item).staticMetaObject  # that of an instance would take the class's along when it goes
     if not meta.property(meta.indexOfProperty(name)).isWritable():
         raise AttributeError(f"{type(item).__name__}.{name} is read-only")
+    if isinstance(value, tuple):
+        value = list(value)  # PythonQt takes any sequence of strings for a list of them
     if not QObject.setProperty(item, name, value):
         raise TypeError(f"{type(item).__name__}.{name} cannot be {value!r}")
 

@@ -22,7 +22,7 @@ def wrapped(host):
 
     class Parameters:
         volume: slicer.vtkMRMLScalarVolumeNode
-        either: Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode]  # noqa: UP007
+        either: Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
         percent: Annotated[float, WithinRange(0, 100)] = 50
         count: int = 3
         vote: Vote = Vote.SOFT
@@ -46,6 +46,31 @@ def test_defaults(wrapped):
     parameters, _, _ = wrapped
     got = [getattr(parameters, name) for name in parameters.allParameters]
     assert got == [None, None, 50, 3, Vote.SOFT, "auto", [], Path("/data"), None, {}, (1, "a"), True]
+
+
+def test_a_union_takes_none_only_where_it_is_a_member(host):
+    """As Slicer's own serializer has it, which looks for a member that is for the value's very type."""
+    import slicer
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    class Parameters:
+        mask: None
+
+    nodes = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode]  # noqa: UP007
+    Parameters.__annotations__ = {"mask": nodes}
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    with pytest.raises(TypeError, match="Unable to write value None"):
+        parameterNodeWrapper(Parameters)(node)
+
+
+def test_a_union_is_stored_by_its_members_place(wrapped):
+    import slicer
+
+    parameters, node, _ = wrapped
+    assert node.HasParameter("either.2") and parameters.either is None
+    parameters.either = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert [node.HasParameter(f"either.{place}") for place in range(3)] == [False, True, False]
+    assert node.GetNodeReference("either.1") is parameters.either
 
 
 def test_values_come_back_from_the_node(wrapped):

@@ -238,7 +238,7 @@ class ObservedList(collections.abc.MutableSequence):
 
 @parameterNodeSerializer
 class ListSerializer(Serializer):
-    """Elements as ``name_0``, ``name_1``, ...; their number as ``name_len``."""
+    """Elements as ``name.0``, ``name.1``, ...; their number as ``name.len``."""
 
     def __init__(self, element):
         self.element = element
@@ -255,7 +255,7 @@ class ListSerializer(Serializer):
         return []
 
     def isIn(self, parameterNode, name):
-        return parameterNode.HasParameter(f"{name}_len")
+        return parameterNode.HasParameter(f"{name}.len")
 
     def write(self, parameterNode, name, value):
         self.validate(value)
@@ -264,21 +264,21 @@ class ListSerializer(Serializer):
         with slicer.util.NodeModify(parameterNode):
             self.remove(parameterNode, name)
             for index, one in enumerate(value):
-                self.element.write(parameterNode, f"{name}_{index}", one)
-            parameterNode.SetParameter(f"{name}_len", str(len(value)))
+                self.element.write(parameterNode, f"{name}.{index}", one)
+            parameterNode.SetParameter(f"{name}.len", str(len(value)))
 
     def _length(self, parameterNode, name):
-        return int(parameterNode.GetParameter(f"{name}_len") or 0)
+        return int(parameterNode.GetParameter(f"{name}.len") or 0)
 
     def read(self, parameterNode, name):
         length = self._length(parameterNode, name)
-        values = [self.element.read(parameterNode, f"{name}_{index}") for index in range(length)]
+        values = [self.element.read(parameterNode, f"{name}.{index}") for index in range(length)]
         return ObservedList(values, lambda changed: self.write(parameterNode, name, changed))
 
     def remove(self, parameterNode, name):
         for index in range(self._length(parameterNode, name)):
-            self.element.remove(parameterNode, f"{name}_{index}")
-        parameterNode.UnsetParameter(f"{name}_len")
+            self.element.remove(parameterNode, f"{name}.{index}")
+        parameterNode.UnsetParameter(f"{name}.len")
 
     def supportsCaching(self):
         return self.element.supportsCaching()
@@ -286,7 +286,7 @@ class ListSerializer(Serializer):
 
 @parameterNodeSerializer
 class TupleSerializer(Serializer):
-    """Elements as ``name_0``, ``name_1``, ..."""
+    """Elements as ``name.0``, ``name.1``, ..."""
 
     def __init__(self, elements):
         self.elements = elements
@@ -303,7 +303,7 @@ class TupleSerializer(Serializer):
         return tuple(one.default() for one in self.elements)
 
     def isIn(self, parameterNode, name):
-        return self.elements[0].isIn(parameterNode, f"{name}_0")
+        return self.elements[0].isIn(parameterNode, f"{name}.0")
 
     def write(self, parameterNode, name, value):
         if len(value) != len(self.elements):
@@ -311,14 +311,14 @@ class TupleSerializer(Serializer):
         self.validate(value)
         with slicer.util.NodeModify(parameterNode):
             for index, (element, one) in enumerate(zip(self.elements, value, strict=True)):
-                element.write(parameterNode, f"{name}_{index}", one)
+                element.write(parameterNode, f"{name}.{index}", one)
 
     def read(self, parameterNode, name):
-        return tuple(one.read(parameterNode, f"{name}_{index}") for index, one in enumerate(self.elements))
+        return tuple(one.read(parameterNode, f"{name}.{index}") for index, one in enumerate(self.elements))
 
     def remove(self, parameterNode, name):
         for index, one in enumerate(self.elements):
-            one.remove(parameterNode, f"{name}_{index}")
+            one.remove(parameterNode, f"{name}.{index}")
 
 
 class ObservedDict(collections.abc.MutableMapping):
@@ -381,11 +381,37 @@ class DictSerializer(Serializer):
 
 
 @parameterNodeSerializer
-class UnionSerializer(Serializer):
-    """One of several types, as ``name_<position>``; None is the position after the last."""
+class NoneSerializer(Serializer):
+    """None as a member of a union."""
 
-    def __init__(self, members, optional):
-        self.members, self.optional = members, optional
+    @staticmethod
+    def canSerialize(type_):
+        return type_ is type(None)
+
+    @staticmethod
+    def create(type_):
+        return NoneSerializer()
+
+    def default(self):
+        return None
+
+    def dump(self, value):
+        return "True"
+
+    def parse(self, text):
+        return None
+
+
+@parameterNodeSerializer
+class UnionSerializer(Serializer):
+    """One of several types, as ``name.<position>``.
+
+    A value goes to a member that is for its very type, as in Slicer: None goes to no node's member, though a
+    node's parameter takes it where it is not in a union.
+    """
+
+    def __init__(self, members):
+        self.members = members
 
     @staticmethod
     def canSerialize(type_):
@@ -393,48 +419,39 @@ class UnionSerializer(Serializer):
 
     @staticmethod
     def create(type_):
-        arguments = typing.get_args(type_)
-        members = [createSerializerFromAnnotatedType(one) for one in arguments if one is not type(None)]
-        return UnionSerializer(members, type(None) in arguments)
+        return UnionSerializer([createSerializerFromAnnotatedType(one) for one in typing.get_args(type_)])
 
     def default(self):
-        return None if self.optional and len(self.members) == 1 else self.members[0].default()
-
-    def _none_name(self, name):
-        return f"{name}_{len(self.members)}"
+        is_optional = len(self.members) == 2 and isinstance(self.members[1], NoneSerializer)
+        return None if is_optional else self.members[0].default()
 
     def isIn(self, parameterNode, name):
-        return parameterNode.HasParameter(self._none_name(name)) or any(
-            one.isIn(parameterNode, f"{name}_{index}") for index, one in enumerate(self.members)
-        )
+        return any(one.isIn(parameterNode, f"{name}.{index}") for index, one in enumerate(self.members))
 
     def write(self, parameterNode, name, value):
         with slicer.util.NodeModify(parameterNode):
-            if value is None and self.optional:
-                self.remove(parameterNode, name)
-                parameterNode.SetParameter(self._none_name(name), "True")
-                return
             index, member = self._member_for(value)
             self.remove(parameterNode, name)
-            member.write(parameterNode, f"{name}_{index}", value)
+            member.write(parameterNode, f"{name}.{index}", value)
 
     def _member_for(self, value):
+        refused = TypeError(f"Unable to write value {value!r} of type {type(value)}")
         for index, member in enumerate(self.members):
-            try:
-                member.validate(value)
-            except (TypeError, ValueError):
-                continue
-            return index, member
-        raise TypeError(f"Unable to write value {value!r} of type {type(value)}")
+            if member.canSerialize(type(value)):
+                try:
+                    member.validate(value)
+                except (TypeError, ValueError) as error:
+                    refused = error
+                    continue
+                return index, member
+        raise refused
 
     def read(self, parameterNode, name):
         for index, member in enumerate(self.members):
-            if member.isIn(parameterNode, f"{name}_{index}"):
-                return member.read(parameterNode, f"{name}_{index}")
-        return None
+            if member.isIn(parameterNode, f"{name}.{index}"):
+                return member.read(parameterNode, f"{name}.{index}")
+        raise KeyError(f"Unable to find value for name: {name}")
 
     def remove(self, parameterNode, name):
-        parameterNode.UnsetParameter(self._none_name(name))
         for index, member in enumerate(self.members):
-            if member.isIn(parameterNode, f"{name}_{index}"):
-                member.remove(parameterNode, f"{name}_{index}")
+            member.remove(parameterNode, f"{name}.{index}")

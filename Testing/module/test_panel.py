@@ -78,6 +78,33 @@ def test_corner_of_the_3d_view(host, module, scene, grade):
     assert not corner.GetText(vtk.vtkCornerAnnotation.UpperLeft)
 
 
+def test_no_3d_view_keeps_a_line_where_their_order_changes(host, module, scene, grade, monkeypatch):
+    """The layout manager numbers them by where they lie in memory: a second one may become the first."""
+    from types import SimpleNamespace
+
+    import slicer
+    import vtk
+
+    def view(name):
+        corner = vtk.vtkCornerAnnotation()
+        own = SimpleNamespace(cornerAnnotation=lambda: corner, scheduleRender=lambda: None)
+        node = SimpleNamespace(GetLayoutName=lambda: name)
+        return SimpleNamespace(threeDView=lambda: own, mrmlViewNode=lambda: node, corner=corner)
+
+    first, second = view("1"), view("2")
+    views = [first]
+    manager = type(slicer.app.layoutManager())
+    nodes = scene.case()
+    grade()
+    monkeypatch.setattr(manager, "threeDViewCount", property(lambda self: len(views)))
+    monkeypatch.setattr(manager, "threeDWidget", lambda self, index: views[index])
+    show(nodes[0], "Red")
+    assert first.corner.GetText(vtk.vtkCornerAnnotation.UpperLeft).startswith("case\nHGG")
+    views.insert(0, second)
+    host.close_scene()
+    assert not any(one.corner.GetText(vtk.vtkCornerAnnotation.UpperLeft) for one in views)
+
+
 @pytest.mark.parametrize(
     ("value", "headline", "border"),
     [

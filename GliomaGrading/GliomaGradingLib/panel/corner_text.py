@@ -39,7 +39,8 @@ class CornerText:
         for index in range(manager.threeDViewCount):
             widget = manager.threeDWidget(index)
             if widget is not None:
-                self._write(f"3D {index}", widget.threeDView(), _CORNER, line)
+                name = f"3D {widget.mrmlViewNode().GetLayoutName()}"  # which index a view has, changes
+                self._write(name, widget.threeDView(), _CORNER, line)
         for name in manager.sliceViewNames():
             widget = manager.sliceWidget(name)
             if widget is not None:

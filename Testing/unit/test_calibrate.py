@@ -146,11 +146,12 @@ def test_who_taught_the_models_and_doubtful_inputs_are_left_out(mostly_hgg, tmp_
         graded("nobody-knows", 0.99),
         {**dict.fromkeys(COLUMNS, ""), "case": "bad", "status": "failed"},
     ]
-    known = KNOWN | dict.fromkeys(("taught", "swapped", "unlike", "bad"), "LGG")
-    write_batch(batch, [*rows_of(batch), *more], known)
+    more.append(graded("case7", 0.99))
+    known = KNOWN | dict.fromkeys(("taught", "swapped", "unlike", "bad", "case7"), "LGG")
+    write_batch(batch, [*rows_of(batch), *more], known, patients={"case7": "TCGA-02-0009"})
     capsys.readouterr()
     assert calibrate(batch, tmp_path / "second") == 0
-    assert "; 1 left out: taught the models; 2 left out: inputs doubted" in capsys.readouterr().out
+    assert "; 2 left out: taught the models; 2 left out: inputs doubted" in capsys.readouterr().out
     first, second = (open_bundle(tmp_path / name).calibration() for name in ("first", "second"))
     assert first == second
 

@@ -422,6 +422,10 @@ def test_patients_of_ones_own_are_external_unless_they_are_named_like_who_taught
     external.run_external(data, None, tmp_path, "command")
     records = external.read_records(tmp_path / "probabilities.csv")
     assert [r["patient"] for r in records] == [f"patient-{i:02d}" for i in (4, 6, 7, 8, 9, 10)]
+    judge.bundle.metadata["calibration"] = {"of": {"name": "x"}, "patients": 12}
+    with pytest.raises(UsageError, match="calibrated on a cohort, and does not tell who"):
+        external.run_external(data, None, tmp_path, "command")
+    del judge.bundle.metadata["calibration"]
     with pytest.raises(UsageError, match="whole slices, and tumour regions are graded here"):
         external.run_external(replace(data, form=InputForm.wholeSlice(32)), None, tmp_path, "command")
 

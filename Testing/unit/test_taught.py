@@ -64,6 +64,20 @@ def test_a_batch_of_training_patients_says_so_at_its_end_and_on_its_page(tmp_pat
             )
 
 
+def test_a_batch_of_a_bundle_that_was_calibrated_says_so(tmp_path, monkeypatch):
+    """Whom it was calibrated on, it does not tell: they may be the very patients."""
+    monkeypatch.setattr(taught, "_metadata", lambda bundle: {"calibration": {"of": "x 1", "patients": 40}})
+    assert taught_remarks(entries("p1"), "ours") == [
+        "The bundle was calibrated on 40 patients of a cohort: where they are in this batch, its probabilities "
+        "say nothing of the next patient."
+    ]
+    for grade in ("LGG", "HGG"):
+        make_cohort(tmp_path / "in" / grade, [f"{grade}{n}" for n in range(3)])
+    run(Job(tmp_path / "in", tmp_path / "out"), Settings(bundle="ours"), Instant)
+    evaluation = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert (evaluation["taught_the_models"], evaluation["calibrated_on_patients"]) == (0, 40)
+
+
 @pytest.mark.parametrize("training", [None, "x", {}, {"public_names": "x"}, {"public_names": [3]}])
 def test_metadata_that_tell_no_names(training):
     assert public_names({"training": training}) == [] == public_names({})

@@ -20,15 +20,17 @@ from .listing import Cohort
 from .look import worth_a_look
 from .page import cohort_page
 from .store import CASE_TABLE, CASES, EVALUATION, PAGE, RESULTS, Store, no_room
+from .taught import calibrated_on, names_of, taught, taught_remarks
 from .thumbnail import NAME as THUMBNAIL
 
 
 def finish(
-    store: Store, cohort: Cohort, remarks: Sequence[str] = ()
+    store: Store, cohort: Cohort, bundle: str | Path | None = None
 ) -> tuple[list[str], dict[str, Any] | None]:
     """Write the page, the table of cases and the evaluation.
 
-    Gives these remarks and more, such as why there is no evaluation; and the evaluation, if there is one.
+    Gives remarks, such as why there is no evaluation or who taught the bundle; and the evaluation, if there is
+    one.
 
     Raises:
         BatchStopped: there is no room, or the disk fails.
@@ -36,7 +38,11 @@ def finish(
     rows = read_rows(store.folder / RESULTS)
     known = known_cases(cohort.cases, rows)
     evaluation, more = _evaluated(known)
-    remarks = [*remarks, *more]
+    remarks = [*taught_remarks(cohort.cases, bundle), *more]
+    if evaluation:
+        compared = [cohort.cases[place] for place in known.places]
+        evaluation["taught_the_models"] = len(taught(compared, names_of(bundle)))
+        evaluation["calibrated_on_patients"] = calibrated_on(bundle)
     page = cohort_page(
         cohort,
         rows,

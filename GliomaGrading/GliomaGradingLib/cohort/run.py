@@ -17,7 +17,6 @@ from .engine import Batch, Counts, Watch
 from .finish import finish
 from .listing import Cohort, check_cases, find_cohort
 from .store import BATCH, CASES, Store
-from .taught import taught_remarks
 from .walk import cases_below
 from .work import Runner, Settings
 
@@ -123,7 +122,7 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
         runner = makeRunner()
         stack.callback(runner.close)
         counts = Batch(cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed).run()
-        remarks, evaluation = finish(store, cohort, taught_remarks(cohort.cases, settings.bundle))
+        remarks, evaluation = finish(store, cohort, settings.bundle)
         return Finished(
             counts, Outcomes(store, [entry.case for entry in cohort.cases]), cohort, remarks, evaluation
         )

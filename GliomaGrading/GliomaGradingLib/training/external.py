@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from ..export.reliability import is_recalibrated
 from ..export.tables import PROBABILITY_COLUMNS
 from ..files import all_or_nothing
 from ..preparation.slices import stack_from_crop
@@ -49,7 +50,8 @@ def run_external(
             are left out, and those who are named like patients that taught it.
 
     Raises:
-        UsageError: nobody is left, the bundle does not say what it learned from, or slices are whole.
+        UsageError: nobody is left, the bundle does not say what it learned from or was calibrated on whom, or
+            slices are whole.
     """
     from ..grading import Grader
 
@@ -146,6 +148,11 @@ def _external_rows(data: TrainingSet, metadata: Mapping[str, Any]) -> np.ndarray
     if not learned:
         raise UsageError(
             "the bundle does not say which collections it learned from", remedy="use another bundle"
+        )
+    if is_recalibrated(metadata):
+        raise UsageError(
+            "the bundle was calibrated on a cohort, and does not tell who these patients are",
+            remedy="use the bundle that it was made of",
         )
     if WHOLE in (data.form.kind, metadata.get("input", {}).get("region", {}).get("kind")):
         raise UsageError(

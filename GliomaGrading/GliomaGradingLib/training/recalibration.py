@@ -28,7 +28,7 @@ from ..export.reliability import is_recalibrated
 from ..export.tables import GRADED, PROBABILITY_COLUMNS
 from ..files import is_there
 from ..networks.bundle import Bundle, check_target, is_bundle, open_bundle, write_variant
-from ..taught import public_names
+from ..taught import named_in, public_names
 from ..voting import Calibration, Platt, mean_logit
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
 from .evaluate import calibrated, evidence_of_grades
@@ -88,7 +88,7 @@ def recalibrate(bundle: Bundle, batch: Path, output: Path) -> dict[str, Any]:
     """
     _check_output(bundle, output)
     remarks = list(_remarks(bundle, batch))
-    graded = read_graded(batch)
+    graded = read_graded(batch, public_names(bundle.metadata))
     _check_enough(graded, batch)
     base, has_slopes = bundle.calibration(), min(graded.counts) >= FEWEST_FOR_SLOPES
     change = fitted(base.together, graded.logits, graded.grades, has_slopes)
@@ -110,10 +110,13 @@ def recalibrate(bundle: Bundle, batch: Path, output: Path) -> dict[str, Any]:
     return {**entry, "mean_before": mean, "left_out": dict(graded.left_out), "remarks": remarks}
 
 
-def read_graded(batch: Path) -> Graded:
+def read_graded(batch: Path, taught: Sequence[str] = ()) -> Graded:
     """The graded patients of known grade, without those who say nothing of the site's next patient.
 
     A patient's scans of one grade count as one, by their mean logits; whose scan a case is, the batch says.
+
+    Args:
+        taught: names of the patients that taught the models; a case may bear another, and its patient this one.
 
     Raises:
         UsageError: a table of the batch is damaged.
@@ -127,7 +130,8 @@ def read_graded(batch: Path) -> Graded:
             for row, case in zip(rows, cases, strict=True)
             if row["status"] == GRADED and case["known_grade"] in (LGG, HGG)
         ]
-        reasons = [why_left_out(row) for row, _grade, _patient in told]
+        named = set(named_in(taught, [patient for _row, _grade, patient in told]))
+        reasons = [TAUGHT_THEM if patient in named else why_left_out(row) for row, _grade, patient in told]
         kept = [one for one, reason in zip(told, reasons, strict=True) if not reason]
         return by_patient(kept, {reason: reasons.count(reason) for reason in LEFT_OUT})
     except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:

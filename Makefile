@@ -17,7 +17,7 @@ EVALUATE = $(BIN)/glioma-grading evaluate
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test test-minimum lint audit bench gandlf robust coverage mutants fuzz screenshots slicer data train \
+.PHONY: demo test test-slicer test-minimum lint audit bench gandlf robust coverage mutants fuzz screenshots slicer data train \
   evaluate clean help
 
 help:
@@ -51,6 +51,13 @@ demo: $(VENV)/.product graphics
 ## test         run every test, JOBS=2 at a time
 test: $(VENV)/.development graphics
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+
+## test-slicer  the module's tests with the Python modules of SLICER_SOURCE, a checkout of Slicer, in place of ours
+SLICER_SOURCE ?=
+test-slicer: $(VENV)/.development graphics
+	@test -n "$(SLICER_SOURCE)" || { echo "name a checkout: make test-slicer SLICER_SOURCE=../Slicer" >&2; exit 2; }
+	OMP_NUM_THREADS=1 SLICER_SOURCE="$(abspath $(SLICER_SOURCE))" \
+	  $(BIN)/python -m pytest Testing/module --numprocesses $(JOBS) --dist worksteal
 
 ## test-minimum the tests with the oldest versions that are supported, in an environment of their own
 MINIMUM := $(BUILD)/minimum

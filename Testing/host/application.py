@@ -392,6 +392,10 @@ def _core_module(app: Any, name: str, logic: Any) -> Any:
 
 
 def _add_python_modules() -> None:
+    from . import slicer_source  # it needs what the modules above have registered
+
+    if source := os.environ.get(slicer_source.VARIABLE):
+        slicer.__path__.append(str(slicer_source.folder_of(Path(source))))
     slicer.__path__.append(str(MODULES_FOLDER / "slicer"))
     sys.path.append(str(MODULES_FOLDER / "toplevel"))
     for name in ("cli", "i18n", "packaging", "testing"):

@@ -15,7 +15,6 @@ TRAIN = $(BIN)/glioma-grading train --data $(PREPARED) --pretrained $(SHARED)/bv
 EVALUATE = $(BIN)/glioma-grading evaluate
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: demo test test-slicer test-minimum lint audit bench gandlf robust coverage mutants fuzz screenshots slicer data train \
   evaluate clean help

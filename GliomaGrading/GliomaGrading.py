@@ -526,16 +526,9 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
 
     def loadSample(self):
         """The sample's T1, T2, FLAIR and segmentation nodes."""
-        from pathlib import Path
+        from GliomaGradingLib.scene.sample_data import load_sample
 
-        from GliomaGradingLib.sample import write_sample_case
-
-        folder = Path(slicer.app.temporaryPath) / "synthetic-hgg"
-        if not (folder / "synthetic-hgg_seg.nii.gz").is_file():
-            write_sample_case(folder)
-        paths = {name: str(folder / f"synthetic-hgg_{name}.nii.gz") for name in ("t1", "t2", "flair", "seg")}
-        volumes = [slicer.util.loadVolume(paths[name]) for name in ("t1", "t2", "flair")]
-        return (*volumes, slicer.util.loadSegmentation(paths["seg"]))
+        return load_sample()
 
     def published(self):
         """(text of the one result, rows of its table); (None, 0) where there is none."""

@@ -28,8 +28,10 @@ def embedded_slicer() -> Iterator[Host]:
 
 @pytest.fixture
 def host(embedded_slicer: Host) -> Iterator[Host]:
-    """An empty scene, no modules, no windows; afterwards no exception in a slot and no stray attribute."""
-    embedded_slicer.reset()
+    """An empty scene, no modules, no windows; afterwards no exception in a slot and no stray attribute.
+
+    What comes before has been left empty by the test before, or is the start.
+    """
     embedded_slicer.failures.take()
     yield embedded_slicer
     embedded_slicer.events()

@@ -198,5 +198,5 @@ def _vote_of(result: GradeResult | None, sequence: str) -> Vote | None:
 def picture_png(picture: Image.Image) -> bytes:
     """A picture as the bytes of a PNG file."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=False)
+    picture.save(stream, "PNG", compress_level=3)  # a third of the time of 6, and hardly larger
     return stream.getvalue()

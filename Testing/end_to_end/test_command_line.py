@@ -119,13 +119,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_command_gets_one_line_and_leaves_nothing(name, sample_case, tmp_path):
+def test_a_wrong_command_gets_one_line_and_leaves_nothing(name, small_case, tmp_path):
     arguments, status, text = WRONG[name]
     if name == "cuda":
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
             pytest.skip("this machine has CUDA")
-    arguments = [str(sample_case) if a == "CASE" else a for a in arguments]
+    arguments = [str(small_case) if a == "CASE" else a for a in arguments]
     if arguments[0] == "grade":
         arguments += ["--output", "out"]
     done = run(*arguments, folder=tmp_path)
@@ -165,9 +165,9 @@ def test_an_output_that_cannot_be_written_leaves_nothing(sample_case, tmp_path):
     assert blocked.read_text() == "here already"
 
 
-def test_case_names_with_spaces_and_letters_of_any_script(sample_case, tmp_path, told):
+def test_case_names_with_spaces_and_letters_of_any_script(small_case, tmp_path, told):
     case = tmp_path / "Fall Müller 神経"
-    shutil.copytree(sample_case, case)
+    shutil.copytree(small_case, case)
     told(case, "--output", tmp_path / "aus gabe")
     result = json.loads((tmp_path / "aus gabe" / "result.json").read_text(encoding="utf-8"))
     assert result["case"] == "Fall Müller 神経"

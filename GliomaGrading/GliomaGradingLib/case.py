@@ -70,7 +70,7 @@ class Case:
         """
         named = {role: Path(place) for role, place in (given or {}).items()}
         found = find_case_files(Path(path), layout, named)
-        labels = labels_of(maskLabels) or found.mask_labels
+        labels = found.mask_labels if maskLabels is None else labels_of(maskLabels)
         by_name = [role for role in ROLES if role not in named]
         case = read_paths(found.paths, labels, caseId or found.case, by_name)
         doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()

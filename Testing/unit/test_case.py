@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import axial_count, fluid_contrast, lesion_volumes, whole_tumour
 from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.doubts import DOUBTFUL, PLACELESS
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.preparation.slices import prepare
@@ -194,6 +195,13 @@ def test_one_label_is_a_set_of_one() -> None:
     for labels in (2, np.int64(2), (2,), np.array([2])):
         case = Case.fromArrays(**given, spacing=SPACING, origin=ORIGIN, maskLabels=labels)
         assert np.array_equal(case.mask.array, labelled() == 2)
+
+
+def test_an_empty_set_of_labels_is_not_every_label(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "c1", {role: f"{name}.nii" for role, name in FOUR.items()})
+    for read in (lambda: Case.read(folder, maskLabels=[]), lambda: find_cohort(folder).cases[0].read(())):
+        with pytest.raises(CaseError, match=r"none of the mask labels none .* choose among its labels: 1"):
+            read()
 
 
 @pytest.mark.parametrize("labels", [[1.5], "1,2", [None], 2.0])

@@ -90,9 +90,14 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
         rough = _Rough.of(images, backgrounds, fov)
         if begun and rough.is_stripped():
             return Brain(begun.result(), _centre(rough.lattice.volume(rough.any_signal)))
-    images, rough = _with_dark_air(images, rough, fov)
-    mask, doubt = _estimate(images, tumour, rough)
-    scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
+    lit, rough = _with_dark_air(images, rough, fov)
+    mask, doubt = _estimate(lit, tumour, rough)
+    scales = {
+        name: _scale_within(images[name], mask, name == "T1", backgrounds[name])
+        if rough.is_alone_stripped(n)
+        else _scale_within(lit[name], mask, name == "T1")
+        for n, name in enumerate(SEQUENCES)
+    }
     return Brain(scales, _centre(mask), mask, _notices(doubt))
 
 
@@ -173,6 +178,16 @@ class _Rough:
         depth = _depth(head)
         rim, inner = self.t1[head & (depth <= 8)], self.t1[head & (depth >= 16) & (depth < 30)]
         return not (inner.size and rim.mean() > 1.15 * inner.mean())
+
+    def is_alone_stripped(self, n: int) -> bool:
+        """Whether of a case with a skull a sequence shows no more than a brain, and much less than the others.
+
+        What is missing of it within the brain that all three show is background, and no dark tissue.
+        """
+        points = int(np.count_nonzero(self.signal[n]))
+        is_small = points * ROUGH_MM**3 / 1e6 < LARGEST_BRAIN_LITRES
+        is_less = points < 0.75 * int(np.count_nonzero(self.any_signal))
+        return self.backgrounds[n] is not None and is_small and is_less
 
     def core(self, tumour: Volume) -> np.ndarray:
         """Points that are deep in the head and not far from the tumour: nearly all of them brain."""
@@ -330,13 +345,13 @@ def _exact_statistics(array: np.ndarray, background: float) -> tuple[float, floa
     return total / count, math.sqrt((count * squares - total**2) / count**2)
 
 
-def _scale_within(volume: Volume, mask: Volume, fat_is_bright: bool) -> Scale:
-    """Mean and deviation over a mask, from every nth voxel."""
+def _scale_within(volume: Volume, mask: Volume, fat_is_bright: bool, background: float | None = None) -> Scale:
+    """Mean and deviation over a mask, from every nth voxel that is not background."""
     thin = _every_nth(cut_around(volume, _lattice_of(mask)), STATISTICS_MM)
-    values = thin.array[within(mask, thin) & foreground(thin.array, None)]
+    values = thin.array[within(mask, thin) & foreground(thin.array, background)]
     if fat_is_bright:
         values = _without_fat(values, thin.array)
-    return _scale(values, volume, None)
+    return _scale(values, volume, background)
 
 
 def _without_fat(values: np.ndarray, surrounding: np.ndarray) -> np.ndarray:

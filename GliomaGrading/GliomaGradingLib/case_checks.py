@@ -19,7 +19,7 @@ from .errors import CaseError, UsageError
 from .grid import content_box, mask_points
 from .reading.nrrd_segments import check_told_apart, segments_in
 from .result import Notice
-from .volume import Volume
+from .volume import LEAST_VALUE, Volume
 from .words import SEQUENCES, SLICE_COUNT
 
 Labels = int | Sequence[int] | None
@@ -33,9 +33,6 @@ LEAST_TUMOUR_ML = 1.0
 
 LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 """A further lesion is large from this volume and this share of the largest one on."""
-
-LEAST_VALUE = 1e-30
-"""Below, what grey values are divided by has no place in float32; no scanner gives such values."""
 
 CUT_OFF = "tumour-cut-off"
 """A sequence ends within the tumour."""
@@ -292,7 +289,7 @@ def _grey_levels(
     for name, volume in small.items():
         values, _ = coarse.sample(volume, places)
         low, middle, high = np.percentile(values, (16, 50, 84))
-        scale = max(float(high - low) / 2, 1e-12)
+        scale = max(float(high - low) / 2, LEAST_VALUE)
         tissue[name] = (values - middle) / scale
         tumour[name] = float((coarse.sample(volume, points)[0].mean() - middle) / scale)
     return tissue, tumour

@@ -146,6 +146,8 @@ class TestSkull:
         images = {n: replace(v, array=v.array * 0.3 - 40.0) for n, v in head.images.items()}
         one, two = stack_of(head), stack_of(replace(head, images=images))
         assert np.allclose(one.planes, two.planes, atol=1e-3)
+        tiny = {n: replace(v, array=v.array * 1e-20) for n, v in head.images.items()}
+        assert np.allclose(one.planes, stack_of(replace(head, images=tiny)).planes, atol=1e-3)
 
     def test_it_is_deterministic(self, head: FakeCase) -> None:
         assert stack_of(head).planes.tobytes() == stack_of(head).planes.tobytes()

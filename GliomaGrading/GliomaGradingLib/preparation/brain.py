@@ -21,7 +21,7 @@ from ..coarse import components, filled, grown, largest_component
 from ..errors import CaseError
 from ..grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content, triple
 from ..result import Notice
-from ..volume import Volume
+from ..volume import LEAST_VALUE, Volume
 from ..words import SEQUENCES
 from .background import background_value, foreground
 
@@ -192,7 +192,7 @@ class _Rough:
     def core(self, tumour: Volume) -> np.ndarray:
         """Points that are deep in the head and not far from the tumour: nearly all of them brain."""
         levels = [self._levels(n) for n in range(len(self.thin))]
-        brightness = np.sum([v / max(float(v.mean()), 1e-9) for v in levels], axis=0)
+        brightness = np.sum([v / max(float(v.mean()), LEAST_VALUE) for v in levels], axis=0)
         bright = brightness > 0.6 * _otsu(brightness)
         head = _filled(largest_component(close(bright, 8, ROUGH_MM)))
         near = self._distance_from(tumour) < 60
@@ -307,7 +307,7 @@ def _relative(volume: Volume, background: float | None, lattice: Lattice, seed: 
     ]
     coarse = lattice.sample(sitk.BinShrink(image, factors))
     level = float(np.median(coarse[seed])) if seed.any() else float(coarse.mean())
-    return coarse / max(level, 1e-9)
+    return coarse / max(level, LEAST_VALUE)
 
 
 def _darkest(array: np.ndarray, background: float | None) -> float:

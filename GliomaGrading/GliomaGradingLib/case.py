@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .case_checks import Labels, check_case, labels_of, tumour_parts, whole_tumour
+from .case_checks import (
+    Labels,
+    check_case,
+    labels_of,
+    tumour_parts,
+    whole_tumour,
+    without_skipped_slices,
+)
 from .case_files import ROLES, case_identifier, find_case_files
 from .errors import CaseError, UsageError
 from .reading.dicom_study import resolve
@@ -225,7 +232,8 @@ def _checked(
     if not isinstance(identifier, str):
         raise UsageError(f"the case's name is {identifier!r}", remedy="give a text")
     mask, mask_notices = whole_tumour(layers, labels)
+    mask, skipped = without_skipped_slices(mask)
     notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
-    notices += [*mask_notices, *check_case(images, mask)]
+    notices += [*mask_notices, *skipped, *check_case(images, mask)]
     sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
     return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .case_checks import Labels, check_case, labels_of, tumour_parts, whole_tumour
+from .case_checks import (
+    Labels,
+    check_case,
+    labels_of,
+    tumour_parts,
+    whole_tumour,
+    without_skipped_slices,
+)
 from .case_files import ROLES, case_identifier, find_case_files
 from .errors import CaseError, UsageError
 from .reading.dicom_study import resolve
@@ -70,7 +77,7 @@ class Case:
         """
         named = {role: Path(place) for role, place in (given or {}).items()}
         found = find_case_files(Path(path), layout, named)
-        labels = labels_of(maskLabels) or found.mask_labels
+        labels = found.mask_labels if maskLabels is None else labels_of(maskLabels)
         by_name = [role for role in ROLES if role not in named]
         case = read_paths(found.paths, labels, caseId or found.case, by_name)
         doubt = (Notice("unsuitable-scan", f"{case.identifier}: {found.doubt}"),) if found.doubt else ()
@@ -225,7 +232,8 @@ def _checked(
     if not isinstance(identifier, str):
         raise UsageError(f"the case's name is {identifier!r}", remedy="give a text")
     mask, mask_notices = whole_tumour(layers, labels)
+    mask, skipped = without_skipped_slices(mask)
     notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
-    notices += [*mask_notices, *check_case(images, mask)]
+    notices += [*mask_notices, *skipped, *check_case(images, mask)]
     sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
     return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))

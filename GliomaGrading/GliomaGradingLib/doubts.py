@@ -18,9 +18,13 @@ SWAPPED = ("t1-t2-swapped", "t2-flair-swapped", "t1-flair-swapped")
 PLACELESS = "orientation-unknown"
 """A file does not say how its volume lies in the patient: it was taken for axial."""
 
+OUT_OF_REACH = "slices-not-reached"
+"""A sequence shows nothing in some of the slices that are graded; the networks vote on them all the same."""
+
 DOUBTFUL = (
     *SWAPPED,
     PLACELESS,
+    OUT_OF_REACH,
     "mirrored",
     "misaligned",
     "brain-doubtful",

@@ -12,6 +12,9 @@ from .result import Notice
 SILENT_SHEAR = 1e-3
 """Cosine between two axes up to which it is rounding, and nothing is said of it."""
 
+LEAST_VALUE = 1e-30
+"""Below, what grey values are divided by has no place in float32; no scanner gives such values."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from GliomaGradingLib.coarse import eroded
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.preparation.background import (
     background_value,
@@ -123,10 +124,30 @@ class TestSkull:
         assert background_value(head.images["T1"].array) == 0
         assert not found(head).stripped
 
+    def test_what_a_sequence_lacks_that_was_stripped_alone_is_no_brain(
+        self, case: FakeCase, head: FakeCase
+    ) -> None:
+        """The others have a skull, so that the brain is an estimate, which is larger than what T1 shows."""
+        inner = np.pad(case.images["T1"].array, ((20, 20), (0, 0), (0, 0)))
+        inner = np.where(eroded(inner != 0, 2), inner, 0)
+        t1 = replace(head.images["T1"], array=inner)
+        brain = found(replace(head, images={**head.images, "T1": t1}))
+        assert [brain.scales[name].background for name in SEQUENCES] == [0, None, None]
+        inside = within(brain.mask, t1)
+        shown = inner[inside & (inner != 0)]
+        assert brain.scales["T1"].mean == pytest.approx(shown.mean(), rel=0.002)
+        assert (
+            brain.scales["T1"].deviation == pytest.approx(shown.std(), rel=0.02)
+            and shown.std() < 0.95 * inner[inside].std()
+        )
+        assert not brain.normalised("T1", t1)[inner == 0].any()
+
     def test_it_does_not_depend_on_scale_and_offset(self, head: FakeCase) -> None:
         images = {n: replace(v, array=v.array * 0.3 - 40.0) for n, v in head.images.items()}
         one, two = stack_of(head), stack_of(replace(head, images=images))
         assert np.allclose(one.planes, two.planes, atol=1e-3)
+        tiny = {n: replace(v, array=v.array * 1e-20) for n, v in head.images.items()}
+        assert np.allclose(one.planes, stack_of(replace(head, images=tiny)).planes, atol=1e-3)
 
     def test_it_is_deterministic(self, head: FakeCase) -> None:
         assert stack_of(head).planes.tobytes() == stack_of(head).planes.tobytes()

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
-from GliomaGradingLib.case_checks import axial_count, fluid_contrast, lesion_volumes, whole_tumour
+from GliomaGradingLib.case_checks import (
+    axial_count,
+    fluid_contrast,
+    lesion_volumes,
+    tumour_parts,
+    whole_tumour,
+    without_skipped_slices,
+)
 from GliomaGradingLib.case_files import find_case_files
+from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.doubts import DOUBTFUL, PLACELESS
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.preparation.slices import prepare
@@ -194,6 +202,68 @@ def test_one_label_is_a_set_of_one() -> None:
     for labels in (2, np.int64(2), (2,), np.array([2])):
         case = Case.fromArrays(**given, spacing=SPACING, origin=ORIGIN, maskLabels=labels)
         assert np.array_equal(case.mask.array, labelled() == 2)
+
+
+def every_nth(array: np.ndarray, axis: int, every: int) -> np.ndarray:
+    """Only every nth plane of an array, the rest 0."""
+    kept = np.zeros_like(array)
+    planes = (slice(None),) * axis + (slice(1, None, every),)
+    kept[planes] = array[planes]
+    return kept
+
+
+@pytest.mark.parametrize(("axis", "every", "nth"), [(0, 3, "3rd"), (0, 2, "2nd"), (1, 3, "3rd"), (2, 4, "4th")])
+def test_a_mask_drawn_on_every_nth_slice_is_filled(axis: int, every: int, nth: str) -> None:
+    whole = arrays()["mask"]
+    mask, (notice,) = without_skipped_slices(volume(every_nth(whole, axis, every)))
+    assert notice.code == "mask-slices-filled" and f"every {nth} slice;" in notice.message
+    assert notice.code not in DOUBTFUL
+    assert 0.8 < np.count_nonzero(mask.array) / np.count_nonzero(whole) < 1.05
+    assert len(lesion_volumes(mask)) == 1
+    drawn = every_nth(whole, axis, every)
+    assert np.array_equal(every_nth(mask.array, axis, every), drawn), "what is drawn stays"
+    labels = [volume(drawn * 4)]
+    assert np.array_equal(tumour_parts(labels, mask).array, mask.array * 4)
+
+
+def test_of_a_mask_on_every_nth_slice_volume_and_lesions_are_the_tumours() -> None:
+    case = made(mask=every_nth(arrays()["mask"], 0, 3))
+    assert codes(case) == ["mask-slices-filled"]
+    assert prepare(case).tumour_ml == pytest.approx(prepare(made()).tumour_ml, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        [(20, 10, 10), (21, 10, 10), (22, 10, 10)],  # on every slice
+        [(20, 10, 10), (23, 10, 10)],  # two lesions
+        [(20, 10, 10), (22, 10, 10), (25, 10, 10)],  # in no order
+        [(20, 10, 10), (23, 20, 20), (26, 30, 10)],  # side by side
+        [(20, 10, 10), (30, 10, 10), (40, 10, 10)],  # far apart
+        [(20, 10, 10), (21, 10, 10), (23, 10, 10), (24, 10, 10), (26, 10, 10), (27, 10, 10)],  # two thick
+    ],
+)
+def test_separate_lesions_are_never_joined(drawn: list[tuple[int, int, int]]) -> None:
+    array = np.zeros((50, 50, 50), np.uint8)
+    for k, j, i in drawn:
+        array[k, j : j + 8, i : i + 8] = 1
+    mask = volume(array)
+    assert without_skipped_slices(mask) == (mask, ())
+    assert without_skipped_slices(volumes()["mask"])[1] == ()
+
+
+def test_two_lesions_on_every_nth_slice_stay_two() -> None:
+    array = np.zeros((50, 50, 50), np.uint8)
+    array[20:33:3, 10:18, 10:18] = array[26:39:3, 30:38, 10:18] = 1
+    mask, _notices = without_skipped_slices(volume(array))
+    assert lesion_volumes(mask) == pytest.approx([13 * 64 * 0.008] * 2, rel=0.2)
+
+
+def test_an_empty_set_of_labels_is_not_every_label(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "c1", {role: f"{name}.nii" for role, name in FOUR.items()})
+    for read in (lambda: Case.read(folder, maskLabels=[]), lambda: find_cohort(folder).cases[0].read(())):
+        with pytest.raises(CaseError, match=r"none of the mask labels none .* choose among its labels: 1"):
+            read()
 
 
 @pytest.mark.parametrize("labels", [[1.5], "1,2", [None], 2.0])

@@ -104,7 +104,8 @@ def test_words_that_the_acquisition_contradicts_are_doubtful():
         (
             ("AX T1 C+", "T1 C", "T1 C+/C-", "T1 C-/+", "T1 Gd+/-", "T1 +C-", "T1 POST GD- FS",
              "T1 with Gd- FS", "gd-t1", "T1 Gd+ FS", "T1 KM+ FS", "T1 KM -", "T1 Gd-DTPA", "T1 GD- DTPA",
-             "T1 C - FS", "T1-C-FS", "T1 before and after contrast"),
+             "T1 C - FS", "T1-C-FS", "T1 before and after contrast", "AX T1 +GAD", "T1+POST", "T1 +INJ",
+             "T1 +MDC", "T1 +ENH", "T1+CIV", "t1_mprage+gad", "T1 + INJECTION"),
             ("Dotarem", "Unknown", "Gd-DTPA", "YES", "given", "agent", "+", "?", "***", "contrast", "0.1 ml",
              "pre: none, post: Gadovist", "non-ionic agent"),
             True,
@@ -124,6 +125,7 @@ def test_masks_by_name():
 
 T1_SPIN_ECHO = {"EchoTime": "12", "RepetitionTime": "550", "ScanningSequence": "SE"}
 T1_INVERTED = {"EchoTime": "24", "RepetitionTime": "2100", "InversionTime": "750", "ScanningSequence": "SE\\IR"}
+SIEMENS_T1_INVERTED = {**T1_INVERTED, "EchoTime": "9", "RepetitionTime": "2000", "InversionTime": "860"}
 GRADIENT_ECHO = {"EchoTime": "23", "RepetitionTime": "700", "ScanningSequence": "GR"}
 
 
@@ -204,6 +206,13 @@ def test_how_much_was_given_and_how_tells_of_an_agent(wanted, header):
         ("Ax T1FLAIR", T1_INVERTED, "T1", ""),
         ("AX T1 FLAIR", T1_INVERTED, "T1", ""),
         ("AX T1 FLAIR", {}, "", ""),
+        ("t1_tirm_tra_dark-fluid", SIEMENS_T1_INVERTED, "T1", ""),
+        ("t1_tirm_tra_dark-fluid_KM", SIEMENS_T1_INVERTED, CONTRAST, ""),
+        ("t1_tirm_tra_dark-fluid", {**T1_INVERTED, "EchoTime": "90", "InversionTime": "2500"}, "FLAIR", ""),
+        *((one, {}, "T1", "") for one in ("AX 3D T1 GRE", "t1_gre_tra", "T1_3D_GRE", "AX MPRAGE GRE")),
+        *((one, {}, "", "") for one in ("AX T2 GRE", "GRE", "t2*_gre_t1", "T1+T2 GRE", "T1 GRE MAP")),
+        *((one, {}, "", "") for one in ("T1+T2", "T1 + FLAIR")),
+        *((one, {}, "T1", "") for one in ("AX T1 SE", "T1+COR", "T1 +ISO")),
         ("T1W_FFE", {"EchoTime": "5", "RepetitionTime": "200", "ScanningSequence": "GR"}, "T1", ""),
         ("sT2W_TSE", {"EchoTime": "80", "RepetitionTime": "3000", "ScanningSequence": "SE"}, "T2", ""),
         ("AXT2", {}, "T2", ""),

@@ -426,6 +426,38 @@ def test_a_flipped_bit_in_a_compressed_nifti_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "rest", [b"\0" * 5000, b"-----BEGIN SIGNATURE-----" * 99, b"\x1f", gzip.compress(b"more" * 99)]
+)
+def test_what_follows_the_voxels_of_a_compressed_file_is_nothing_to_them(tmp_path: Path, rest: bytes) -> None:
+    path = nifti(tmp_path / "a.nii.gz")
+    whole = path.read_bytes()
+    path.write_bytes(whole + rest)
+    assert np.array_equal(read_volume(path).array, ARRAY)
+    bad_sum = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]
+    for damaged in (whole[:-9], whole[:-1], bad_sum, whole[: len(whole) // 2] + rest, bad_sum + rest):
+        path.write_bytes(damaged)
+        with pytest.raises(CaseError, match="cut off or damaged"):
+            read_volume(path)
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_a_header_named_like_a_whole_file_may_have_its_voxels_in_another(tmp_path: Path, name: str) -> None:
+    array = np.full((64, 128, 128), 7, np.int16)  # 2 MiB, which a header of 200 bytes could not hold
+    (tmp_path / "a.raw").write_bytes(array.tobytes())
+    (tmp_path / name).write_text(
+        "NRRD0004\ntype: int16\ndimension: 3\nspace: left-posterior-superior\nsizes: 128 128 64\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,1)\nendian: little\nencoding: raw\ndata file: a.raw\n\n"
+        if name == "a.nrrd"
+        else "NDims = 3\nOffset = 0 0 0\nDimSize = 128 128 64\nElementType = MET_SHORT\n"
+        "ElementDataFile = a.raw\n"
+    )
+    assert np.array_equal(read_volume(tmp_path / name).array, array)
+    (tmp_path / "a.raw").write_bytes(b"")
+    with pytest.raises(CaseError, match="the file is cut off: its header claims"):
+        read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.nii.gz", b"\x07" * 5000, "not a NIfTI file"),

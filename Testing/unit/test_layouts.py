@@ -154,6 +154,13 @@ def test_any_word_of_a_name_tells_of_contrast(tmp_path: Path, name: str, case: s
     assert f"{case}_{name}.nii is with contrast" in entry.problem
 
 
+@pytest.mark.parametrize("name", ["T1+GAD", "T1 +INJ", "t1_enh", "T1+civ"])
+def test_a_folder_with_contrast_alone_is_a_case(tmp_path: Path, name: str) -> None:
+    tree(tmp_path, f"c1/{name}.nii.gz", "c2/{T1,T2,FLAIR,seg}.nii.gz")
+    lacking = find_cohort(tmp_path).cases[0]
+    assert lacking.case == "c1" and f"({name}.nii.gz is with contrast" in lacking.problem
+
+
 @pytest.mark.parametrize("name", WITHOUT_CONTRAST)
 def test_words_that_deny_contrast_go_first(tmp_path: Path, name: str) -> None:
     tree(tmp_path, f"c/c_{name}.nii", "c/c_{t2,flair,seg}.nii")
@@ -192,8 +199,9 @@ def test_words_behind_that_say_something_are_no_idle_ones(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("names", ["p7_T1_{}_ax", "T1_{}", "t1-{}"])
-def test_contrast_may_be_told_by_a_sign(tmp_path: Path, names: str) -> None:
-    native, given = (f"{names.format(word)}.nii.gz" for word in ("C-", "C+"))
+@pytest.mark.parametrize("sign", ["C+", "+GAD", "+POST", "+mdc"])
+def test_contrast_may_be_told_by_a_sign(tmp_path: Path, names: str, sign: str) -> None:
+    native, given = (f"{names.format(word)}.nii.gz" for word in ("C-", sign))
     tree(tmp_path / "p7", native, given, "{T2,FLAIR,seg}.nii.gz")
     assert find_case_files(tmp_path / "p7").paths["T1"].name == native
     (tmp_path / "p7" / native).unlink()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from GliomaGradingLib import coarse
 from GliomaGradingLib.case import Case
+from GliomaGradingLib.case_checks import swap_notices
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.preparation.mirrored import flipped, is_mirrored
@@ -120,6 +121,20 @@ def test_suspected_motion_grows_with_motion() -> None:
 
 
 # which sequence the mask was drawn on
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e-13, 1e-25])
+def test_how_large_the_values_are_does_not_matter(factor: float) -> None:
+    def shrunk(factor: float) -> tuple[Volume, Volume]:
+        given = volumes()
+        images = given["T1"], given["T2"].moved(turned(4, (3, 2, 0)))
+        first, second = (coarse.shrunk(replace(v, array=v.array * factor), 4.0) for v in images)
+        return first, second
+
+    given = {name: replace(v, array=v.array * factor) for name, v in volumes().items() if name != "mask"}
+    swapped = {**given, "T1": given["T2"], "T2": given["T1"]}
+    assert [n.code for n in swap_notices(swapped, volumes()["mask"])] == ["t1-t2-swapped"]
+    assert suspected_motion(*shrunk(factor)) == pytest.approx(suspected_motion(*shrunk(1.0)), rel=1e-3)
 
 
 def test_grid_relations() -> None:

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.coarse import largest_component
+from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.grid import FieldOfView, Lattice, canonical, content_box, cut_to_content, linear_weights
 from GliomaGradingLib.preparation.slices import (
@@ -250,6 +251,46 @@ class TestSlices:
         away = replace(case.images["T2"], origin=(400.0, 0.0, 0.0), source="t2.nii")
         with pytest.raises(CaseError, match=r"T2 has no brain where the tumour is, in t2\.nii"):
             stack_of(replace(case, images={**case.images, "T2": away}))
+
+    @pytest.mark.parametrize(
+        ("names", "kept", "wanted"),
+        [
+            ("T2", slice(34), {"T2": 8}),
+            ("T1 FLAIR", slice(28, None), {"T1": 4, "FLAIR": 4}),
+            ("T1 T2 FLAIR", slice(34), {}),
+        ],
+    )
+    def test_slices_that_a_sequence_does_not_reach_are_told(
+        self, case: FakeCase, names: str, kept: slice, wanted: dict[str, int]
+    ) -> None:
+        """A slice at the end that is blended with the one beside it is not black, and does not count."""
+        assert self._out_of_reach(case, names, kept) == [
+            f"{name} does not reach {count} of the 20 slices that are graded: give the whole volume"
+            for name, count in wanted.items()
+        ]
+        assert "slices-not-reached" in DOUBTFUL
+
+    def test_a_brain_that_ends_a_little_earlier_on_one_sequence_is_whole(self, case: FakeCase) -> None:
+        vertex = np.zeros_like(case.mask.array)
+        vertex[48:56] = case.mask.array[30:38]
+        at_vertex = replace(case, mask=replace(case.mask, array=vertex))
+        assert self._out_of_reach(at_vertex, "T2", slice(56)) == []
+        assert len(self._out_of_reach(at_vertex, "T2", slice(50))) == 1
+
+    def test_planes_beside_the_slices_are_no_slices(self, case: FakeCase) -> None:
+        with pytest.raises(CaseError, match="T2 has no brain where the tumour is"):
+            self._out_of_reach(case, "T2", slice(22))
+
+    @staticmethod
+    def _out_of_reach(case: FakeCase, names: str, kept: slice) -> list[str]:
+        """What is told of a case of which some sequences are black but for some planes."""
+        images = dict(case.images)
+        for name in names.split():
+            array = np.zeros_like(images[name].array)
+            array[kept] = images[name].array[kept]
+            images[name] = replace(images[name], array=array)
+        notices = stack_of(replace(case, images=images)).warnings
+        return [notice.message for notice in notices if notice.code == "slices-not-reached"]
 
     def test_slices_of_the_made_case(self, stack: SliceStack, case: FakeCase) -> None:
         areas = case.mask.array.sum((1, 2))

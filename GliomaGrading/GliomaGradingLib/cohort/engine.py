@@ -141,8 +141,7 @@ class Batch:
         self.runner.submit(task)
 
     def _fingerprint(self, entry: CaseEntry) -> str:
-        labels = self.settings.maskLabels or entry.mask_labels
-        return fingerprint(entry.files, entry.folder, labels, entry.problem)
+        return fingerprint(entry.files, entry.folder, entry.labels(self.settings.maskLabels), entry.problem)
 
     def _take(self, outcome: Outcome) -> None:
         task, inputs = self._given.pop(outcome.task.number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +58,11 @@ class CaseEntry:
         """Whether its files were found by their names, and not named in a table."""
         return self.layout != MANIFEST
 
-    def read(self, maskLabels: Sequence[int] | None = None, withParts: bool = False) -> Case:
+    def labels(self, given: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """The labels that are tumour: those that were given, though there be none among them, or its own."""
+        return self.mask_labels if given is None else given
+
+    def read(self, maskLabels: tuple[int, ...] | None = None, withParts: bool = False) -> Case:
         """Read its files.
 
         Args:
@@ -74,7 +78,7 @@ class CaseEntry:
         if self.problem:
             raise CaseError(self.problem, self.folder if self.isFound else "", self.remedy)
         found = ROLES if self.isFound else ()
-        case = read_paths(self.files, maskLabels or self.mask_labels, self.case, found, withParts)
+        case = read_paths(self.files, self.labels(maskLabels), self.case, found, withParts)
         known = {layout.name: layout.enhancing for layout in LAYOUTS}.get(self.layout, ENHANCING)
         if case.parts is None or known == ENHANCING:
             return case

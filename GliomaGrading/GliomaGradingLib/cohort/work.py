@@ -91,7 +91,7 @@ class Task:
     @classmethod
     def of(cls, number: int, entry: CaseEntry, settings: Settings) -> Task:
         files = {role: str(absolute(path)) for role, path in entry.files.items()}
-        labels = settings.maskLabels or entry.mask_labels
+        labels = entry.labels(settings.maskLabels)
         return cls(number, entry.case, files, labels, settings, isFound=entry.isFound)
 
     @property

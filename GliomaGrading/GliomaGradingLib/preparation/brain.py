@@ -21,7 +21,7 @@ from ..coarse import components, filled, grown, largest_component
 from ..errors import CaseError
 from ..grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content, triple
 from ..result import Notice
-from ..volume import Volume
+from ..volume import LEAST_VALUE, Volume
 from ..words import SEQUENCES
 from .background import background_value, foreground
 
@@ -90,9 +90,14 @@ def find_brain(images: Mapping[str, Volume], tumour: Volume, reference: Volume |
         rough = _Rough.of(images, backgrounds, fov)
         if begun and rough.is_stripped():
             return Brain(begun.result(), _centre(rough.lattice.volume(rough.any_signal)))
-    images, rough = _with_dark_air(images, rough, fov)
-    mask, doubt = _estimate(images, tumour, rough)
-    scales = {name: _scale_within(images[name], mask, name == "T1") for name in SEQUENCES}
+    lit, rough = _with_dark_air(images, rough, fov)
+    mask, doubt = _estimate(lit, tumour, rough)
+    scales = {
+        name: _scale_within(images[name], mask, name == "T1", backgrounds[name])
+        if rough.is_alone_stripped(n)
+        else _scale_within(lit[name], mask, name == "T1")
+        for n, name in enumerate(SEQUENCES)
+    }
     return Brain(scales, _centre(mask), mask, _notices(doubt))
 
 
@@ -174,10 +179,20 @@ class _Rough:
         rim, inner = self.t1[head & (depth <= 8)], self.t1[head & (depth >= 16) & (depth < 30)]
         return not (inner.size and rim.mean() > 1.15 * inner.mean())
 
+    def is_alone_stripped(self, n: int) -> bool:
+        """Whether of a case with a skull a sequence shows no more than a brain, and much less than the others.
+
+        What is missing of it within the brain that all three show is background, and no dark tissue.
+        """
+        points = int(np.count_nonzero(self.signal[n]))
+        is_small = points * ROUGH_MM**3 / 1e6 < LARGEST_BRAIN_LITRES
+        is_less = points < 0.75 * int(np.count_nonzero(self.any_signal))
+        return self.backgrounds[n] is not None and is_small and is_less
+
     def core(self, tumour: Volume) -> np.ndarray:
         """Points that are deep in the head and not far from the tumour: nearly all of them brain."""
         levels = [self._levels(n) for n in range(len(self.thin))]
-        brightness = np.sum([v / max(float(v.mean()), 1e-9) for v in levels], axis=0)
+        brightness = np.sum([v / max(float(v.mean()), LEAST_VALUE) for v in levels], axis=0)
         bright = brightness > 0.6 * _otsu(brightness)
         head = _filled(largest_component(close(bright, 8, ROUGH_MM)))
         near = self._distance_from(tumour) < 60
@@ -292,7 +307,7 @@ def _relative(volume: Volume, background: float | None, lattice: Lattice, seed: 
     ]
     coarse = lattice.sample(sitk.BinShrink(image, factors))
     level = float(np.median(coarse[seed])) if seed.any() else float(coarse.mean())
-    return coarse / max(level, 1e-9)
+    return coarse / max(level, LEAST_VALUE)
 
 
 def _darkest(array: np.ndarray, background: float | None) -> float:
@@ -330,13 +345,13 @@ def _exact_statistics(array: np.ndarray, background: float) -> tuple[float, floa
     return total / count, math.sqrt((count * squares - total**2) / count**2)
 
 
-def _scale_within(volume: Volume, mask: Volume, fat_is_bright: bool) -> Scale:
-    """Mean and deviation over a mask, from every nth voxel."""
+def _scale_within(volume: Volume, mask: Volume, fat_is_bright: bool, background: float | None = None) -> Scale:
+    """Mean and deviation over a mask, from every nth voxel that is not background."""
     thin = _every_nth(cut_around(volume, _lattice_of(mask)), STATISTICS_MM)
-    values = thin.array[within(mask, thin) & foreground(thin.array, None)]
+    values = thin.array[within(mask, thin) & foreground(thin.array, background)]
     if fat_is_bright:
         values = _without_fat(values, thin.array)
-    return _scale(values, volume, None)
+    return _scale(values, volume, background)
 
 
 def _without_fat(values: np.ndarray, surrounding: np.ndarray) -> np.ndarray:

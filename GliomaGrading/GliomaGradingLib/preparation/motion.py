@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .. import coarse
-from ..volume import Volume
+from ..volume import LEAST_VALUE, Volume
 
 CHECK_MM, FINE_MM = 4.0, 2.0
 """Voxel size at which alignment is checked, and at which a registration ends."""
@@ -233,7 +233,7 @@ def _matrix(transform: sitk.Euler3DTransform) -> np.ndarray:
 
 def _binned(values: np.ndarray) -> np.ndarray:
     low, high = np.percentile(values, (1, 99))
-    width = max(float(high - low), 1e-12)
+    width = max(float(high - low), LEAST_VALUE)
     return np.clip((values - low) * (_BINS / width), 0, _BINS - 1).astype(np.intp)
 
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from .. import coarse
 from ..case import Case
-from ..case_checks import CUT_OFF, LEAST_VALUE, coverage_notices, swap_notices
+from ..case_checks import CUT_OFF, coverage_notices, swap_notices
 from ..doubts import SWAPPED
 from ..errors import UsageError
 from ..grid import cut_to_content, mask_points, padded, voxels_of
 from ..result import Notice
-from ..volume import Volume
+from ..volume import LEAST_VALUE, Volume
 from ..words import REGISTER_MODES
 from .mirrored import mirrored_notice
 from .motion import CHECK_MM, FINE_MM, Motion, check_target, find_motion, inverse_motion, suspected_motion

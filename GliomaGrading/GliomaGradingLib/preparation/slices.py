@@ -20,7 +20,7 @@ Rules written down once:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..coarse import largest_component, within
+from ..doubts import OUT_OF_REACH
 from ..errors import CaseError
 from ..grid import (
     FieldOfView,
@@ -58,6 +59,10 @@ FEWEST_OF_SPLINE = 4
 KINDS = ("tumour-region", "whole-slice")
 INTENSITIES = ("brain", "region")
 ANCHORS = ("lattice", "lesion")
+
+LEAST_BRAIN = 0.25
+"""Of the brain in the fullest slice: where a sequence shows none and the others less than this, the brain ends.
+Sequences that were stripped one by one differ there by a slice or two."""
 
 
 @dataclass(frozen=True)
@@ -453,8 +458,10 @@ def _stack(scene: Scene, warnings: tuple[Notice, ...]) -> SliceStack:
     info = choose_slices(scene.areas, scene.axial.start[2], largest)
     indices = _with_margin(info, scene.form.margin, scene.axial.size[2])
     planes, mask, region = scene.planes_of(indices)
-    for name, sequence in zip(SEQUENCES, planes, strict=True):
-        if not sequence.any():
+    graded = planes[:, scene.form.margin : scene.form.margin + SLICE_COUNT]
+    shown = np.count_nonzero(graded, axis=(2, 3))  # points of brain by sequence and slice
+    for name, points in zip(SEQUENCES, shown, strict=True):
+        if not points.any():
             raise CaseError(
                 f"{name} has no brain where the tumour is",
                 scene.images[name].source,
@@ -466,9 +473,19 @@ def _stack(scene: Scene, warnings: tuple[Notice, ...]) -> SliceStack:
         first=scene.form.margin,
         info=info,
         tumour_ml=scene.tumour_ml,
-        warnings=(*warnings, *scene.brain.warnings, *_at_the_edge(scene.areas)),
+        warnings=(*warnings, *scene.brain.warnings, *_at_the_edge(scene.areas), *_out_of_reach(shown)),
         region=region,
     )
+
+
+def _out_of_reach(shown: np.ndarray) -> Iterator[Notice]:
+    """Which sequences end among the slices, where others show that the brain goes on."""
+    most = shown.max(axis=0)
+    for name, points in zip(SEQUENCES, shown, strict=True):
+        count = np.count_nonzero((points == 0) & (most >= LEAST_BRAIN * most.max()))
+        if count:
+            text = f"{name} does not reach {count} of the {SLICE_COUNT} slices that are graded"
+            yield Notice(OUT_OF_REACH, f"{text}: give the whole volume")
 
 
 def _at_the_edge(areas: np.ndarray) -> tuple[Notice, ...]:

@@ -393,10 +393,11 @@ def _check_plausible(path: Path, voxels: float, pixel_id: int) -> None:
     if volume_suffix(path) not in _ATTACHED:
         return
     expected = voxels * _BYTES.get(pixel_id, 1)
+    there = sum(file.stat().st_size for file in (path, *text_headers.data_files(path)))
     with path.open("rb") as stream:
         head = stream.read(1 << 16).lower()
     plain = b"elementdatafile = local" in head and b"compresseddata = true" not in head
-    if expected > path.stat().st_size * (1.0 if plain else 1100.0):
+    if expected > there * (1.0 if plain else 1100.0):
         raise CaseError(
             f"the file is cut off: its header claims {voxels:.4g} voxels", path, "copy or export it again"
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,6 +24,10 @@ from ..errors import CaseError
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 _MAX_RATIO = 1100
 """Deflate compresses by 1032 at the very most: a header that claims more is not the header of this file."""
+
+_GZIP = b"\x1f\x8b"
+"""What gzip files begin with."""
+_BLOCK = 1 << 18
 
 _MILLIMETRES = {1: 1e3, 3: 1e-3}
 """What a length is times, by the code of its unit: metres and micrometres; the others are mm, or not told."""
@@ -170,7 +175,7 @@ def _open(path: Path) -> BinaryIO:
 
 def is_gzip(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
+        return stream.read(len(_GZIP)) == _GZIP
 
 
 def _length(path: Path, enough: int) -> int:
@@ -178,14 +183,36 @@ def _length(path: Path, enough: int) -> int:
         return path.stat().st_size
     total = 0
     try:
-        with gzip.open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                total += len(block)
-                if total > enough + (1 << 24):  # a file may carry a trailer, not another volume
-                    break
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        for block in _unpacked(path):
+            total += len(block)
+            if total > enough + (1 << 24):  # a file may carry a trailer, not another volume
+                break
+    except (EOFError, zlib.error) as error:
         raise _damaged(path) from error
     return total
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    """What a gzip file holds, its parts one after another.
+
+    As ITK does, it ends where bytes follow that are no gzip, which Python's own reader calls damaged: a
+    signature that was appended, or the padding of a tape.
+
+    Raises:
+        EOFError: the file ends within a part.
+        zlib.error: a part is damaged.
+    """
+    with path.open("rb") as stream:
+        packed = stream.read(_BLOCK)
+        while packed.startswith(_GZIP):
+            unpacker = zlib.decompressobj(wbits=31)
+            while not unpacker.eof:
+                if not packed:
+                    raise EOFError
+                yield unpacker.decompress(packed, _BLOCK)
+                packed = unpacker.unconsumed_tail or unpacker.unused_data or stream.read(_BLOCK)
+            if len(packed) < len(_GZIP):
+                packed += stream.read(_BLOCK)
 
 
 def _parse(path: Path, raw: bytes) -> NiftiHeader:

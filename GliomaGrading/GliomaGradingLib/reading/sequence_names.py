@@ -21,7 +21,7 @@ _BEFORE = r"(^|[^a-z0-9])((ax|axial|sag|cor|tra|[23]d)+|s(?=t[12]w))?"
 _T2 = re.compile(rf"{_BEFORE}t2(w|wi|weighted|tse|fse|frfse|blade|propeller|space|cube)?([^a-z0-9*]|$)")
 _T1 = re.compile(rf"{_BEFORE}t1(w|wi|n|weighted|tse|se|fse|fl|tfe|mprage|mpr|vibe|space|cube)?([^a-z0-9]|$)")
 _T1_FLAIR_WORD = re.compile(r"t1(w|wi)?flair")
-_T1_FLAIR = re.compile(r"t1(w|wi)?[ _-]*flair")
+_T1_FLAIR = re.compile(r"t1(w|wi)?([ _-]*flair|[a-z0-9 _-]*dark[ _-]?fluid)")
 """Inversion recovery of T1 type: a T1, and no FLAIR. In a name of several words it may be a T1 on a FLAIR."""
 _T1_NAMES = {"mprage", "mp-rage", "spgr", "fspgr", "bravo"}
 _AGENTS = (
@@ -30,13 +30,13 @@ _AGENTS = (
 )
 """Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
 _MEDIUM = rf"(contrast|kontra[sś]|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
+_SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _SURE = re.compile(
-    rf"contrast|kontra[sś]|enhanc|{_AGENTS}|\+ ?(c|gd|km|ce)([^a-z]|$)|(c|gd|gad)\+|(?<![a-z])(ce|km)\+"
-    r"|[a-z0-9] ?\+$|inject[eé]|postcon|(?<![a-z])civ(?![a-z])"
+    rf"contrast|kontra[sś]|enhanc|{_AGENTS}|\+ ?({_SHORT}|c|civ)([^a-z]|$)|(c|gd|gad)\+|(?<![a-z])(ce|km)\+"
+    r"|[a-z0-9] ?\+$|inject|postcon|(?<![a-z])civ(?![a-z])"
     r"|контраст|(?<![а-яё])ку(?![а-яё])|增[强強]|造影|조영"
 )
 """Tells of contrast medium wherever it stands; the last are Russian, Chinese, Japanese and Korean for it."""
-_SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _BESIDE = (
     r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
     r"|[23]d|\d"
@@ -232,8 +232,7 @@ def tells_of_another(words: Iterable[str], sequence: str) -> bool:
     Args:
         words: of its name, in lower case, without those of its case and of the sequence.
     """
-    may_be = {"gre"} if sequence == "T1" else set[str]()  # a gradient echo of T2 is T2*
-    return bool({*words} & ((_DERIVED | _MASK_WORDS) - may_be))
+    return bool({*words} & (_derived(sequence == "T1") | _MASK_WORDS))
 
 
 def _sequence_of(text: str) -> str:
@@ -243,7 +242,7 @@ def _sequence_of(text: str) -> str:
     words = _words(text)
     if any(map(_T1_FLAIR_WORD.search, words)):
         return CONTRAST if has_contrast(text) else "T1"
-    is_t1 = bool(_T1.search(text) or words & _T1_NAMES or _is_contrast_t1(text))
+    is_t1 = _names_t1(text)
     is_flair = bool(_FLAIR.search(text) or words & _FLAIR_WORDS)
     is_t2 = bool(_T2.search(text))
     if is_flair:
@@ -260,7 +259,16 @@ def _words(text: str) -> set[str]:
 
 
 def _is_derived(text: str) -> bool:
-    return bool(_words(text) & _DERIVED)
+    return bool(_words(text) & _derived(_names_t1(text)))
+
+
+def _derived(is_t1: bool) -> set[str]:
+    """Words for what is computed, or is another contrast; a gradient echo of T2 is T2*, and one of T1 a T1."""
+    return _DERIVED - {"gre"} if is_t1 else _DERIVED
+
+
+def _names_t1(text: str) -> bool:
+    return bool(_T1.search(text) or _words(text) & _T1_NAMES or _is_contrast_t1(text))
 
 
 def _is_contrast_t1(text: str) -> bool:

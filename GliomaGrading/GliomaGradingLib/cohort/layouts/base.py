@@ -21,7 +21,7 @@ __all__ = ["ROLES", "Candidate", "Found", "GradeSource", "Layout", "best", "by_r
 ROLES = (*SEQUENCES, "mask")
 
 CONTRAST_T1 = re.compile(
-    r"(^|[-_ ])t1w?[-_ ]?(ce|c|gd|gado|gad|post|contrast|\+c|km)([-_ ](bias|ants))?$"
+    r"(^|[-_ ])t1w?[-_ ]?\+? ?(ce|c|gd|gado|gad|post|contrast|km|mdc|civ|inj|enh)([-_ ](bias|ants))?$"
     r"|(^|[-_ ])(ce|gd|post)[-_ ]?t1$"
 )
 """Stems of T1 volumes with contrast medium, as the layouts have them: a folder with one is a case's."""

@@ -59,7 +59,7 @@ def test_a_union_takes_none_only_where_it_is_a_member(host):
     nodes = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode]  # noqa: UP007
     Parameters.__annotations__ = {"mask": nodes}
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
-    with pytest.raises(TypeError, match="Unable to write value '?None"):
+    with pytest.raises(TypeError, match=r"Unable to write value '?None"):
         parameterNodeWrapper(Parameters)(node)
 
 

@@ -224,7 +224,7 @@ def test_the_ablation_table_is_that_of_its_probabilities():
     table = ScoreTable.read(EVALUATION / "ablation.csv")
     assert [idea["name"] for idea in stored["ideas"]] == list(table.columns)
     again = ablation_figures(table, stored["ideas"], stored["command"], draws=FEW)
-    assert values(stored) == values(again)
+    assert values({key: stored[key] for key in again}) == values(again)
     assert (EVALUATION / "ablation.md").read_text(encoding="utf-8") == ablation_table(stored)
 
 

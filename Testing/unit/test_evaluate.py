@@ -234,12 +234,15 @@ def study_folder(tmp_path, units: Predictions, **settings) -> Path:
 @pytest.mark.usefixtures("few_draws")
 def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
     folder = study_folder(tmp_path, predictions(patients=40, repeats=2, slices=3))
+    origin = {"data": "a fingerprint", "glioma-grading": "9.9", "device": "cuda", "precision": "bfloat16"}
+    (folder / STUDY).write_text(json.dumps({**json.loads((folder / STUDY).read_text()), **origin}))
     figures = evaluate_study(folder, tmp_path / "out", "command")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     plots = {"curves.png", "roc.png", "reliability.png", "risk_coverage.png"}
     assert names == {"figures.json", "probabilities.csv", "splits.json", "curves.csv", *plots}
     stored = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert stored["units_tested"] == 80 and stored["patients"] == 40
+    assert stored["study"].items() > origin.items() and read_evidence(tmp_path / "out").origin == origin
     units, probabilities = read_probabilities(tmp_path / "out" / "probabilities.csv")
     again = all_figures(units, probabilities, draws=10)
     for name, values in stored["figures"].items():

@@ -125,7 +125,7 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         whole_patients=options.whole_patients,
         recipe=recipe,
     )
-    check_study(data, study, options.output, options.pretrained)  # before a bar is shown
+    check_study(data, study, options.output, options.pretrained, device)  # before a bar is shown
     team.first(lambda: _tell_of_enhancement(data, recipe))
     runs = 3 * sum(1 for _ in study.splits(data))
     # a recipe without epochs has none to count

@@ -350,6 +350,12 @@ def test_the_rate_may_rise_for_one_step(data, images, share):
     assert len(fit.curves) == 1
 
 
+@pytest.mark.parametrize(("protocol", "validation"), [("patient", 0.4), ("image", 0.0)])
+def test_early_stopping_is_taken_where_there_is_a_validation_part(data, tmp_path, protocol, validation):
+    recipe = replace(QUICK, patience=2, validation=validation)
+    check_study(data, Study(protocol, folds=2, recipe=recipe), tmp_path / "s", None)
+
+
 def test_early_stopping_keeps_to_its_patience(data):
     nobody = Part(np.empty(0, dtype=int), np.empty(0, dtype=int))
     fit = Fit(
@@ -647,6 +653,7 @@ def test_settings_of_either_sign_and_whole_numbers_for_others_are_taken():
     [
         (Study(folds=7, recipe=QUICK), "7 folds need as many patients of each grade"),
         (Study(folds=3, recipe=replace(QUICK, pretrained=True)), "ImageNet tensors are needed"),
+        (Study(folds=2, recipe=replace(QUICK, patience=2)), "and nothing is kept for validation"),
     ],
 )
 def test_a_study_that_cannot_be_trained_leaves_nothing(data, study, message, tmp_path):

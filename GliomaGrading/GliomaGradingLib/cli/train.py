@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on every one of the patients, write a bundle"
     )
     parser.add_argument(
-        "--seeds", type=count, metavar="N", help="with --final: models whose weights are averaged (default 1)"
+        "--seeds",
+        type=count,
+        metavar="N",
+        help="with --final: models whose weights are averaged (default 1); --study calibrates single ones",
     )
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
 

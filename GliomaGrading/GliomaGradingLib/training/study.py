@@ -182,6 +182,9 @@ def check_study(
     if not all(len(split.train) and len(split.test) for _repeat, _fold, split in splits):
         remedy = "give more patients"
         raise UsageError(f"{len(data)} patients are too few to train on some and test on others", remedy=remedy)
+    if study.recipe.patience and not all(len(split.validation) for _repeat, _fold, split in splits):
+        problem = "the recipe's patience waits for a validation loss, and nothing is kept for validation"
+        raise UsageError(problem, remedy="give the recipe a larger validation, or leave its patience out")
     _check_folder(folder, study, data, pretrained)
     runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _split in splits for name in SEQUENCES]
     if not all((run / LOGITS).is_file() for run in runs):

@@ -246,8 +246,8 @@ SETTINGS = {
     "clip_norm": "largest norm of a gradient",
     "average_from": "share of training after which weights are averaged to its end; 1 averages nothing",
     "validation": "share of the training patients (or images) kept for curves and early stopping",
-    "patience": "epochs without a better validation loss before training stops; 0 never stops early; by patient "
-    "it needs `validation`, and `--final` refuses it",
+    "patience": "epochs without a better validation loss before training stops; 0 never stops early; by "
+    "patient it needs `validation`, and `--final` refuses it",
     "pretrained": "begin with ImageNet's weights; false begins with random ones and needs no file",
     "precision": "`auto` takes bfloat16 where the processor multiplies it natively; `float32`; `bfloat16`",
     "seed": "of what is drawn in training; folds, validation part and shuffling have a fixed one, 2022",

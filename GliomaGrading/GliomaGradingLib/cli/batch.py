@@ -21,7 +21,7 @@ from ..cohort.store import EVALUATION
 from ..cohort.work import CASE_SECONDS, Settings
 from ..errors import UsageError, printable
 from ..words import DISCLAIMER
-from .options import add_grading, add_layout, count
+from .options import add_grading, add_layout, count, first_given
 
 if TYPE_CHECKING:
     from ..cohort.engine import Counts
@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     earlier.add_argument("--resume", action="store_true", help="go on where an earlier batch ended")
     earlier.add_argument("--overwrite", action="store_true", help="remove an earlier batch's results first")
     parser.add_argument("--retry-failed", action="store_true", help="resume, and try failed cases again")
+    parser.add_argument(
+        "--retry-changed",
+        action="store_true",
+        help="resume, grade changed cases again, drop those that are gone",
+    )
     parser.add_argument(
         "--workers", type=count, metavar="N", help="grading processes (default 1; more by Dask)"
     )
@@ -69,9 +74,10 @@ def run(options: argparse.Namespace) -> int:
         options.output,
         options.layout,
         options.grades,
-        options.resume or options.retry_failed,
+        bool(options.resume or options.retry_failed or options.retry_changed),
         options.overwrite,
         options.retry_failed,
+        options.retry_changed,
     )
     if options.dry_run:
         cohort = with_headers_checked(list_cases(job, isDryRun=True), options.mask_labels)
@@ -85,10 +91,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    if options.overwrite and options.retry_failed:
+    if options.overwrite and (retry := first_given(options, ("retry_failed", "retry_changed"))):
         raise UsageError(
-            "--overwrite and --retry-failed are given",
-            remedy="give --retry-failed alone to keep what is graded, or --overwrite alone to start anew",
+            f"--overwrite and {retry} are given",
+            remedy=f"give {retry} alone to keep what is graded, or --overwrite alone to start anew",
         )
     if options.json and not options.dry_run:
         raise UsageError(

@@ -18,6 +18,7 @@ import pytest
 from GliomaGradingLib.cli.batch import summary
 from GliomaGradingLib.cohort.evaluation import (
     Known,
+    _draws,
     calibration_groups,
     decisions,
     evaluate,
@@ -99,6 +100,29 @@ def test_cases_of_one_patient_have_no_interval():
         assert figures["figures"]["together"]["auc"]["value"] == 0.75
         told = figures["figures"]["together"]["auc"], figures["vote"]["accuracy"]
         assert tuple(figure["low"] for figure in told) == expected
+
+
+def test_a_large_cohort_has_no_fewer_draws(monkeypatch):
+    """What chance does to the ends of an interval, measured by its width, hangs on the draws alone."""
+    monkeypatch.undo()
+    assert [_draws(cases) for cases in (0, 200, 2000, 5000, 10_000, 10**6)] == [
+        1000,
+        1000,
+        1000,
+        1000,
+        500,
+        400,
+    ]
+
+
+def test_decisions_are_counted_among_those_that_were_made():
+    pytest.importorskip("sklearn")
+    grades, votes = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.array([1, 1, 0, 0, 0, 0, 1, 1])
+    decided = ("HGG", "HGG", "LGG", "LGG", "LGG", "indeterminate", "indeterminate", "HGG")
+    columns = np.column_stack([0.2 + 0.6 * votes] * 4)
+    figures = evaluate(Known(np.arange(8), grades, np.arange(8), columns, 3 * votes, votes, decided))["decided"]
+    assert figures["withheld"]["value"] == 0.25
+    assert figures["accuracy_of_decisions"]["value"] == pytest.approx(4 / 6, abs=1e-6)
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):

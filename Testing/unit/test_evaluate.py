@@ -30,6 +30,7 @@ from GliomaGradingLib.training.evidence import probabilities_csv, read_evidence,
 from GliomaGradingLib.training.metrics import (
     auc,
     augrc,
+    bootstrap_rows,
     calibration_error,
     calibration_error_by_chance,
     calibration_intercept,
@@ -113,6 +114,17 @@ def test_bootstrap_draws_patients_not_rows():
     mean = with_intervals(lambda rows: {"mean": float(values[rows].mean())}, groups)["mean"]
     # of two patients drawn, both are the same one half of the time: the interval is everything
     assert (mean["value"], mean["low"], mean["high"]) == (0.5, 0.0, 1.0)
+
+
+def test_a_drawn_patient_brings_all_rows_of_each_repeat():
+    groups = np.array(["b", "a", "c", "a", "b", "a"])
+    repeats = np.array([0, 0, 1, 1, 1, 0])  # a: 1 5 and 3, b: 0 and 4, c: none and 2
+    rows = {"a": ([1, 5], [3]), "b": ([0], [4]), "c": ([], [2])}
+    rng = np.random.default_rng(7)
+    for first, second in bootstrap_rows(groups, repeats, 5, seed=7):
+        drawn = [rows["abc"[number]] for number in rng.integers(0, 3, 3)]
+        assert first.tolist() == [row for one, _ in drawn for row in one]
+        assert second.tolist() == [row for _, other in drawn for row in other]
 
 
 def test_shares_of_all_or_none_have_wilsons_interval_of_their_own_patients():
@@ -510,6 +522,9 @@ def test_calibration_slope_and_intercept_are_of_maximum_likelihood():
     mean = (1 / (1 + np.exp(-(logits + intercept)))).mean()
     assert mean == pytest.approx(grades.mean(), abs=1e-6)  # what calibration in the large means
     assert np.isnan(calibration_slope(np.ones(5), np.full(5, 0.7)))
+    separable = np.array([0.1, 0.2, 0.8, 0.9])
+    assert np.isnan(calibration_slope(np.array([0, 0, 1, 1]), separable))
+    assert np.isnan(calibration_slope(np.array([0, 1, 0, 1]), np.full(4, 0.7)))  # nothing tells them apart
 
 
 def test_calibration_error_of_perfect_probabilities_is_not_zero():

@@ -91,9 +91,8 @@ def calibration_error(grades: np.ndarray, probabilities: np.ndarray, bins: int =
     It is above 0 for perfect probabilities too, the more so the fewer rows there are:
     :func:`calibration_error_by_chance` says by how much.
     """
-    groups = np.array_split(np.argsort(probabilities, kind="stable"), bins)
-    gaps = [abs(grades[g].mean() - probabilities[g].mean()) * len(g) for g in groups if len(g)]
-    return float(sum(gaps) / len(grades))
+    gaps = (grades - probabilities)[np.argsort(probabilities, kind="stable")]
+    return float(sum(abs(group.sum()) for group in np.array_split(gaps, bins)) / len(grades))
 
 
 def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 500, seed: int = 0) -> float:
@@ -181,16 +180,23 @@ def with_intervals(
 def bootstrap_rows(
     groups: np.ndarray, repeats: np.ndarray, draws: int, seed: int = 0
 ) -> Iterator[list[np.ndarray]]:
-    """For every draw of patients, the rows of each repeat."""
+    """For every draw of patients, the rows of each repeat, patient by patient."""
     names, group = np.unique(groups, return_inverse=True)
-    rows_of = [
-        [np.flatnonzero((group == g) & (repeats == repeat)) for g in range(len(names))]
-        for repeat in np.unique(repeats)
-    ]
+    parts = []
+    for repeat in np.unique(repeats):
+        rows = np.flatnonzero(repeats == repeat)
+        counts = np.bincount(group[rows], minlength=len(names))
+        parts.append((rows[np.argsort(group[rows], kind="stable")], counts, np.cumsum(counts) - counts))
     rng = np.random.default_rng(seed)
     for _ in range(draws):
         chosen = rng.integers(0, len(names), len(names))
-        yield [np.concatenate([rows[c] for c in chosen]) for rows in rows_of]
+        yield [sorted_rows[_runs(first[chosen], counts[chosen])] for sorted_rows, counts, first in parts]
+
+
+def _runs(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers from each of ``first`` on, so many as ``counts`` says, one run behind the other."""
+    before = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(first - before, counts)
 
 
 def wilson(successes: float, count: int) -> Interval:
@@ -234,17 +240,33 @@ def _logistic(grades: np.ndarray, slopes: np.ndarray | None, offset: np.ndarray)
     """Intercept and slope (1 without ``slopes``) of maximum likelihood, by Newton's method; NaN if none."""
     if not 0 < np.count_nonzero(grades) < len(grades):
         return NAN, NAN
-    ones = np.ones(len(grades))
-    design = np.column_stack([ones] if slopes is None else [ones, slopes])
-    weights = np.zeros(design.shape[1])
+    intercept, slope = 0.0, 1.0 if slopes is None else 0.0
+    values = offset if slopes is None else slopes
     for _ in range(50):
-        fitted = expit(design @ weights + offset)
-        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None])
-        try:
-            step = np.linalg.solve(hessian, design.T @ (grades - fitted))
-        except np.linalg.LinAlgError:
+        fitted = expit(intercept + slope * values)
+        steps = _newton_steps(fitted * (1 - fitted), grades - fitted, slopes)
+        if steps is None:
             return NAN, NAN
-        weights = weights + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-8:
-            return float(weights[0]), float(weights[1]) if slopes is not None else 1.0
+        intercept += min(max(steps[0], -5.0), 5.0)
+        slope += min(max(steps[1], -5.0), 5.0)
+        if max(map(abs, steps)) < 1e-8:
+            return intercept, slope
     return NAN, NAN
+
+
+def _newton_steps(
+    weights: np.ndarray, missing: np.ndarray, slopes: np.ndarray | None
+) -> tuple[float, float] | None:
+    """Of intercept and slope; None where they cannot be told apart.
+
+    The two equations are solved by hand: for a library the call takes longer than all the rest.
+    """
+    w, g = float(weights.sum()), float(missing.sum())
+    if slopes is None:
+        return (g / w, 0.0) if w > 0 else None
+    weighted = weights * slopes
+    wx, wxx, gx = float(weighted.sum()), float(weighted @ slopes), float(missing @ slopes)
+    determinant = w * wxx - wx * wx
+    if not determinant > 1e-13 * w * wxx:
+        return None
+    return (wxx * g - wx * gx) / determinant, (w * gx - wx * g) / determinant

@@ -68,6 +68,11 @@ def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
     assert together["auc"]["value"] == pytest.approx(7 / 9, abs=1e-6)  # of 9 pairs, 0.3 and 0.8 lose to 0.85
     assert together["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-6)
     assert kept["figures"]["majority"]["sensitivity"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    error = together["calibration_error"]
+    assert error["value"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.1 + 0.2 + 0.85) / 6)  # in groups of one
+    assert error["low"] is error["high"] is None
+    by_chance = (2 * 0.18 + 2 * 0.32 + 0.42 + 0.255) / 6  # the mean of 2p(1 - p)
+    assert kept["calibration_error_by_chance"]["together"] == pytest.approx(by_chance, abs=0.02)
     assert kept["decisions"] == {
         "LGG": {"LGG": 2, "HGG": 1, "indeterminate": 0},
         "HGG": {"LGG": 1, "HGG": 2, "indeterminate": 0},

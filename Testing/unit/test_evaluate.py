@@ -533,6 +533,19 @@ def test_calibration_error_of_perfect_probabilities_is_not_zero():
     assert calibration_error_by_chance(many, draws=20) < 0.01
 
 
+def test_the_calibration_error_has_no_interval():
+    """Of patients drawn again it is larger: no draw may reach down to the value itself."""
+    probabilities = np.repeat([0.25, 0.75], 40)
+    grades = np.tile([1, 0, 0, 0], 20) ^ (probabilities > 0.5)
+    found = with_intervals(
+        lambda rows: probability_figures(grades[rows], probabilities[rows]), np.arange(80), draws=5
+    )
+    error = found["calibration_error"]
+    assert error["value"] == pytest.approx(0.05)  # groups of ten have two or three of the other grade
+    assert np.isnan([error["low"], error["high"]]).all()
+    assert found["brier"]["low"] <= found["brier"]["value"] <= found["brier"]["high"]
+
+
 def test_wilsons_interval_by_hand():
     # 8 of 10: Wilson 1927, z 1.96
     assert wilson(8, 10) == pytest.approx({"value": 0.8, "low": 0.4901625, "high": 0.9433178}, abs=1e-6)

@@ -82,6 +82,7 @@ def evaluate(known: Known) -> dict[str, Any]:
         ImportError: scikit-learn or SciPy is not installed.
     """
     from ..training.metrics import (
+        calibration_error_by_chance,
         classification_figures,
         majority_figures,
         probability_figures,
@@ -94,6 +95,7 @@ def evaluate(known: Known) -> dict[str, Any]:
         known.probabilities[:, :3].mean(axis=1),
         known.probabilities[:, 3],
     ]
+    scores_of = dict(zip((*SEQUENCES, "soft", TOGETHER), columns, strict=True))
     figures = {
         name: with_intervals(
             lambda rows, s=scores: probability_figures(known.grades[rows], s[rows]),  # type: ignore[misc]
@@ -101,7 +103,7 @@ def evaluate(known: Known) -> dict[str, Any]:
             draws,
             grades=known.grades,
         )
-        for name, scores in zip((*SEQUENCES, "soft", TOGETHER), columns, strict=True)
+        for name, scores in scores_of.items()
     }
     figures["majority"] = with_intervals(
         lambda rows: majority_figures(known.grades[rows], known.votesForHgg[rows]),
@@ -122,6 +124,9 @@ def evaluate(known: Known) -> dict[str, Any]:
         LGG: int((1 - known.grades).sum()),
         "draws": draws,
         "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
+        "calibration_error_by_chance": {
+            name: round(calibration_error_by_chance(scores), 6) for name, scores in scores_of.items()
+        },
         "vote": _plain(vote),
         "decisions": decisions(known),
         "decided": _plain(

@@ -22,6 +22,8 @@ SHARES = (
     *("sensitivity_decided", "specificity_decided"),
 )
 """Figures that are a share of patients; balanced accuracy is the mean of two shares, and none itself."""
+WITHOUT_INTERVAL = ("calibration_error",)
+"""Figures that drawing patients again changes by itself: the value may lie outside of all that is drawn."""
 
 
 def auc(grades: np.ndarray, scores: np.ndarray) -> float:
@@ -98,8 +100,8 @@ def calibration_error(grades: np.ndarray, probabilities: np.ndarray, bins: int =
 def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 500, seed: int = 0) -> float:
     """The mean calibration error of these probabilities if they were exactly right."""
     rng = np.random.default_rng(seed)
-    grades = (rng.random((draws, len(probabilities))) < probabilities).astype(int)
-    return float(np.mean([calibration_error(row, probabilities) for row in grades]))
+    rows = (rng.random(len(probabilities)) < probabilities for _ in range(draws))  # together they may be large
+    return float(np.mean([calibration_error(grades.astype(int), probabilities) for grades in rows]))
 
 
 def calibration_slope(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -149,8 +151,8 @@ def with_intervals(
 
     Every draw of patients who were all right has all of them right: where a share is 0 or 1, its interval is
     Wilson's of the patients that it is of, and not of no width. Draws for which a figure is not defined (of one
-    grade alone) do not count for it. One patient is the same in every draw, which tells nothing of others: his
-    figures have no interval.
+    grade alone) do not count for it. Figures of ``WITHOUT_INTERVAL`` have none. One patient is the same in
+    every draw, which tells nothing of others: his figures have no interval.
 
     Args:
         figures: the figures of an index array of rows.
@@ -165,6 +167,7 @@ def with_intervals(
     for parts in bootstrap_rows(groups, numbers, draws if len(np.unique(groups)) > 1 else 0, seed):
         for name, figure in _mean_figures(figures, parts).items():
             drawn[name].append(figure)
+    drawn |= {name: [] for name in WITHOUT_INTERVAL if name in drawn}
     intervals = {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}
     if extreme := [name for name in value if name in shares and value[name] in (0.0, 1.0)]:
         alone = [figures(np.flatnonzero(groups == group)) for group in np.unique(groups)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from ..cohort.store import EVALUATION
 from ..cohort.work import CASE_SECONDS, Settings
 from ..errors import UsageError, printable
 from ..words import DISCLAIMER
-from .options import add_grading, add_layout, count, first_given
+from .options import add_grading, add_layout, count, first_given, new_bar
 
 if TYPE_CHECKING:
     from ..cohort.engine import Counts
@@ -178,7 +177,7 @@ class _Bar:
 
     def _begun(self, counts: Counts) -> None:
         self._start = time.monotonic()
-        self._bar = None if self._isQuiet else _new_bar(counts)
+        self._bar = None if self._isQuiet else new_bar(counts.cases, counts.done)
 
     def _finished(self, case: str, counts: Counts) -> None:
         if self._bar is not None:
@@ -186,21 +185,6 @@ class _Bar:
             rate = (counts.done - counts.earlier) / minutes
             self._bar.set_postfix_str(f"{rate:.1f} cases/min, {counts.failed} failed", refresh=False)
             self._bar.update(1)
-
-
-def _new_bar(counts: Counts) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    is_seen = sys.stderr.isatty()
-    return tqdm(
-        total=counts.cases,
-        initial=counts.done,
-        unit="case",
-        mininterval=0.2 if is_seen else 30,
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left{postfix}]",
-    )
 
 
 @contextmanager

@@ -415,8 +415,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
             timeout: seconds after which a case counts as hung.
             progress: called with a case's name and the fraction of the cohort done, when the case is done.
             cancelled: asked again and again; where it says True, the batch ends and keeps what is done.
-            choices: layout="auto", grades=None (a table), resume=False, overwrite=False (what to do with
-                results that are in outputDirectory already).
+            choices: layout="auto", grades=None (a table), resume=False, overwrite=False, retryFailed=False,
+                retryChanged=False (what to do with results that are in outputDirectory already).
 
         Returns: GradeResult, or the error, by case.
         """

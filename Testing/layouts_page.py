@@ -168,7 +168,7 @@ away (all of a cohort; of crops the table says it); by default all by image, the
 | `train --shuffle-grades` | a control: grades are shuffled among the patients, so that there is nothing to \
 learn of them |
 | `train --whole-patients` | a control of the protocol by image: the same shares, no patient cut |
-| `train --final BUNDLE_DIR`, `--seeds N` | N models a sequence, whose weights are averaged |
+| `train --final BUNDLE_DIR`, `--seeds N` | N models a sequence, their weights averaged, calibrated singly |
 | `evaluate --protocol`, `--folds` | what the study has to be; another one is refused |
 
 What `evaluate` compares a study with, and the options for it: [Evaluation](Evaluation/README.md).
@@ -246,7 +246,8 @@ SETTINGS = {
     "clip_norm": "largest norm of a gradient",
     "average_from": "share of training after which weights are averaged to its end; 1 averages nothing",
     "validation": "share of the training patients (or images) kept for curves and early stopping",
-    "patience": "epochs without a better validation loss before training stops; 0 never stops early",
+    "patience": "epochs without a better validation loss before training stops; 0 never stops early; by "
+    "patient it needs `validation`, and `--final` refuses it",
     "pretrained": "begin with ImageNet's weights; false begins with random ones and needs no file",
     "precision": "`auto` takes bfloat16 where the processor multiplies it natively; `float32`; `bfloat16`",
     "seed": "of what is drawn in training; folds, validation part and shuffling have a fixed one, 2022",

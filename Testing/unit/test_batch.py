@@ -394,15 +394,54 @@ def test_a_failed_case_is_tried_again_when_mended_or_asked_for(source, tmp_path)
     assert [row["status"] for row in table(tmp_path / "out")] == ["graded"] * 6
 
 
-def test_trying_failed_cases_again_is_not_starting_anew(source, tmp_path, capsys):
+def test_changed_cases_are_graded_again_and_those_that_are_gone_dropped_where_asked_for(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    shutil.rmtree(source / "case_02")
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+    with pytest.raises(UsageError, match=r"case_02 was graded here .*: restore the input, add --retry-changed"):
+        grade(source, output, NeverStarted(), resume=True)
+    (output / "cases" / "case_04" / "report.html").write_text("of the earlier input")
+    with pytest.raises(BatchInterrupted):  # what was dropped stays dropped
+        grade(source, output, Instant(), None, Watch(cancelled=lambda: True), resume=True, retryChanged=True)
+    runner = Instant()
+    done = run(Job(source, output, resume=True, retryChanged=True), Settings(), lambda: runner)
+    assert set(runner.seen) <= {"case_04"} and done.counts.cases == done.counts.graded == 5
+    assert [row["case"] for row in table(output)] == [name for name in NAMES if name != "case_02"]
+    assert sorted(path.name for path in (output / "cases").iterdir()) == [n for n in NAMES if n != "case_02"]
+    assert not (output / "cases" / "case_04" / "report.html").exists()
+    grade(source, output, NeverSubmitted(), resume=True)
+    grade(source, tmp_path / "anew")
+    assert without_seconds(output) == without_seconds(tmp_path / "anew")
+
+
+def test_what_was_done_about_a_changed_input_is_told(source, tmp_path):
+    grade(source, tmp_path / "out")
+    for name in ("case_02", "case_03"):
+        shutil.rmtree(source / name)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+    done = run(Job(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant)
+    assert done.remarks[:2] == [
+        "Graded again, the input having changed: 1 (case_04)",
+        "Dropped with their results, being no longer in the input: 2 (case_02, case_03)",
+    ]
+    assert run(Job(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant).remarks == []
+    other = make_cohort(tmp_path / "other", ["x1"])
+    with pytest.raises(UsageError, match="none of the cases that were graded here is in the input, such as"):
+        grade(other, tmp_path / "out", NeverStarted(), resume=True, retryChanged=True)
+    assert len(table(tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize("retry", ["--retry-failed", "--retry-changed"])
+def test_trying_cases_again_is_not_starting_anew(source, tmp_path, capsys, retry):
     from GliomaGradingLib import cli
 
     grade(source, tmp_path / "out")
     before = without_seconds(tmp_path / "out")
-    words = ["batch", str(source), "--output", str(tmp_path / "out"), "--overwrite", "--retry-failed"]
+    words = ["batch", str(source), "--output", str(tmp_path / "out"), "--overwrite", retry]
     assert cli.main(words) == 2
     told = capsys.readouterr().err
-    assert told.startswith("error: --overwrite and --retry-failed are given: give --retry-failed alone to keep")
+    assert told.startswith(f"error: --overwrite and {retry} are given: give {retry} alone to keep")
     assert without_seconds(tmp_path / "out") == before
 
 

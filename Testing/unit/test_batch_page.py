@@ -18,6 +18,7 @@ import pytest
 from GliomaGradingLib.cli.batch import summary
 from GliomaGradingLib.cohort.evaluation import (
     Known,
+    _draws,
     calibration_groups,
     decisions,
     evaluate,
@@ -67,6 +68,11 @@ def test_evaluation_has_the_figures_of_the_known_grades(cohort, tmp_path):
     assert together["auc"]["value"] == pytest.approx(7 / 9, abs=1e-6)  # of 9 pairs, 0.3 and 0.8 lose to 0.85
     assert together["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-6)
     assert kept["figures"]["majority"]["sensitivity"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    error = together["calibration_error"]
+    assert error["value"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.1 + 0.2 + 0.85) / 6)  # in groups of one
+    assert error["low"] is error["high"] is None
+    by_chance = (2 * 0.18 + 2 * 0.32 + 0.42 + 0.255) / 6  # the mean of 2p(1 - p)
+    assert kept["calibration_error_by_chance"]["together"] == pytest.approx(by_chance, abs=0.02)
     assert kept["decisions"] == {
         "LGG": {"LGG": 2, "HGG": 1, "indeterminate": 0},
         "HGG": {"LGG": 1, "HGG": 2, "indeterminate": 0},
@@ -99,6 +105,29 @@ def test_cases_of_one_patient_have_no_interval():
         assert figures["figures"]["together"]["auc"]["value"] == 0.75
         told = figures["figures"]["together"]["auc"], figures["vote"]["accuracy"]
         assert tuple(figure["low"] for figure in told) == expected
+
+
+def test_a_large_cohort_has_no_fewer_draws(monkeypatch):
+    """What chance does to the ends of an interval, measured by its width, hangs on the draws alone."""
+    monkeypatch.undo()
+    assert [_draws(cases) for cases in (0, 200, 2000, 5000, 10_000, 10**6)] == [
+        1000,
+        1000,
+        1000,
+        1000,
+        500,
+        400,
+    ]
+
+
+def test_decisions_are_counted_among_those_that_were_made():
+    pytest.importorskip("sklearn")
+    grades, votes = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.array([1, 1, 0, 0, 0, 0, 1, 1])
+    decided = ("HGG", "HGG", "LGG", "LGG", "LGG", "indeterminate", "indeterminate", "HGG")
+    columns = np.column_stack([0.2 + 0.6 * votes] * 4)
+    figures = evaluate(Known(np.arange(8), grades, np.arange(8), columns, 3 * votes, votes, decided))["decided"]
+    assert figures["withheld"]["value"] == 0.25
+    assert figures["accuracy_of_decisions"]["value"] == pytest.approx(4 / 6, abs=1e-6)
 
 
 def test_without_grades_there_is_no_evaluation(cohort, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from GliomaGradingLib.training.ablation import (
     run_ablation,
 )
 from GliomaGradingLib.training.baselines import baseline_figures, baseline_table, nested_probabilities
+from GliomaGradingLib.training.checks import fingerprint
 from GliomaGradingLib.training.evidence import json_text, probabilities_csv
 from GliomaGradingLib.training.features import radiomics
 from GliomaGradingLib.training.metrics import auc
@@ -548,6 +550,40 @@ def test_an_idea_that_the_table_has_is_not_tried_again_and_a_new_one_joins_it(ab
     seen.clear()
     run_ablation(data, Path("x"), folder, "command", 2, (*IDEAS, new), features)
     assert seen == []
+
+
+def test_an_ablation_table_of_others_is_not_continued(ablated, tmp_path):
+    data, folder, figures = ablated
+    (tensors := tmp_path / "tensors.pt").write_bytes(b"ours")
+    (others := tmp_path / "others.pt").write_bytes(b"others")
+    told = json.loads((folder / "ablation.json").read_text())
+    assert (told["data"], told["repeats"], told["pretrained_sha256"]) == (fingerprint(data), 2, "")
+    told["pretrained_sha256"] = hashlib.sha256(b"ours").hexdigest()
+    other_grades = replace(data, grades=1 - data.grades)
+    other_images = replace(data, images=data.images + 1)
+
+    def tried(of, start, repeats):
+        return run_ablation(of, start, folder, "a new command", repeats, IDEAS, small_features)
+
+    for stored in (told, {key: told[key] for key in ("schema", "ideas", "chosen_inside", "command")}):
+        (folder / "ablation.json").write_text(json.dumps(stored))
+        before = (folder / "ablation.json").read_bytes()
+        with pytest.raises(UsageError, match=r"is of 2 repeats, not 3.*: give --repeats 2, or"):
+            tried(data, tensors, 3)
+        with pytest.raises(UsageError, match="the ablation table is of other data"):
+            tried(other_grades, tensors, 2)
+        if stored is told:  # one that does not tell is taken where patients, grades and folds are the same
+            with pytest.raises(UsageError, match="the ablation table is of other data"):
+                tried(other_images, tensors, 2)
+            with pytest.raises(UsageError, match="the ablation table began at other pretrained tensors"):
+                tried(data, others, 2)
+        assert (folder / "ablation.json").read_bytes() == before
+        again = tried(data, tensors, 2)
+        assert again["ideas"] == figures["ideas"] and again["command"] == "command"
+        assert again.get("data") == stored.get("data")  # nobody says of a table what it does not say itself
+    (folder / "ablation.csv").unlink()
+    with pytest.raises(UsageError, match="the ablation table cannot be read"):
+        tried(data, tensors, 2)
 
 
 def test_choosing_inside_folds_is_not_hopeful_about_noise():

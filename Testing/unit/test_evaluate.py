@@ -30,6 +30,7 @@ from GliomaGradingLib.training.evidence import probabilities_csv, read_evidence,
 from GliomaGradingLib.training.metrics import (
     auc,
     augrc,
+    bootstrap_rows,
     calibration_error,
     calibration_error_by_chance,
     calibration_intercept,
@@ -113,6 +114,17 @@ def test_bootstrap_draws_patients_not_rows():
     mean = with_intervals(lambda rows: {"mean": float(values[rows].mean())}, groups)["mean"]
     # of two patients drawn, both are the same one half of the time: the interval is everything
     assert (mean["value"], mean["low"], mean["high"]) == (0.5, 0.0, 1.0)
+
+
+def test_a_drawn_patient_brings_all_rows_of_each_repeat():
+    groups = np.array(["b", "a", "c", "a", "b", "a"])
+    repeats = np.array([0, 0, 1, 1, 1, 0])  # a: 1 5 and 3, b: 0 and 4, c: none and 2
+    rows = {"a": ([1, 5], [3]), "b": ([0], [4]), "c": ([], [2])}
+    rng = np.random.default_rng(7)
+    for first, second in bootstrap_rows(groups, repeats, 5, seed=7):
+        drawn = [rows["abc"[number]] for number in rng.integers(0, 3, 3)]
+        assert first.tolist() == [row for one, _ in drawn for row in one]
+        assert second.tolist() == [row for _, other in drawn for row in other]
 
 
 def test_shares_of_all_or_none_have_wilsons_interval_of_their_own_patients():
@@ -234,12 +246,15 @@ def study_folder(tmp_path, units: Predictions, **settings) -> Path:
 @pytest.mark.usefixtures("few_draws")
 def test_evidence_on_disk_gives_the_same_figures_again(tmp_path):
     folder = study_folder(tmp_path, predictions(patients=40, repeats=2, slices=3))
+    origin = {"data": "a fingerprint", "glioma-grading": "9.9", "device": "cuda", "precision": "bfloat16"}
+    (folder / STUDY).write_text(json.dumps({**json.loads((folder / STUDY).read_text()), **origin}))
     figures = evaluate_study(folder, tmp_path / "out", "command")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     plots = {"curves.png", "roc.png", "reliability.png", "risk_coverage.png"}
     assert names == {"figures.json", "probabilities.csv", "splits.json", "curves.csv", *plots}
     stored = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert stored["units_tested"] == 80 and stored["patients"] == 40
+    assert stored["study"].items() > origin.items() and read_evidence(tmp_path / "out").origin == origin
     units, probabilities = read_probabilities(tmp_path / "out" / "probabilities.csv")
     again = all_figures(units, probabilities, draws=10)
     for name, values in stored["figures"].items():
@@ -507,12 +522,28 @@ def test_calibration_slope_and_intercept_are_of_maximum_likelihood():
     mean = (1 / (1 + np.exp(-(logits + intercept)))).mean()
     assert mean == pytest.approx(grades.mean(), abs=1e-6)  # what calibration in the large means
     assert np.isnan(calibration_slope(np.ones(5), np.full(5, 0.7)))
+    separable = np.array([0.1, 0.2, 0.8, 0.9])
+    assert np.isnan(calibration_slope(np.array([0, 0, 1, 1]), separable))
+    assert np.isnan(calibration_slope(np.array([0, 1, 0, 1]), np.full(4, 0.7)))  # nothing tells them apart
 
 
 def test_calibration_error_of_perfect_probabilities_is_not_zero():
     few, many = np.full(24, 0.5), np.full(20_000, 0.5)
     assert calibration_error_by_chance(few) > 0.15
     assert calibration_error_by_chance(many, draws=20) < 0.01
+
+
+def test_the_calibration_error_has_no_interval():
+    """Of patients drawn again it is larger: no draw may reach down to the value itself."""
+    probabilities = np.repeat([0.25, 0.75], 40)
+    grades = np.tile([1, 0, 0, 0], 20) ^ (probabilities > 0.5)
+    found = with_intervals(
+        lambda rows: probability_figures(grades[rows], probabilities[rows]), np.arange(80), draws=5
+    )
+    error = found["calibration_error"]
+    assert error["value"] == pytest.approx(0.05)  # groups of ten have two or three of the other grade
+    assert np.isnan([error["low"], error["high"]]).all()
+    assert found["brier"]["low"] <= found["brier"]["value"] <= found["brier"]["high"]
 
 
 def test_wilsons_interval_by_hand():

@@ -102,9 +102,10 @@ def test_the_stored_intervals_of_the_auc_are_those_of_the_stored_logits(row, col
 def test_intervals_hold_their_figures(name):
     for row, figures in figures_of(name)["figures"].items():
         for figure, value in figures.items():
-            if value["value"] is None or figure == "calibration_error":
-                continue  # drawing patients again makes the calibration error larger
-            assert value["low"] <= value["value"] <= value["high"], (row, figure)
+            if figure == "calibration_error":  # drawing patients again makes it larger
+                assert value.get("low") is value.get("high") is None, row
+            elif value["value"] is not None:
+                assert value["low"] <= value["value"] <= value["high"], (row, figure)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -224,7 +225,7 @@ def test_the_ablation_table_is_that_of_its_probabilities():
     table = ScoreTable.read(EVALUATION / "ablation.csv")
     assert [idea["name"] for idea in stored["ideas"]] == list(table.columns)
     again = ablation_figures(table, stored["ideas"], stored["command"], draws=FEW)
-    assert values(stored) == values(again)
+    assert values({key: stored[key] for key in again}) == values(again)
     assert (EVALUATION / "ablation.md").read_text(encoding="utf-8") == ablation_table(stored)
 
 

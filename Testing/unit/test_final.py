@@ -11,7 +11,7 @@ import pytest
 from GliomaGradingLib.errors import BundleError, UsageError
 from GliomaGradingLib.networks.bundle import open_bundle, write_bundle
 from GliomaGradingLib.training.dataset import TrainingSet
-from GliomaGradingLib.training.final import _origin, _texts, check_final, train_bundle
+from GliomaGradingLib.training.final import _metadata, _origin, _texts, check_final, train_bundle
 from GliomaGradingLib.training.fit import new_model
 from GliomaGradingLib.training.metrics import fit_platt
 from GliomaGradingLib.training.study import Study, run_study
@@ -69,11 +69,21 @@ def test_what_hinders_a_bundle_is_told_before_anything_is_trained(data, tmp_path
     ):
         with pytest.raises(UsageError, match=message):
             check_final(data, QUICK, folder, None, None)
+    with pytest.raises(UsageError, match=r"patience waits .*: train study and bundle for a fixed number"):
+        check_final(data, replace(QUICK, patience=2, validation=0.2), tmp_path / "b", None, None)
     with pytest.raises(UsageError, match="4 patients are too few to tell what is usual"):
         train_bundle(data.subset(np.arange(4)), QUICK, tmp_path / "b", tmp_path / "work", None, None)
     with pytest.raises(UsageError, match="ImageNet tensors are needed"):
         check_final(data, replace(QUICK, pretrained=True), tmp_path / "b", None, None)
     assert not (tmp_path / "work").exists() and (tmp_path / "mine" / "LICENSE").read_text() == "mine"
+
+
+def test_a_bundle_of_averaged_weights_says_that_its_calibration_is_of_single_models(data, tmp_path):
+    study = finished(data, tmp_path / "study")
+    told = [_metadata(data, QUICK, n, "b", s)["calibration"] for n, s in ((1, study), (3, study), (3, None))]
+    single = "out-of-fold predictions by patient"
+    averaged = f"{single} of single models, and not of the mean weights of 3"
+    assert [calibration["fitted_on"] for calibration in told] == [single, averaged, "nothing"]
 
 
 def test_metadata_that_nobody_could_read_takes_no_bundles_place(data, tmp_path):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from GliomaGradingLib import __version__
 from GliomaGradingLib.cli import main
 from GliomaGradingLib.errors import CaseError, UsageError
 from GliomaGradingLib.networks.image_form import ImageForm
 from GliomaGradingLib.preparation.slices import InputForm
 from GliomaGradingLib.training.augment import augment, redrawn
-from GliomaGradingLib.training.checks import check_beginning, fingerprint
+from GliomaGradingLib.training.checks import check_beginning, check_circumstances, fingerprint
 from GliomaGradingLib.training.dataset import TrainingSet
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
@@ -29,6 +31,7 @@ from GliomaGradingLib.training.splits import (
     whole_patient_split,
 )
 from GliomaGradingLib.training.study import (
+    STUDY,
     Study,
     _check_folder,
     _claim,
@@ -347,6 +350,12 @@ def test_the_rate_may_rise_for_one_step(data, images, share):
     assert len(fit.curves) == 1
 
 
+@pytest.mark.parametrize(("protocol", "validation"), [("patient", 0.4), ("image", 0.0)])
+def test_early_stopping_is_taken_where_there_is_a_validation_part(data, tmp_path, protocol, validation):
+    recipe = replace(QUICK, patience=2, validation=validation)
+    check_study(data, Study(protocol, folds=2, recipe=recipe), tmp_path / "s", None)
+
+
 def test_early_stopping_keeps_to_its_patience(data):
     nobody = Part(np.empty(0, dtype=int), np.empty(0, dtype=int))
     fit = Fit(
@@ -419,6 +428,46 @@ def test_a_study_goes_on_from_the_tensors_that_it_began_at(data, tmp_path):
     check_beginning({}, "ours", "checkpoint", None)  # of an earlier version
     with pytest.raises(UsageError, match="the checkpoint began at other pretrained tensors"):
         check_beginning({"pretrained_sha256": "others"}, "ours", "checkpoint", None)
+
+
+def test_a_study_goes_on_with_the_version_device_and_precision_that_it_began_with(data, tmp_path):
+    """Else some folds are of one program or arithmetic and some of another, and nothing tells which."""
+    study = Study(folds=2, recipe=QUICK)
+    _claim(tmp_path, study, data, None)
+    began = json.loads((tmp_path / STUDY).read_text())
+    made = {"glioma-grading": __version__, "device": "cpu", "precision": "float32"}
+    assert began.items() >= made.items()
+    check_study(data, study, tmp_path, None)
+    for key, name, other in (
+        ("glioma-grading", "version", "0.0.1"),
+        ("device", "device", "cuda"),
+        ("precision", "precision", "bfloat16"),
+    ):
+        (tmp_path / STUDY).write_text(json.dumps({**began, key: other}))
+        told = re.escape(f"the study was made with {name} {other}, not {made[key]}, in {tmp_path}: go on with")
+        with pytest.raises(UsageError, match=told):
+            check_study(data, study, tmp_path, None)
+        with pytest.raises(UsageError, match=f"the checkpoint was made with {name} {other}, not {made[key]}"):
+            check_circumstances({key: other}, made, "checkpoint", None)
+    earlier = {key: value for key, value in began.items() if key not in made}
+    (tmp_path / STUDY).write_text(json.dumps(earlier))
+    check_study(data, study, tmp_path, None)
+    _claim(tmp_path, study, data, None)
+    assert json.loads((tmp_path / STUDY).read_text()) == earlier  # nobody can tell for it
+    finished(data, tmp_path, study)
+    (tmp_path / STUDY).write_text(json.dumps({**began, "device": "cuda"}))
+    check_study(data, study, tmp_path, None)  # there is nothing to mix
+    _claim(tmp_path, study, data, None)
+    assert json.loads((tmp_path / STUDY).read_text())["device"] == "cuda"
+
+
+def finished(data, folder, study):
+    """Runs without training: every logit is 0."""
+    for name in SEQUENCES:
+        for repeat, fold, split in study.splits(data):
+            run = folder / "runs" / f"repeat{repeat}-fold{fold}-{name}"
+            run.mkdir(parents=True)
+            np.save(run / "test_logits.npy", np.zeros(len(split.test), np.float32))
 
 
 def test_a_study_without_rows_is_not_finished(data, tmp_path):
@@ -604,6 +653,7 @@ def test_settings_of_either_sign_and_whole_numbers_for_others_are_taken():
     [
         (Study(folds=7, recipe=QUICK), "7 folds need as many patients of each grade"),
         (Study(folds=3, recipe=replace(QUICK, pretrained=True)), "ImageNet tensors are needed"),
+        (Study(folds=2, recipe=replace(QUICK, patience=2)), "and nothing is kept for validation"),
     ],
 )
 def test_a_study_that_cannot_be_trained_leaves_nothing(data, study, message, tmp_path):
@@ -629,11 +679,7 @@ def test_patients_of_one_grade_or_too_few_are_told(data, protocol, tmp_path):
 
 def test_a_finished_study_needs_no_pretrained_tensors(data, tmp_path):
     study = Study(folds=2, recipe=replace(QUICK, pretrained=True))
-    for name in SEQUENCES:
-        for repeat, fold, split in study.splits(data):
-            run = tmp_path / "runs" / f"repeat{repeat}-fold{fold}-{name}"
-            run.mkdir(parents=True)
-            np.save(run / "test_logits.npy", np.zeros(len(split.test), np.float32))
+    finished(data, tmp_path, study)
     assert len(run_study(data, study, tmp_path, None).patient) == 20 * len(data)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from ..cohort.store import EVALUATION
 from ..cohort.work import CASE_SECONDS, Settings
 from ..errors import UsageError, printable
 from ..words import DISCLAIMER
-from .options import add_grading, add_layout, count
+from .options import add_grading, add_layout, count, first_given, new_bar
 
 if TYPE_CHECKING:
     from ..cohort.engine import Counts
@@ -43,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     earlier.add_argument("--resume", action="store_true", help="go on where an earlier batch ended")
     earlier.add_argument("--overwrite", action="store_true", help="remove an earlier batch's results first")
     parser.add_argument("--retry-failed", action="store_true", help="resume, and try failed cases again")
+    parser.add_argument(
+        "--retry-changed",
+        action="store_true",
+        help="resume, grade changed cases again, drop those that are gone",
+    )
     parser.add_argument(
         "--workers", type=count, metavar="N", help="grading processes (default 1; more by Dask)"
     )
@@ -69,9 +73,10 @@ def run(options: argparse.Namespace) -> int:
         options.output,
         options.layout,
         options.grades,
-        options.resume or options.retry_failed,
+        bool(options.resume or options.retry_failed or options.retry_changed),
         options.overwrite,
         options.retry_failed,
+        options.retry_changed,
     )
     if options.dry_run:
         cohort = with_headers_checked(list_cases(job, isDryRun=True), options.mask_labels)
@@ -85,10 +90,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    if options.overwrite and options.retry_failed:
+    if options.overwrite and (retry := first_given(options, ("retry_failed", "retry_changed"))):
         raise UsageError(
-            "--overwrite and --retry-failed are given",
-            remedy="give --retry-failed alone to keep what is graded, or --overwrite alone to start anew",
+            f"--overwrite and {retry} are given",
+            remedy=f"give {retry} alone to keep what is graded, or --overwrite alone to start anew",
         )
     if options.json and not options.dry_run:
         raise UsageError(
@@ -172,7 +177,7 @@ class _Bar:
 
     def _begun(self, counts: Counts) -> None:
         self._start = time.monotonic()
-        self._bar = None if self._isQuiet else _new_bar(counts)
+        self._bar = None if self._isQuiet else new_bar(counts.cases, counts.done)
 
     def _finished(self, case: str, counts: Counts) -> None:
         if self._bar is not None:
@@ -180,21 +185,6 @@ class _Bar:
             rate = (counts.done - counts.earlier) / minutes
             self._bar.set_postfix_str(f"{rate:.1f} cases/min, {counts.failed} failed", refresh=False)
             self._bar.update(1)
-
-
-def _new_bar(counts: Counts) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    is_seen = sys.stderr.isatty()
-    return tqdm(
-        total=counts.cases,
-        initial=counts.done,
-        unit="case",
-        mininterval=0.2 if is_seen else 30,
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left{postfix}]",
-    )
 
 
 @contextmanager

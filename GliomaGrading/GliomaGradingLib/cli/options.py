@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from ..voting import VOTING_RULES
 from ..words import DEVICES, REGISTER_MODES
@@ -67,3 +69,19 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
     return int(text)
+
+
+def new_bar(cases: int, done: int = 0) -> Any:
+    """A progress bar of cases on stderr; None where tqdm is missing."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    is_seen = sys.stderr.isatty()
+    return tqdm(
+        total=cases,
+        initial=done,
+        unit="case",
+        mininterval=0.2 if is_seen else 30,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left{postfix}]",
+    )

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CaseError, UsageError, printable
-from .options import add_layout, first_given
+from .options import add_layout, first_given, new_bar
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -115,12 +116,17 @@ def _of_cohort(source: Path, options: argparse.Namespace, failures: list[str]) -
     entries = _one_scan_a_patient(cohort)
     _check_both_grades(cohort, entries)
 
+    collection = options.collection or cohort.layout
+    bar = new_bar(len(entries))
+
     def failed(case: str, error: CaseError) -> None:
         failures.append(case)
+        if bar is not None:
+            bar.clear()
         _tell(f"{case} is left out: {error}")
 
-    collection = options.collection or cohort.layout
-    data = training_set_from_cases(_read(entries, failed), collection, _form(options), failed)
+    with bar or nullcontext():
+        data = training_set_from_cases(_read(entries, failed, bar), collection, _form(options), failed)
     _check_both_grades(cohort, [e for e in entries if e.case in set(data.patients)])
     return data
 
@@ -171,14 +177,16 @@ def _is_of_no_grades(notice: str) -> bool:
     return "not read" in notice or notice.startswith("no case of this input")
 
 
-def _read(entries: list[CaseEntry], failed: Failed) -> Iterator[tuple[Case, str]]:
+def _read(entries: list[CaseEntry], failed: Failed, bar: Any) -> Iterator[tuple[Case, str]]:
     for entry in entries:
         try:
             case = entry.read(withParts=True)
         except CaseError as error:
             failed(entry.case, error)
-            continue
-        yield case, entry.grade or ""
+        else:
+            yield case, entry.grade or ""
+        if bar is not None:
+            bar.update()
 
 
 def _tell(text: str) -> None:

@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--final", type=Path, metavar="BUNDLE_DIR", help="train on every one of the patients, write a bundle"
     )
     parser.add_argument(
-        "--seeds", type=count, metavar="N", help="with --final: models whose weights are averaged (default 1)"
+        "--seeds",
+        type=count,
+        metavar="N",
+        help="with --final: models whose weights are averaged (default 1); --study calibrates single ones",
     )
     parser.add_argument("--study", type=Path, metavar="DIR", help="with --final: study to calibrate on")
 
@@ -125,7 +128,7 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         whole_patients=options.whole_patients,
         recipe=recipe,
     )
-    check_study(data, study, options.output, options.pretrained)  # before a bar is shown
+    check_study(data, study, options.output, options.pretrained, device)  # before a bar is shown
     team.first(lambda: _tell_of_enhancement(data, recipe))
     runs = 3 * sum(1 for _ in study.splits(data))
     # a recipe without epochs has none to count

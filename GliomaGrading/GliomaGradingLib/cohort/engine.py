@@ -15,7 +15,7 @@ from ..result import GradeResult
 from ..words import INDETERMINATE
 from .listing import CaseEntry
 from .names import folder_names
-from .store import Store, check_inputs
+from .store import Changes, Store, check_inputs
 from .work import TRIES, BatchInterrupted, BatchStopped, Outcome, Runner, Settings, Task, fingerprint
 
 _TABLE_SHARE = 20
@@ -59,6 +59,9 @@ class Batch:
 
     Args:
         retryFailed: try cases again that an earlier run gave up.
+        retryChanged: grade cases again whose input has changed, and drop those that are gone from it.
+
+    ``changes``: after ``run``, the cases that ``retryChanged`` was about.
     """
 
     cases: Sequence[CaseEntry]
@@ -67,6 +70,8 @@ class Batch:
     settings: Settings
     watch: Watch = field(default_factory=Watch)
     retryFailed: bool = False
+    retryChanged: bool = False
+    changes: Changes = field(default_factory=lambda: Changes({}, {}))
     _isOpen: bool = False
 
     def run(self) -> Counts:
@@ -97,10 +102,13 @@ class Batch:
     def _open(self) -> None:
         identity, entries = self.settings.identity(), {entry.case: entry for entry in self.cases}
         self.store.recall(identity)
-        check_inputs(self.store, list(entries), lambda case: self._fingerprint(entries[case]))
+        self.changes = check_inputs(
+            self.store, list(entries), lambda case: self._fingerprint(entries[case]), self.retryChanged
+        )
         self._counts = _counted(self.store, len(entries))
         self.store.open(self.runner.start(), identity)
         self._isOpen = True
+        self.store.drop({**self.changes.changed, **self.changes.gone})
         self._forget()
         self._names = dict(zip(entries, folder_names(entries), strict=True))
         self._counts = _counted(self.store, len(entries))

@@ -17,9 +17,10 @@ from .listing import CaseEntry
 SCHEMA = "glioma-grading/cohort-evaluation/1"
 TOGETHER = "together"
 FIGURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "brier")
-_DRAWS, _FEWEST_DRAWS = 1000, 100
-_DRAWN_CASES = 200_000
-"""Cases drawn in all, at most about; a large cohort has narrow intervals after fewer draws."""
+_DRAWS, _FEWEST_DRAWS = 1000, 400
+_DRAWN_CASES = 5_000_000
+"""Cases drawn in all, at most about: half a minute. By how much chance moves an interval's ends, measured by
+its width, hangs on the draws alone, so that a cohort of any size has not many fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +82,20 @@ def evaluate(known: Known) -> dict[str, Any]:
         ImportError: scikit-learn or SciPy is not installed.
     """
     from ..training.metrics import (
+        calibration_error_by_chance,
         classification_figures,
         majority_figures,
         probability_figures,
         with_intervals,
     )
 
-    draws = max(min(_DRAWS, _DRAWN_CASES // max(len(known.grades), 1)), _FEWEST_DRAWS)
+    draws = _draws(len(known.grades))
     columns = [
         *known.probabilities[:, :3].T,
         known.probabilities[:, :3].mean(axis=1),
         known.probabilities[:, 3],
     ]
+    scores_of = dict(zip((*SEQUENCES, "soft", TOGETHER), columns, strict=True))
     figures = {
         name: with_intervals(
             lambda rows, s=scores: probability_figures(known.grades[rows], s[rows]),  # type: ignore[misc]
@@ -100,7 +103,7 @@ def evaluate(known: Known) -> dict[str, Any]:
             draws,
             grades=known.grades,
         )
-        for name, scores in zip((*SEQUENCES, "soft", TOGETHER), columns, strict=True)
+        for name, scores in scores_of.items()
     }
     figures["majority"] = with_intervals(
         lambda rows: majority_figures(known.grades[rows], known.votesForHgg[rows]),
@@ -108,6 +111,8 @@ def evaluate(known: Known) -> dict[str, Any]:
         draws,
         grades=known.grades,
     )
+    decided = np.isin(known.decisions, (LGG, HGG))
+    right = np.array(known.decisions) == np.where(known.grades == 1, HGG, LGG)
     vote = with_intervals(
         lambda rows: classification_figures(known.grades[rows], known.votes[rows] > 0), known.patients, draws
     )
@@ -119,11 +124,14 @@ def evaluate(known: Known) -> dict[str, Any]:
         LGG: int((1 - known.grades).sum()),
         "draws": draws,
         "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
+        "calibration_error_by_chance": {
+            name: round(calibration_error_by_chance(scores), 6) for name, scores in scores_of.items()
+        },
         "vote": _plain(vote),
         "decisions": decisions(known),
         "decided": _plain(
             with_intervals(
-                lambda rows: _decided(known, rows),
+                lambda rows: _decided(decided, right, rows),
                 known.patients,
                 draws,
                 shares=("withheld", "accuracy_of_decisions"),
@@ -132,15 +140,16 @@ def evaluate(known: Known) -> dict[str, Any]:
     }
 
 
-def _decided(known: Known, rows: np.ndarray) -> dict[str, float]:
+def _draws(cases: int) -> int:
+    return max(min(_DRAWS, _DRAWN_CASES // max(cases, 1)), _FEWEST_DRAWS)
+
+
+def _decided(decided: np.ndarray, right: np.ndarray, rows: np.ndarray) -> dict[str, float]:
     """The share of these rows whose decision was withheld, and how often the others' decisions are right."""
-    kept = [
-        (HGG if known.grades[r] else LGG, known.decisions[r]) for r in rows if known.decisions[r] in (LGG, HGG)
-    ]
-    right = sum(grade == decision for grade, decision in kept)
+    kept = int(decided[rows].sum())
     return {
-        "withheld": 1 - len(kept) / len(rows),
-        "accuracy_of_decisions": right / len(kept) if kept else math.nan,
+        "withheld": 1 - kept / len(rows),
+        "accuracy_of_decisions": int(right[rows].sum()) / kept if kept else math.nan,
     }
 
 

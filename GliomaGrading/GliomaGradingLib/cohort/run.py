@@ -32,6 +32,8 @@ class Job:
         grades: a table of known grades.
         resume, overwrite: what to do where the folder holds an earlier batch; neither: refuse.
         retryFailed: with ``resume``, try cases again that were given up.
+        retryChanged: with ``resume``, grade cases again whose input has changed since, and drop the results of
+            those that are no longer in the input.
     """
 
     source: Path
@@ -41,6 +43,7 @@ class Job:
     resume: bool = False
     overwrite: bool = False
     retryFailed: bool = False
+    retryChanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,13 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
         store = stack.enter_context(Store(job.output, job.resume, job.overwrite))
         runner = makeRunner()
         stack.callback(runner.close)
-        counts = Batch(cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed).run()
-        remarks, evaluation = finish(store, cohort, settings.bundle)
-        return Finished(
-            counts, Outcomes(store, [entry.case for entry in cohort.cases]), cohort, remarks, evaluation
+        batch = Batch(
+            cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed, job.retryChanged
         )
+        counts = batch.run()
+        remarks, evaluation = finish(store, cohort, settings.bundle)
+        outcomes = Outcomes(store, [entry.case for entry in cohort.cases])
+        return Finished(counts, outcomes, cohort, [*batch.changes.told(), *remarks], evaluation)
 
 
 class Outcomes(Mapping[str, Outcome]):

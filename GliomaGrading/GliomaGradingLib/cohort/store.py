@@ -27,6 +27,7 @@ from ..errors import GliomaGradingError, UsageError
 from ..export.outputs import RESULT
 from ..export.tables import COLUMNS, GRADED, Row, csv_line, plain
 from ..files import sync_folder, write_atomically, write_durably
+from ..wording import some_of
 from . import journal
 from .lock import FolderLock
 from .work import BatchStopped
@@ -36,6 +37,7 @@ BATCH, JOURNAL, CASES, RESULTS = "batch.json", "journal.jsonl", "cases", "result
 PAGE, EVALUATION, CASE_TABLE = "cohort.html", "evaluation.json", "cases.csv"
 _OURS = (BATCH, JOURNAL, CASES, RESULTS, CASE_TABLE, PAGE, EVALUATION)
 _PART = ".part"
+_SHOWN_NAMES = 5
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 """Names of what is not written to its end, as ``_write_case`` and ``files`` make them."""
 
@@ -54,6 +56,24 @@ class Done(NamedTuple):
     folder: str
     sizes: Mapping[str, int]
     strangeness: float | None
+
+
+class Changes(NamedTuple):
+    """Cases that an earlier batch graded and that count no more: their input has changed, or they are gone."""
+
+    changed: Mapping[str, Done]
+    gone: Mapping[str, Done]
+
+    def told(self) -> list[str]:
+        """What was done about either, with the number of cases and some names."""
+        return [
+            f"{what}: {len(cases)} ({some_of(list(cases), _SHOWN_NAMES)})"
+            for cases, what in (
+                (self.changed, "Graded again, the input having changed"),
+                (self.gone, "Dropped with their results, being no longer in the input"),
+            )
+            if cases
+        ]
 
 
 class Store:
@@ -99,7 +119,11 @@ class Store:
             return
         _check_same(_other_options(self._earlier, options), self.folder)
         try:
-            self.done = {record["case"]: _done(record) for record in journal.read(self.folder / JOURNAL)}
+            for record in journal.read(self.folder / JOURNAL):
+                if record.get("dropped"):
+                    self.done.pop(record["case"], None)
+                else:
+                    self.done[record["case"]] = _done(record)
         except OSError as error:
             raise _unwritable(error, self.folder) from error
 
@@ -151,6 +175,21 @@ class Store:
         except OSError as error:
             raise no_room(error, self.folder) from error
         self.done[case] = _done(record)
+
+    def drop(self, cases: Mapping[str, Done]) -> None:
+        """Remove what an earlier batch made of cases, for good.
+
+        Raises:
+            BatchStopped: there is no room, or the disk fails.
+        """
+        assert self._journal is not None
+        try:
+            for case, done in cases.items():
+                self._retire()
+                _remove(self.folder / CASES / done.folder)
+                self._journal.append({"case": case, "dropped": True})
+        except OSError as error:
+            raise no_room(error, self.folder) from error
 
     def isWhole(self, case: str) -> bool:
         """Whether the files of a case that is done are there, none of them cut short, its result readable."""
@@ -259,25 +298,32 @@ class Store:
             raise
 
 
-def check_inputs(store: Store, cases: Sequence[str], fingerprint_of: Any) -> None:
-    """Refuses to go on where the input of a graded case has changed or is gone.
+def check_inputs(
+    store: Store, cases: Sequence[str], fingerprint_of: Any, retryChanged: bool = False
+) -> Changes:
+    """Refuses to go on where the input of a graded case has changed or is gone; or gives these, to be dropped.
 
     Cases that had failed are done again if their input has changed; new cases are welcome.
 
     Raises:
-        UsageError: says which.
+        UsageError: says which; with ``retryChanged`` only where no case of the earlier batch is left.
     """
     known = set(cases)
     for case in [case for case, done in store.done.items() if case not in known and done.status != GRADED]:
         del store.done[case]  # nothing was made of it
     gone = [case for case in store.done if case not in known]
-    _check_names(store, gone, {fingerprint_of(c): c for c in cases if c not in store.done} if gone else {})
+    if retryChanged:
+        _check_some_left(store, gone)
+    elif gone:
+        _check_names(store, gone, {fingerprint_of(c): c for c in cases if c not in store.done})
     changed = [c for c in cases if c in store.done and fingerprint_of(c) != store.done[c].fingerprint]
     failed = {case for case in changed if store.done[case].status != GRADED}
-    for cases_, what in (
-        (gone, "no longer in the input"),
-        ([c for c in changed if c not in failed], "changed"),
-    ):
+    for case in failed:
+        del store.done[case]
+    changed = [case for case in changed if case not in failed]
+    if retryChanged:
+        return Changes(*({case: store.done.pop(case) for case in names} for names in (changed, gone)))
+    for cases_, what in ((gone, "no longer in the input"), (changed, "changed")):
         if cases_:
             more = f" and {len(cases_) - 1} more" if len(cases_) > 1 else ""
             raise UsageError(
@@ -285,10 +331,20 @@ def check_inputs(store: Store, cases: Sequence[str], fingerprint_of: Any) -> Non
                 if what == "changed"
                 else f"{cases_[0]}{more} was graded here and is {what}",
                 store.folder,
-                "restore the input, use --overwrite to start anew, or choose another --output",
+                "restore the input, add --retry-changed to grade what has changed again and drop what is gone, "
+                "use --overwrite to start anew, or choose another --output",
             )
-    for case in failed:
-        del store.done[case]
+    return Changes({}, {})
+
+
+def _check_some_left(store: Store, gone: Sequence[str]) -> None:
+    """An input that holds none of the cases is another input, and not this one without them."""
+    if gone and len(gone) == len(store.done):
+        raise UsageError(
+            f"none of the cases that were graded here is in the input, such as {gone[0]}",
+            store.folder,
+            "give their input, use --overwrite to start anew, or choose another --output",
+        )
 
 
 def _check_names(store: Store, gone: Sequence[str], joined: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ def grade_cohort(
 
     Args:
         progress: called with a case's name and the fraction of the cohort done, when the case is done.
-        choices: of ``cohort.run.Job``: layout, grades, resume, overwrite, retryFailed.
+        choices: of ``cohort.run.Job``: layout, grades, resume, overwrite, retryFailed, retryChanged.
 
     Returns a result, or the error, by case in the order of the input.
 

@@ -8,7 +8,7 @@ product's is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..errors import UsageError, reason
 from ..files import all_or_nothing
 from ..networks.image_form import ImageForm
 from ..words import SEQUENCES, SLICE_COUNT
+from .checks import DATA, PRETRAINED, beginning, check_beginning, fingerprint
 from .dataset import TrainingSet
 from .evaluate import cell, unit_probabilities
 from .evidence import json_text, units_of
@@ -33,6 +34,8 @@ from .study import Predictions, Study
 from .targets import part_targets
 
 JSON, CSV, TABLE = "ablation.json", "ablation.csv", "ablation.md"
+REPEATS = "repeats"
+"""Key of ablation.json, beside those of ``checks``."""
 LEVELS = ("3b", "4c", "4e", "5b", "3b tumour")
 CLOSENESS = 1e-3
 GAIN = 3.0
@@ -243,13 +246,19 @@ def run_ablation(
 
     Args:
         features_of: gives the features of a form; for tests.
+
+    Raises:
+        UsageError: the table in ``output`` is of other patients, pretrained tensors or repeats.
     """
     study = Study(repeats=repeats)
-    earlier = dict(_earlier(output))
+    stored, table = _stored(output)
+    if table is not None:
+        _check_table(stored, table, data, study, pretrained, output)
+    origin = _origin_of(stored) if stored else _origin(data, study, pretrained)
+    earlier = {entry["name"]: _described(entry) for entry in stored.get("ideas", ())}
     missing = tuple(idea for idea in ideas if idea.name not in earlier)
     looks = {name: features_of(data, pretrained, every=EVERY, **FORMS[name]) for name in _forms_of(missing)}
     cache: dict[Probe, Predictions] = {}
-    table = ScoreTable.read(output / CSV) if earlier else None
     for idea in missing:
         if idea.probe not in cache:
             cache[idea.probe] = probe_units(data, study, idea.probe, looks)
@@ -262,7 +271,7 @@ def run_ablation(
     own = {idea.name for idea in ideas}
     entries += [entry for name, entry in earlier.items() if name not in own]
     output.mkdir(parents=True, exist_ok=True)
-    return _write(output, table, entries, command)
+    return _write(output, table, entries, command if missing else stored["command"], origin)
 
 
 def add_idea(output: Path, name: str, against: str | None, study: Path, kept: bool, why: str) -> dict[str, Any]:
@@ -272,8 +281,7 @@ def add_idea(output: Path, name: str, against: str | None, study: Path, kept: bo
         UsageError: there is no table yet, no idea ``against``, or the study has other folds.
     """
     try:
-        stored = json.loads((output / JSON).read_text(encoding="utf-8"))
-        table = ScoreTable.read(output / CSV)
+        stored, table = _read(output)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"there is no ablation table ({reason(error)})",
@@ -288,7 +296,7 @@ def add_idea(output: Path, name: str, against: str | None, study: Path, kept: bo
     table = table.added(name, units, unit_probabilities(settings, units)[:, :3].mean(axis=1))
     entries = [entry for entry in stored["ideas"] if entry["name"] != name]
     entries.append({"name": name, "against": against, "kept": kept, "why": why})
-    return _write(output, table, entries, stored["command"])
+    return _write(output, table, entries, stored["command"], _origin_of(stored))
 
 
 def ablation_figures(
@@ -413,17 +421,72 @@ def _forms_of(ideas: tuple[Idea, ...]) -> list[str]:
     return sorted({form for idea in ideas for form in (*idea.probe.train, *idea.probe.test)})
 
 
-def _earlier(output: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Ideas of the table that stands in a folder, by name, without their figures."""
+def _read(output: Path) -> tuple[dict[str, Any], ScoreTable]:
+    return json.loads((output / JSON).read_text(encoding="utf-8")), ScoreTable.read(output / CSV)
+
+
+def _stored(output: Path) -> tuple[dict[str, Any], ScoreTable | None]:
+    """The table that stands in a folder; nothing where there is none."""
     if not (output / JSON).is_file():
-        return
-    for entry in json.loads((output / JSON).read_text(encoding="utf-8"))["ideas"]:
-        yield entry["name"], {key: entry[key] for key in ("name", "against", "kept", "why")}
+        return {}, None
+    try:
+        return _read(output)
+    except (OSError, ValueError) as error:
+        remedy = "remove it to try all ideas anew, or choose another --output"
+        raise UsageError(f"the ablation table cannot be read ({reason(error)})", output, remedy) from error
 
 
-def _write(output: Path, table: ScoreTable, entries: list[dict[str, Any]], command: str) -> dict[str, Any]:
+def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An idea without its figures."""
+    return {key: entry[key] for key in ("name", "against", "kept", "why")}
+
+
+def _origin(data: TrainingSet, study: Study, pretrained: Path) -> dict[str, Any]:
+    """What a table's scores were made of."""
+    return {
+        DATA: fingerprint(data),
+        PRETRAINED: beginning(study.recipe, pretrained),
+        REPEATS: study.repeats,
+    }
+
+
+def _origin_of(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """As a table says; those of earlier versions do not tell, and nobody can say it for them."""
+    return {key: stored[key] for key in (DATA, PRETRAINED, REPEATS) if key in stored}
+
+
+def _check_table(
+    stored: Mapping[str, Any],
+    table: ScoreTable,
+    data: TrainingSet,
+    study: Study,
+    pretrained: Path,
+    output: Path,
+) -> None:
+    """Scores of others are not these patients'. A table that does not tell what it was made of has to have
+    the same patients with the same grades in the same folds."""
+    remedy = "choose another --output, or remove the table to try all ideas anew"
+    if (repeats := len(np.unique(table.repeat))) != study.repeats:
+        problem = f"the ablation table is of {repeats} repeats, not {study.repeats}"
+        raise UsageError(problem, output, f"give --repeats {repeats}, or {remedy}")
+    theirs = sorted(zip(table.repeat, table.fold, table.patient, table.grade, strict=True))
+    if theirs != sorted(_rows(data, study)) or stored.get(DATA) not in (None, fingerprint(data)):
+        raise UsageError("the ablation table is of other data", output, remedy)
+    check_beginning(stored, beginning(study.recipe, pretrained), "ablation table", output)
+
+
+def _rows(data: TrainingSet, study: Study) -> Iterator[tuple[int, int, str, int]]:
+    """Repeat, fold, patient and grade of everybody who is tested."""
+    for repeat, fold, split in study.splits(data):
+        for patient in split.test.patients():
+            yield repeat, fold, str(data.patients[patient]), int(data.grades[patient])
+
+
+def _write(
+    output: Path, table: ScoreTable, entries: list[dict[str, Any]], command: str, origin: Mapping[str, Any]
+) -> dict[str, Any]:
     table = replace(table, columns={entry["name"]: table.columns[entry["name"]] for entry in entries})
-    figures = ablation_figures(table, entries, command)
+    figures = {**ablation_figures(table, entries, command), **origin}
     with all_or_nothing(output) as write:
         write(CSV, table.csv())
         write(TABLE, ablation_table(figures))

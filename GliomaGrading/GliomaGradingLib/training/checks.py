@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from .. import __version__
 from ..errors import UsageError
 from ..words import HGG, LGG
 from .dataset import TrainingSet
 from .recipe import Recipe
+from .source import uses_bfloat16
 
 DATA, PRETRAINED = "data", "pretrained_sha256"
 """Keys of study.json and of a checkpoint that tell of which training set and pretrained tensors they are."""
+CIRCUMSTANCES = {"glioma-grading": "version", "device": "device", "precision": "precision"}
+"""More such keys, each with what it is called: on what else the numbers of a training hang."""
 _TAUGHT = ("images", "labels", "first", "grades", "patients")
 
 
@@ -55,6 +60,29 @@ def check_beginning(settings: Mapping[str, Any], ours: str, what: str, where: Pa
         problem = f"the {what} began at other pretrained tensors"
         remedy = "name the same file with --pretrained, or choose another output folder"
         raise UsageError(problem, where, remedy)
+
+
+def circumstances(recipe: Recipe, device: str) -> dict[str, str]:
+    """Program version, kind of device, and what the recipe's precision comes to on it."""
+    kind = torch.device(device)
+    precision = "bfloat16" if uses_bfloat16(recipe.precision, kind) else "float32"
+    return dict(zip(CIRCUMSTANCES, (__version__, kind.type, precision), strict=True))
+
+
+def check_circumstances(
+    settings: Mapping[str, Any], ours: Mapping[str, str], what: str, where: Path | None
+) -> None:
+    """Of a study or a checkpoint; those of earlier versions do not tell.
+
+    Raises:
+        UsageError: it was made by another version, on another kind of device or in another precision.
+    """
+    for key, name in CIRCUMSTANCES.items():
+        theirs = settings.get(key, ours[key])
+        if theirs != ours[key]:
+            problem = f"the {what} was made with {name} {theirs}, not {ours[key]}"
+            remedy = f"go on with {name} {theirs}, or choose another output folder"
+            raise UsageError(problem, where, remedy)
 
 
 def check_grades(data: TrainingSet) -> None:

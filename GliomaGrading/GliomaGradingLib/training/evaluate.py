@@ -114,7 +114,7 @@ def study_figures(evidence: Evidence, probabilities: np.ndarray, command: str) -
         "by_fold": by_fold(units, probabilities),
         **({"ranking": ranking(units, DRAWS)} if study.protocol == "patient" else {}),
         "paper": PAPER if study.protocol == "image" else None,
-        "study": asdict(study),
+        "study": {**asdict(study), **evidence.origin},
         "command": command,
     }
 

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import UsageError, reason
 from ..export.tables import PROBABILITY_COLUMNS
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
-from .study import PREDICTIONS, STUDY, Predictions, Study, read_study, study_from_dict
+from .study import PREDICTIONS, STUDY, Predictions, Study, origin_of, read_study, study_from_dict
 
 FIGURES, PROBABILITIES, SPLITS, CURVES = "figures.json", "probabilities.csv", "splits.json", "curves.csv"
 LOGIT_COLUMNS = tuple(f"{name.lower()}_logit" for name in SEQUENCES)
@@ -28,12 +28,13 @@ LOGIT_COLUMNS = tuple(f"{name.lower()}_logit" for name in SEQUENCES)
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A study with its tested units, split lists (compact) and curves (CSV text)."""
+    """A study with its tested units, split lists (compact), curves (CSV text) and what tells of its origin."""
 
     study: Study
     units: Predictions
     splits: list[dict[str, Any]]
     curves: str
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -45,14 +46,15 @@ def read_evidence(folder: Path) -> Evidence:
     if (folder / PREDICTIONS).is_file() or not (folder / PROBABILITIES).is_file():
         return _evidence_of_study(folder)
     try:
-        study = study_from_dict(json.loads((folder / FIGURES).read_text(encoding="utf-8"))["study"])
+        settings = json.loads((folder / FIGURES).read_text(encoding="utf-8"))["study"]
+        study, origin = study_from_dict(settings), origin_of(settings)
         splits = json.loads((folder / SPLITS).read_text(encoding="utf-8"))
         curves = (folder / CURVES).read_text(encoding="utf-8")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"the evidence cannot be read ({reason(error)})", folder, "evaluate the study's own folder again"
         ) from error
-    return Evidence(study, read_probabilities(folder / PROBABILITIES)[0], splits, curves)
+    return Evidence(study, read_probabilities(folder / PROBABILITIES)[0], splits, curves, origin)
 
 
 def check_output(output: Path) -> None:
@@ -128,7 +130,8 @@ def _evidence_of_study(folder: Path) -> Evidence:
     units = predictions if study.protocol == "image" else predictions.of_patients()
     units = replace(units, logits=units.logits.round(5))  # as they are written, so that nothing depends on more
     splits = json.loads((folder / SPLITS).read_text(encoding="utf-8"))
-    return Evidence(study, units, [_compact(split) for split in splits], _joined_curves(folder))
+    origin = origin_of(json.loads((folder / STUDY).read_text(encoding="utf-8")))
+    return Evidence(study, units, [_compact(split) for split in splits], _joined_curves(folder), origin)
 
 
 def _compact(split: dict[str, Any]) -> dict[str, Any]:

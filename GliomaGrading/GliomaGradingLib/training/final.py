@@ -121,9 +121,14 @@ def check_final(
     """What would hinder a bundle once its models are trained.
 
     Raises:
-        UsageError: there are too few patients, the folder holds something else, or the study says nothing of
-            models that this recipe makes of these patients.
+        UsageError: there are too few patients, the recipe would stop early, the folder holds something else, or
+            the study says nothing of models that this recipe makes of these patients.
     """
+    if recipe.patience:
+        raise UsageError(
+            "the recipe's patience waits for a validation loss, and a bundle learns from every patient",
+            remedy="train study and bundle for a fixed number of epochs, with a patience of 0",
+        )
     check_grades(data)
     if len(data) < FEWEST_PATIENTS:
         remedy = f"give {FEWEST_PATIENTS} or more"
@@ -220,6 +225,9 @@ def _averaged(models: list[TransferModel]) -> TransferModel:
 def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: Path | None) -> dict[str, Any]:
     calibration = calibrate(read_study(study)[1].of_patients()) if study else Calibration.identity()
     hgg = int(data.grades.sum())
+    fitted_on = "out-of-fold predictions by patient" if study else "nothing"
+    if study and seeds > 1:
+        fitted_on += f" of single models, and not of the mean weights of {seeds}"
     return {
         "name": name,
         "version": __version__,
@@ -230,7 +238,7 @@ def _metadata(data: TrainingSet, recipe: Recipe, seeds: int, name: str, study: P
         "calibration": {
             "sequences": {s: asdict(platt) for s, platt in calibration.sequences.items()},
             "together": asdict(calibration.together),
-            "fitted_on": "out-of-fold predictions by patient" if study else "nothing",
+            "fitted_on": fitted_on,
         },
         "decision": asdict(DecisionRule()),
         **_origin(data),

@@ -17,7 +17,15 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 from ..errors import UsageError
 from ..files import write_atomically
 from ..networks.network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
-from .checks import DATA, PRETRAINED, beginning, check_beginning, fingerprint
+from .checks import (
+    DATA,
+    PRETRAINED,
+    beginning,
+    check_beginning,
+    check_circumstances,
+    circumstances,
+    fingerprint,
+)
 from .dataset import TrainingSet
 from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
@@ -77,6 +85,7 @@ class Fit:
         self._beginning = beginning(recipe, pretrained)
         self.team = team
         self.device = torch.device(device)
+        self._circumstances = circumstances(recipe, device)
         self.source = features.source if features else SliceSource(data, sequence, recipe)
         self._targets = SliceTargets.of(data, split.train, recipe)
         model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
@@ -227,6 +236,7 @@ class Fit:
             "recipe": self.recipe.to_dict(),
             DATA: fingerprint(self.data),
             PRETRAINED: self._beginning,
+            **self._circumstances,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -252,6 +262,7 @@ class Fit:
         if state.get(DATA) != fingerprint(self.data):
             raise UsageError("the checkpoint was made of other data", self.checkpoint, remedy)
         check_beginning(state, self._beginning, "checkpoint", self.checkpoint)
+        check_circumstances(state, self._circumstances, "checkpoint", self.checkpoint)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -22,6 +22,8 @@ SHARES = (
     *("sensitivity_decided", "specificity_decided"),
 )
 """Figures that are a share of patients; balanced accuracy is the mean of two shares, and none itself."""
+WITHOUT_INTERVAL = ("calibration_error",)
+"""Figures that drawing patients again changes by itself: the value may lie outside of all that is drawn."""
 
 
 def auc(grades: np.ndarray, scores: np.ndarray) -> float:
@@ -91,16 +93,15 @@ def calibration_error(grades: np.ndarray, probabilities: np.ndarray, bins: int =
     It is above 0 for perfect probabilities too, the more so the fewer rows there are:
     :func:`calibration_error_by_chance` says by how much.
     """
-    groups = np.array_split(np.argsort(probabilities, kind="stable"), bins)
-    gaps = [abs(grades[g].mean() - probabilities[g].mean()) * len(g) for g in groups if len(g)]
-    return float(sum(gaps) / len(grades))
+    gaps = (grades - probabilities)[np.argsort(probabilities, kind="stable")]
+    return float(sum(abs(group.sum()) for group in np.array_split(gaps, bins)) / len(grades))
 
 
 def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 500, seed: int = 0) -> float:
     """The mean calibration error of these probabilities if they were exactly right."""
     rng = np.random.default_rng(seed)
-    grades = (rng.random((draws, len(probabilities))) < probabilities).astype(int)
-    return float(np.mean([calibration_error(row, probabilities) for row in grades]))
+    rows = (rng.random(len(probabilities)) < probabilities for _ in range(draws))  # together they may be large
+    return float(np.mean([calibration_error(grades.astype(int), probabilities) for grades in rows]))
 
 
 def calibration_slope(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -150,8 +151,8 @@ def with_intervals(
 
     Every draw of patients who were all right has all of them right: where a share is 0 or 1, its interval is
     Wilson's of the patients that it is of, and not of no width. Draws for which a figure is not defined (of one
-    grade alone) do not count for it. One patient is the same in every draw, which tells nothing of others: his
-    figures have no interval.
+    grade alone) do not count for it. Figures of ``WITHOUT_INTERVAL`` have none. One patient is the same in
+    every draw, which tells nothing of others: his figures have no interval.
 
     Args:
         figures: the figures of an index array of rows.
@@ -166,6 +167,7 @@ def with_intervals(
     for parts in bootstrap_rows(groups, numbers, draws if len(np.unique(groups)) > 1 else 0, seed):
         for name, figure in _mean_figures(figures, parts).items():
             drawn[name].append(figure)
+    drawn |= {name: [] for name in WITHOUT_INTERVAL if name in drawn}
     intervals = {name: {"value": figure, **_interval(drawn[name])} for name, figure in value.items()}
     if extreme := [name for name in value if name in shares and value[name] in (0.0, 1.0)]:
         alone = [figures(np.flatnonzero(groups == group)) for group in np.unique(groups)]
@@ -181,16 +183,23 @@ def with_intervals(
 def bootstrap_rows(
     groups: np.ndarray, repeats: np.ndarray, draws: int, seed: int = 0
 ) -> Iterator[list[np.ndarray]]:
-    """For every draw of patients, the rows of each repeat."""
+    """For every draw of patients, the rows of each repeat, patient by patient."""
     names, group = np.unique(groups, return_inverse=True)
-    rows_of = [
-        [np.flatnonzero((group == g) & (repeats == repeat)) for g in range(len(names))]
-        for repeat in np.unique(repeats)
-    ]
+    parts = []
+    for repeat in np.unique(repeats):
+        rows = np.flatnonzero(repeats == repeat)
+        counts = np.bincount(group[rows], minlength=len(names))
+        parts.append((rows[np.argsort(group[rows], kind="stable")], counts, np.cumsum(counts) - counts))
     rng = np.random.default_rng(seed)
     for _ in range(draws):
         chosen = rng.integers(0, len(names), len(names))
-        yield [np.concatenate([rows[c] for c in chosen]) for rows in rows_of]
+        yield [sorted_rows[_runs(first[chosen], counts[chosen])] for sorted_rows, counts, first in parts]
+
+
+def _runs(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers from each of ``first`` on, so many as ``counts`` says, one run behind the other."""
+    before = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(first - before, counts)
 
 
 def wilson(successes: float, count: int) -> Interval:
@@ -234,17 +243,33 @@ def _logistic(grades: np.ndarray, slopes: np.ndarray | None, offset: np.ndarray)
     """Intercept and slope (1 without ``slopes``) of maximum likelihood, by Newton's method; NaN if none."""
     if not 0 < np.count_nonzero(grades) < len(grades):
         return NAN, NAN
-    ones = np.ones(len(grades))
-    design = np.column_stack([ones] if slopes is None else [ones, slopes])
-    weights = np.zeros(design.shape[1])
+    intercept, slope = 0.0, 1.0 if slopes is None else 0.0
+    values = offset if slopes is None else slopes
     for _ in range(50):
-        fitted = expit(design @ weights + offset)
-        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None])
-        try:
-            step = np.linalg.solve(hessian, design.T @ (grades - fitted))
-        except np.linalg.LinAlgError:
+        fitted = expit(intercept + slope * values)
+        steps = _newton_steps(fitted * (1 - fitted), grades - fitted, slopes)
+        if steps is None:
             return NAN, NAN
-        weights = weights + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-8:
-            return float(weights[0]), float(weights[1]) if slopes is not None else 1.0
+        intercept += min(max(steps[0], -5.0), 5.0)
+        slope += min(max(steps[1], -5.0), 5.0)
+        if max(map(abs, steps)) < 1e-8:
+            return intercept, slope
     return NAN, NAN
+
+
+def _newton_steps(
+    weights: np.ndarray, missing: np.ndarray, slopes: np.ndarray | None
+) -> tuple[float, float] | None:
+    """Of intercept and slope; None where they cannot be told apart.
+
+    The two equations are solved by hand: for a library the call takes longer than all the rest.
+    """
+    w, g = float(weights.sum()), float(missing.sum())
+    if slopes is None:
+        return (g / w, 0.0) if w > 0 else None
+    weighted = weights * slopes
+    wx, wxx, gx = float(weighted.sum()), float(weighted @ slopes), float(missing @ slopes)
+    determinant = w * wxx - wx * wx
+    if not determinant > 1e-13 * w * wxx:
+        return None
+    return (wxx * g - wx * gx) / determinant, (w * gx - wx * g) / determinant

@@ -56,7 +56,8 @@ class Recipe:
         learning_rate: peak of a one-cycle schedule for the backbone; ``head_factor`` times it for the
             output module.
         validation: share of the training patients (or images) kept for curves and early stopping.
-        patience: epochs without a better validation loss before training stops; 0 never stops early.
+        patience: epochs without a better validation loss before training stops; 0 never stops early. By patient
+            it needs ``validation``; a bundle is trained without.
         average_from: share of training after which weights are averaged to its end; 1 averages nothing.
         seed: of the network's beginning and of what is drawn in training; who is in which part of a study is
             drawn with a seed of its own (``training.study``).

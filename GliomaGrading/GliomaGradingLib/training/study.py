@@ -17,7 +17,17 @@ from ..errors import UsageError, reason
 from ..files import write_atomically
 from ..networks.network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
-from .checks import DATA, PRETRAINED, beginning, check_beginning, check_grades, fingerprint
+from .checks import (
+    CIRCUMSTANCES,
+    DATA,
+    PRETRAINED,
+    beginning,
+    check_beginning,
+    check_circumstances,
+    check_grades,
+    circumstances,
+    fingerprint,
+)
 from .dataset import TrainingSet
 from .fit import EpochFigures, Fit, check_pretrained, curves_csv
 from .probe import FrozenFeatures
@@ -29,6 +39,7 @@ from .team import ALONE, Team
 PREDICTIONS = "predictions.csv"
 STUDY = "study.json"
 LOGITS = "test_logits.npy"
+_ORIGIN = (DATA, PRETRAINED, *CIRCUMSTANCES)
 
 
 @dataclass(frozen=True)
@@ -120,14 +131,15 @@ def run_study(
     Only the team's first process reads and writes files.
 
     Raises:
-        UsageError: the folder holds another study or one of other data, pretrained tensors are missing, or
-            there are too few patients of a grade. Nothing is written then.
+        UsageError: the folder holds another study, one of other data, or an unfinished one of another version,
+            device or precision, pretrained tensors are missing, or there are too few patients of a grade.
+            Nothing is written then.
     """
-    check_study(data, study, folder, pretrained)
+    check_study(data, study, folder, pretrained, device)
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
-    team.first(lambda: _claim(folder, study, data, pretrained))
+    team.first(lambda: _claim(folder, study, data, pretrained, device))
     team.first(lambda: _write_splits(folder, graded, splits))
     shared = _SharedFeatures(graded, study, team)
     for repeat, fold, split in splits:
@@ -156,7 +168,9 @@ def run_study(
     return predictions
 
 
-def check_study(data: TrainingSet, study: Study, folder: Path, pretrained: Path | None) -> None:
+def check_study(
+    data: TrainingSet, study: Study, folder: Path, pretrained: Path | None, device: str = "cpu"
+) -> None:
     """Whether a study can be trained: enough patients, and tensors to begin with where a run is to be trained.
 
     Raises:
@@ -168,9 +182,15 @@ def check_study(data: TrainingSet, study: Study, folder: Path, pretrained: Path 
     if not all(len(split.train) and len(split.test) for _repeat, _fold, split in splits):
         remedy = "give more patients"
         raise UsageError(f"{len(data)} patients are too few to train on some and test on others", remedy=remedy)
+    if study.recipe.patience and not all(len(split.validation) for _repeat, _fold, split in splits):
+        problem = "the recipe's patience waits for a validation loss, and nothing is kept for validation"
+        raise UsageError(problem, remedy="give the recipe a larger validation, or leave its patience out")
     _check_folder(folder, study, data, pretrained)
     runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _split in splits for name in SEQUENCES]
     if not all((run / LOGITS).is_file() for run in runs):
+        if (folder / STUDY).is_file():
+            made = circumstances(study.recipe, device)
+            check_circumstances(_settings(folder / STUDY), made, "study", folder)
         check_pretrained(study.recipe, pretrained)
 
 
@@ -257,9 +277,14 @@ def begun_at(folder: Path) -> str:
     return str(_settings(folder / STUDY).get(PRETRAINED, "")) if (folder / STUDY).is_file() else ""
 
 
+def origin_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a study's JSON form says of its training set, tensors, version, device and precision."""
+    return {name: settings[name] for name in _ORIGIN if name in settings}
+
+
 def study_from_dict(settings: dict[str, Any]) -> Study:
     """A study of its JSON form; what the form does not say keeps its default."""
-    known = {name: value for name, value in settings.items() if name not in (DATA, PRETRAINED)}
+    known = {name: value for name, value in settings.items() if name not in _ORIGIN}
     return Study(**{**known, "recipe": recipe_from_dict(known["recipe"])})
 
 
@@ -356,10 +381,13 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _claim(folder: Path, study: Study, data: TrainingSet, pretrained: Path | None) -> None:
+def _claim(folder: Path, study: Study, data: TrainingSet, pretrained: Path | None, device: str = "cpu") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    began = beginning(study.recipe, pretrained) or begun_at(folder)
-    text = json.dumps({**asdict(study), DATA: fingerprint(data), PRETRAINED: began}, indent=2) + "\n"
+    origin = {DATA: fingerprint(data), PRETRAINED: beginning(study.recipe, pretrained) or begun_at(folder)}
+    # what a study was begun with stays: nobody can say it for one that does not tell
+    stored = origin_of(_settings(folder / STUDY)) if (folder / STUDY).is_file() else None
+    made = circumstances(study.recipe, device) if stored is None else stored
+    text = json.dumps({**asdict(study), **made, **origin}, indent=2) + "\n"
     write_atomically(folder / STUDY, text.encode())
 
 

@@ -33,16 +33,21 @@ DOUBTFUL = (
 )
 """Warnings about the input that hold the decision back, whatever the networks say."""
 
-UNFAMILIAR = ("unlike-training", "mask-not-tumour", "t1-bright")
+UNLIKE_TRAINING = "unlike-training"
+NOT_TUMOUR = "mask-not-tumour"
+T1_BRIGHT = "t1-bright"
+UNFAMILIAR = (UNLIKE_TRAINING, NOT_TUMOUR, T1_BRIGHT)
 """Reasons to hold a decision back that the images give: the case is unlike those of the training patients."""
 
-CLOSE_CALLS = ("near-boundary", "models-at-odds")
+NEAR_BOUNDARY = "near-boundary"
+AT_ODDS = "models-at-odds"
+CLOSE_CALLS = (NEAR_BOUNDARY, AT_ODDS)
 """Reasons to hold a decision back that lie in the numbers alone: the inputs are as good as any."""
 
 TAUGHT = "taught-the-models"
 """The case is named like a patient that the models learned from."""
 
-PREFIX = "Indeterminate:"
+NO_DECISION = "Indeterminate:"
 """What the messages of the networks' own reasons begin with."""
 
 
@@ -50,7 +55,7 @@ def reasons(result: GradeResult) -> list[Notice]:
     """Why a result stands for no grade; none where it does."""
     if result.decision != INDETERMINATE:
         return []
-    return [one for one in result.warnings if one.code in DOUBTFUL or one.message.startswith(PREFIX)]
+    return [one for one in result.warnings if one.code in (*DOUBTFUL, *UNFAMILIAR, *CLOSE_CALLS)]
 
 
 def are_inputs_doubted(result: GradeResult) -> bool:

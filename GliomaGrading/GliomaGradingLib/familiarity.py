@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .doubts import NO_DECISION, NOT_TUMOUR, T1_BRIGHT, UNLIKE_TRAINING
 from .preparation.slices import SliceStack
 from .result import Notice
 from .wording import told_apart
@@ -71,8 +72,8 @@ class Familiarity:
             found, usual = told_apart(strangeness, self.unlike)
             notices.append(
                 Notice(
-                    "unlike-training",
-                    "Indeterminate: the images are unlike those of the patients the models have learned from "
+                    UNLIKE_TRAINING,
+                    f"{NO_DECISION} the images are unlike those of the patients the models have learned from "
                     f"({found} standard deviations from their mean; {usual} are usual at "
                     "most). Check sequences, mask and image quality.",
                 )
@@ -85,8 +86,8 @@ class Familiarity:
         if not contrasts:
             return (
                 Notice(
-                    "mask-not-tumour",
-                    "Indeterminate: there is too little of the mask, or of the brain around it, to tell "
+                    NOT_TUMOUR,
+                    f"{NO_DECISION} there is too little of the mask, or of the brain around it, to tell "
                     "whether it lies on a tumour. Check the mask.",
                 ),
             )
@@ -94,8 +95,8 @@ class Familiarity:
         if contrasts["T2"] + contrasts["FLAIR"] < self.least_fluid:
             notices.append(
                 Notice(
-                    "mask-not-tumour",
-                    "Indeterminate: what the mask marks is hardly brighter than its surroundings on T2 "
+                    NOT_TUMOUR,
+                    f"{NO_DECISION} what the mask marks is hardly brighter than its surroundings on T2 "
                     "and FLAIR, as a glioma would be. Check that the mask lies on the tumour, and that T2 "
                     "and FLAIR are what they are named.",
                 )
@@ -103,8 +104,8 @@ class Familiarity:
         if contrasts["T1"] > self.most_t1:
             notices.append(
                 Notice(
-                    "t1-bright",
-                    "Indeterminate: the tumour is brighter than its surroundings on T1, as with contrast "
+                    T1_BRIGHT,
+                    f"{NO_DECISION} the tumour is brighter than its surroundings on T1, as with contrast "
                     "agent, fat or blood. The models know T1 without contrast: check that it is.",
                 )
             )

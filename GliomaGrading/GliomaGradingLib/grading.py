@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .doubts import DOUBTFUL
+from .doubts import DOUBTFUL, TAUGHT
 from .errors import BundleError, UsageError, tells_of_no_memory
 from .networks.bundle import Bundle, open_bundle
 from .networks.bundle_files import INSTALL_AGAIN
@@ -180,7 +180,7 @@ class Grader:
             "this case is named like a patient that taught the models: how well it is graded says nothing of "
             "the next patient"
         )
-        return (Notice("taught-the-models", text),)
+        return (Notice(TAUGHT, text),)
 
     def judge(self, stack: SliceStack, vote: str = "majority", progress: Progress | None = None) -> Verdict:
         """Votes, grade and decision of a prepared slice stack; its warnings can hold the decision back."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .doubts import AT_ODDS, NEAR_BOUNDARY, NO_DECISION
 from .errors import UsageError
 from .result import Notice, Vote
 from .wording import probability_text, threshold_text
@@ -183,8 +184,8 @@ def _own_doubts(
     if rule.low < probability < rule.high:
         return (
             Notice(
-                "near-boundary",
-                f"Indeterminate: the probability of HGG ({said}) lies between {threshold_text(rule.low)} "
+                NEAR_BOUNDARY,
+                f"{NO_DECISION} the probability of HGG ({said}) lies between {threshold_text(rule.low)} "
                 f"and {threshold_text(rule.high)}, where the models were wrong too often.",
             ),
         )
@@ -192,8 +193,8 @@ def _own_doubts(
         for_grade = sum(vote.grade == grade for vote in votes)
         return (
             Notice(
-                "models-at-odds",
-                f"Indeterminate: {for_grade} of {len(votes)} sequences vote {grade}, but the probability "
+                AT_ODDS,
+                f"{NO_DECISION} {for_grade} of {len(votes)} sequences vote {grade}, but the probability "
                 f"of HGG of the three together is {said}.",
             ),
         )

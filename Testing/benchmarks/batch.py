@@ -277,7 +277,7 @@ def around(options: argparse.Namespace) -> dict[str, Any]:
     """What the batch does beside grading: it lists the cases, looks up their files, reads its journal, writes
     the page; on the output of ``batch``, with everything in the page cache."""
     from GliomaGradingLib.cohort.finish import finish
-    from GliomaGradingLib.cohort.run import Job, list_cases
+    from GliomaGradingLib.cohort.run import BatchJob, list_cases
     from GliomaGradingLib.cohort.store import BATCH, Store
     from GliomaGradingLib.cohort.work import fingerprint
 
@@ -292,7 +292,7 @@ def around(options: argparse.Namespace) -> dict[str, Any]:
         took[what] = round(1000 * (time.perf_counter() - start) / options.cases, 4)
 
     with timed("listing"):
-        cohort = list_cases(Job(options.inputs, out))
+        cohort = list_cases(BatchJob(options.inputs, out))
     with timed("fingerprints"):
         for entry in cohort.cases:
             fingerprint(entry.files, entry.folder, entry.mask_labels)

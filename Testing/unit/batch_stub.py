@@ -90,7 +90,7 @@ def make_cohort(folder: Path, names: Iterable[str]) -> Path:
 
 def main() -> None:
     """``python batch_stub.py INPUT OUTPUT [--resume] [--workers N]``: a batch with the stub, to be killed."""
-    from GliomaGradingLib.cohort.run import Job, run
+    from GliomaGradingLib.cohort.run import BatchJob, run
     from GliomaGradingLib.cohort.work import Settings
 
     parser = argparse.ArgumentParser()
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    job, settings = Job(options.input, options.output, resume=options.resume), Settings(timeout=20)
+    job, settings = BatchJob(options.input, options.output, resume=options.resume), Settings(timeout=20)
 
     def runner():
         if options.workers > 1:

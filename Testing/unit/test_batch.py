@@ -21,11 +21,11 @@ import pytest
 import SimpleITK as sitk
 from batch_stub import ENGINE, ENVIRONMENT, HERE, SHA, make_cohort, reply, result
 from GliomaGradingLib.cohort import journal, lock, store
-from GliomaGradingLib.cohort.engine import Watch
+from GliomaGradingLib.cohort.batch import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
 from GliomaGradingLib.cohort.lock import FolderLock
 from GliomaGradingLib.cohort.names import folder_names
-from GliomaGradingLib.cohort.run import Job, list_cases, run
+from GliomaGradingLib.cohort.run import BatchJob, list_cases, run
 from GliomaGradingLib.cohort.store import Store
 from GliomaGradingLib.cohort.work import BatchInterrupted, BatchStopped, Outcome, Settings, fingerprint
 from GliomaGradingLib.errors import BundleError, CaseError, GliomaGradingError, UsageError
@@ -80,7 +80,7 @@ class NeverSubmitted(Instant):
 
 def grade(source, output, runner=None, settings=None, watch=None, **options):
     runner = runner or Instant()
-    done = run(Job(source, output, **options), settings or Settings(), lambda: runner, watch)
+    done = run(BatchJob(source, output, **options), settings or Settings(), lambda: runner, watch)
     return done.counts, done.outcomes
 
 
@@ -353,8 +353,8 @@ def test_a_table_that_another_program_shows_stops_nothing_before_the_end(source,
         return write(path, content)
 
     monkeypatch.setattr(store, "write_atomically", held)
-    monkeypatch.setattr("GliomaGradingLib.cohort.engine._TABLE_SECONDS", 0.0)
-    monkeypatch.setattr("GliomaGradingLib.cohort.engine._TABLE_SHARE", 0)
+    monkeypatch.setattr("GliomaGradingLib.cohort.batch._TABLE_SECONDS", 0.0)
+    monkeypatch.setattr("GliomaGradingLib.cohort.batch._TABLE_SHARE", 0)
     with pytest.raises(BatchStopped, match=r"results.csv: close the program that has the file open") as stopped:
         grade(source, tmp_path / "out")
     assert "what was reported is safe" in stopped.value.remedy
@@ -405,7 +405,7 @@ def test_changed_cases_are_graded_again_and_those_that_are_gone_dropped_where_as
     with pytest.raises(BatchInterrupted):  # what was dropped stays dropped
         grade(source, output, Instant(), None, Watch(cancelled=lambda: True), resume=True, retryChanged=True)
     runner = Instant()
-    done = run(Job(source, output, resume=True, retryChanged=True), Settings(), lambda: runner)
+    done = run(BatchJob(source, output, resume=True, retryChanged=True), Settings(), lambda: runner)
     assert set(runner.seen) <= {"case_04"} and done.counts.cases == done.counts.graded == 5
     assert [row["case"] for row in table(output)] == [name for name in NAMES if name != "case_02"]
     assert sorted(path.name for path in (output / "cases").iterdir()) == [n for n in NAMES if n != "case_02"]
@@ -420,12 +420,15 @@ def test_what_was_done_about_a_changed_input_is_told(source, tmp_path):
     for name in ("case_02", "case_03"):
         shutil.rmtree(source / name)
     os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
-    done = run(Job(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant)
+    done = run(BatchJob(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant)
     assert done.remarks[:2] == [
         "Graded again, the input having changed: 1 (case_04)",
         "Dropped with their results, being no longer in the input: 2 (case_02, case_03)",
     ]
-    assert run(Job(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant).remarks == []
+    assert (
+        run(BatchJob(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant).remarks
+        == []
+    )
     other = make_cohort(tmp_path / "other", ["x1"])
     with pytest.raises(UsageError, match="none of the cases that were graded here is in the input, such as"):
         grade(other, tmp_path / "out", NeverStarted(), resume=True, retryChanged=True)
@@ -568,7 +571,7 @@ def test_an_output_among_the_images_of_a_case_is_refused(tmp_path, place):
     with pytest.raises(UsageError, match=problem):
         grade(tmp_path / "list.csv", tmp_path / place)
     assert sorted(path.name for path in (tmp_path / "study").rglob("*")) == ["1.dcm", "a"]
-    assert len(list_cases(Job(tmp_path / "list.csv", tmp_path / "out")).cases) == 1
+    assert len(list_cases(BatchJob(tmp_path / "list.csv", tmp_path / "out")).cases) == 1
 
 
 def test_a_case_whose_row_was_mended_is_graded_when_the_batch_is_resumed(source, tmp_path):
@@ -625,7 +628,7 @@ def test_numbers_that_are_none_are_told(source, tmp_path, capsys, words, told):
 def test_a_case_with_an_odd_grade_is_graded(source, tmp_path):
     files = ",".join(f"in/case_01/case_01_{ending}.nii.gz" for ending in ("t1", "t2", "flair", "seg"))
     (tmp_path / "list.csv").write_text(f"case,t1,t2,flair,mask,grade\na,{files},GBM\n")
-    done = run(Job(tmp_path / "list.csv", tmp_path / "out"), Settings(), Instant)
+    done = run(BatchJob(tmp_path / "list.csv", tmp_path / "out"), Settings(), Instant)
     assert (done.counts.graded, done.counts.failed) == (1, 0)
     assert done.cohort.notices[0].startswith("'GBM' in list.csv is no grade that counts")
     assert "GBM" in (tmp_path / "out" / "cohort.html").read_text()
@@ -665,7 +668,7 @@ def leaves_nothing(source, output, match, runner=None):
     """A batch is refused with this text, and everything is as before."""
     before = sorted(source.parent.rglob("*"))
     with pytest.raises(GliomaGradingError, match=match):
-        run(Job(source, output), Settings(), runner or Instant)
+        run(BatchJob(source, output), Settings(), runner or Instant)
     assert sorted(source.parent.rglob("*")) == before
 
 
@@ -703,7 +706,7 @@ def test_the_lock_of_an_earlier_batch_stays(source, tmp_path):
     leaves_nothing(source, tmp_path / "out", "holds the results of a batch")
     no_bundle = refusing(BundleError("there is no bundle 'x'"))
     with pytest.raises(BundleError):
-        run(Job(source, tmp_path / "out", resume=True), Settings(), no_bundle)
+        run(BatchJob(source, tmp_path / "out", resume=True), Settings(), no_bundle)
     assert (tmp_path / "out" / "batch.lock").stat().st_ino == inode
 
 
@@ -713,7 +716,7 @@ def test_a_file_of_somebody_else_in_a_new_folder_stays(source, tmp_path):
         raise BundleError("there is no bundle 'x'")
 
     with pytest.raises(BundleError):
-        run(Job(source, tmp_path / "new" / "out"), Settings(), type("Late", (Instant,), {"start": start}))
+        run(BatchJob(source, tmp_path / "new" / "out"), Settings(), type("Late", (Instant,), {"start": start}))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["theirs.txt"]
 
 

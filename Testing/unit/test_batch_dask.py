@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 from batch_stub import ENGINE, ENVIRONMENT, HERE, make_cohort
-from GliomaGradingLib.cohort.engine import Watch
+from GliomaGradingLib.cohort.batch import Watch
 from GliomaGradingLib.cohort.local import LocalRunner
-from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.run import BatchJob, run
 from GliomaGradingLib.cohort.work import BatchStopped, Outcome, Settings, Task
 from GliomaGradingLib.errors import UsageError
 from test_batch import environment, table, without_seconds
@@ -68,11 +68,11 @@ def test_output_does_not_depend_on_where_it_was_graded(tmp_path, cluster):
     source = make_cohort(tmp_path / "in", [*NAMES, "x_bad", "y_segfault"])
     settings = Settings(timeout=30)
     run(
-        Job(source, tmp_path / "one"),
+        BatchJob(source, tmp_path / "one"),
         settings,
         lambda: LocalRunner(settings, engine=ENGINE, environment=ENVIRONMENT),
     )
-    counts = run(Job(source, tmp_path / "two"), settings, lambda: on(address, settings)).counts
+    counts = run(BatchJob(source, tmp_path / "two"), settings, lambda: on(address, settings)).counts
     assert (counts.graded, counts.failed) == (12, 2)
     assert without_seconds(tmp_path / "two") == without_seconds(tmp_path / "one")
     assert "killed by SIGSEGV" in table(tmp_path / "two")[13]["error"]
@@ -89,7 +89,7 @@ def test_cases_of_a_killed_worker_go_elsewhere(tmp_path, cluster):
             second.send_signal(signal.SIGKILL)
 
     counts = run(
-        Job(source, tmp_path / "out"), settings, lambda: on(address, settings), Watch(finished=kill)
+        BatchJob(source, tmp_path / "out"), settings, lambda: on(address, settings), Watch(finished=kill)
     ).counts
     assert (counts.graded, counts.failed) == (12, 0)
     assert [row["case"] for row in table(tmp_path / "out")] == NAMES
@@ -99,7 +99,7 @@ def test_cases_of_a_killed_worker_go_elsewhere(tmp_path, cluster):
 def test_two_workers_of_this_machine(tmp_path):
     source, settings = make_cohort(tmp_path / "in", NAMES[:4]), Settings(timeout=30)
     runner = DaskRunner(settings, workers=2, engine=ENGINE, environment=ENVIRONMENT)
-    counts = run(Job(source, tmp_path / "out"), settings, lambda: runner).counts
+    counts = run(BatchJob(source, tmp_path / "out"), settings, lambda: runner).counts
     assert counts.graded == 4
 
 
@@ -107,7 +107,7 @@ def test_no_scheduler_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("GliomaGradingLib.cohort.dask_runner._CONNECT_SECONDS", 1)
     source, settings = make_cohort(tmp_path / "in", NAMES[:1]), Settings()
     with pytest.raises(UsageError, match=r"there is no Dask scheduler .*tcp://127\.0\.0\.1:9"):
-        run(Job(source, tmp_path / "out"), settings, lambda: on("tcp://127.0.0.1:9", settings))
+        run(BatchJob(source, tmp_path / "out"), settings, lambda: on("tcp://127.0.0.1:9", settings))
 
 
 @pytest.mark.parametrize(
@@ -350,8 +350,8 @@ def test_a_batch_whose_scheduler_dies_ends_and_can_be_resumed(tmp_path, monkeypa
             scheduler.kill()
 
     with pytest.raises(BatchStopped, match=r"the Dask scheduler is gone.* run again with --resume"):
-        run(Job(source, tmp_path / "out"), settings, lambda: on(address, settings), Watch(finished=kill))
+        run(BatchJob(source, tmp_path / "out"), settings, lambda: on(address, settings), Watch(finished=kill))
     next(clusters, None)
-    job = Job(source, tmp_path / "out", resume=True)
+    job = BatchJob(source, tmp_path / "out", resume=True)
     again = run(job, settings, lambda: LocalRunner(settings, engine=ENGINE, environment=ENVIRONMENT)).counts
     assert (again.graded, again.failed) == (12, 0) and again.earlier >= 3

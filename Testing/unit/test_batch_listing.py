@@ -15,7 +15,7 @@ from GliomaGradingLib.cli.prepare import _one_scan_a_patient
 from GliomaGradingLib.cohort import duplicates
 from GliomaGradingLib.cohort.headers import with_headers_checked
 from GliomaGradingLib.cohort.listing import find_cohort
-from GliomaGradingLib.cohort.run import Job, list_cases
+from GliomaGradingLib.cohort.run import BatchJob, list_cases
 from GliomaGradingLib.cohort.work import fingerprint
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.reading.dicom_series import find_series, only_series
@@ -28,7 +28,7 @@ COPIES = "the same images under several names, each of which is graded: "
 
 
 def notices(source: Path, isDryRun: bool = True) -> list[str]:
-    return list(list_cases(Job(source), isDryRun).notices)
+    return list(list_cases(BatchJob(source), isDryRun).notices)
 
 
 # DICOM headers
@@ -280,7 +280,7 @@ def test_a_dry_run_of_the_folder_one_stands_in_lists_what_a_batch_would(tmp_path
     assert cli.main(["batch", ".", "--dry-run"]) == 0
     text = capsys.readouterr().out
     assert "Input      .\n" in text and "Grades     0 LGG, 2 HGG, 0 unknown" in text
-    typed, named = (list_cases(Job(source)).cases for source in (Path(), tmp_path / "HGG"))
+    typed, named = (list_cases(BatchJob(source)).cases for source in (Path(), tmp_path / "HGG"))
     assert typed == named
 
 
@@ -296,15 +296,15 @@ def test_results_inside_the_input_take_no_part(studies, tmp_path, place):
     results = tmp_path / place / "cases" / "anna"
     shutil.copytree(studies / "good", results)
     (tmp_path / place / "batch.json").write_text("{}")
-    cohort = list_cases(Job(source, tmp_path / place))
+    cohort = list_cases(BatchJob(source, tmp_path / place))
     assert [entry.case for entry in cohort.cases] == ["anna", "bert"]
     assert not [item for item in cohort.skipped if results.parent in (item.path, *item.path.parents)]
-    assert len(list_cases(Job(source)).cases) == 3  # nobody has said that these are results
+    assert len(list_cases(BatchJob(source)).cases) == 3  # nobody has said that these are results
 
 
 def test_a_folder_called_cases_is_input_where_there_is_no_batch(tmp_path):
     make_cohort(tmp_path / "cases", ["anna", "bert"])
-    assert [entry.case for entry in list_cases(Job(tmp_path, tmp_path)).cases] == ["anna", "bert"]
+    assert [entry.case for entry in list_cases(BatchJob(tmp_path, tmp_path)).cases] == ["anna", "bert"]
 
 
 def test_a_dry_run_without_output_lists_the_folder_it_is_started_in(tmp_path, monkeypatch, capsys):

@@ -28,7 +28,7 @@ from GliomaGradingLib.cohort.evaluation import (
 )
 from GliomaGradingLib.cohort.look import ODDS, UNUSUAL, WRONG, worth_a_look
 from GliomaGradingLib.cohort.page import _case
-from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.run import BatchJob, run
 from GliomaGradingLib.cohort.work import Settings
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export.tables import COLUMNS
@@ -159,14 +159,14 @@ def test_cases_of_one_grade_are_evaluated_by_what_is_defined(cohort, tmp_path, k
 def test_the_batch_ends_with_its_evaluation_in_a_line(cohort, tmp_path):
     pytest.importorskip("sklearn")
     source, grades, answers = cohort
-    job = Job(source, tmp_path / "out", grades=grades)
+    job = BatchJob(source, tmp_path / "out", grades=grades)
     done = run(job, Settings(), lambda: Instant(answers))
     lines = [line for line in summary(done, tmp_path / "out").splitlines() if line.startswith("Evaluation")]
     assert lines == [
         "Evaluation     AUC 0.778, accuracy of the vote 0.667, sensitivity 0.667, specificity 0.667, "
         "withheld 0.000, accuracy of decisions 0.667 (3 HGG, 3 LGG): intervals are in evaluation.json"
     ]
-    without = run(Job(source, tmp_path / "none"), Settings(), lambda: Instant(answers))
+    without = run(BatchJob(source, tmp_path / "none"), Settings(), lambda: Instant(answers))
     assert "Evaluation" not in summary(without, tmp_path / "none")
 
 
@@ -180,7 +180,7 @@ def test_the_vote_that_is_evaluated_is_the_batchs_own(cohort, tmp_path):
             return [replace(o, result={**o.result, "grade": RIGHT[o.task.case[0]]}) for o in super().collect()]
 
     source, grades, answers = cohort
-    job = Job(source, tmp_path / "out", grades=grades)
+    job = BatchJob(source, tmp_path / "out", grades=grades)
     done = run(job, Settings(vote="soft"), lambda: Soft(answers))
     assert "accuracy of the vote 1.000, sensitivity 1.000" in in_a_line(done.evaluation)
     assert done.evaluation["figures"]["majority"]["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-6)
@@ -363,7 +363,7 @@ def test_the_page_is_of_one_piece_and_escapes_what_comes_from_outside(tmp_path):
         )
     )
     runner = Instant({"two": UsageError(f"</td><script>alert(2)</script>{EVIL}")})
-    run(Job(tmp_path / "list.csv", tmp_path / "out"), Settings(), lambda: runner)
+    run(BatchJob(tmp_path / "list.csv", tmp_path / "out"), Settings(), lambda: runner)
     text = page(tmp_path / "out")
     seen = Links()
     seen.feed(text)

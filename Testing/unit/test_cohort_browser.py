@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from batch_stub import make_cohort
-from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.run import BatchJob, run
 from GliomaGradingLib.cohort.work import Settings
 from GliomaGradingLib.errors import UsageError
 from test_batch import Instant
@@ -121,7 +121,7 @@ def tab(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]
     answers: dict[str, Any] = dict(zip(NAMES, PROBABILITIES, strict=True))
     answers = {n: UsageError(EVIL) if p is None else p for n, p in answers.items()}
     answers = {name.replace("/", "_"): answer for name, answer in answers.items()}
-    run(Job(folder / "list.csv", folder / "out"), Settings(), lambda: Instant(answers))
+    run(BatchJob(folder / "list.csv", folder / "out"), Settings(), lambda: Instant(answers))
     opened = Tab(browser, folder)
     try:
         opened.open(folder / "out" / "cohort.html")

@@ -490,13 +490,13 @@ class Instant:
 
 def test_batch(tmp_path: Path) -> None:
     """What was reported is whole; --resume does the rest, and the end is that of a quiet batch."""
-    from GliomaGradingLib.cohort.engine import Watch
-    from GliomaGradingLib.cohort.run import Job, run
+    from GliomaGradingLib.cohort.batch import Watch
+    from GliomaGradingLib.cohort.run import BatchJob, run
     from GliomaGradingLib.cohort.work import BatchStopped, Settings
     from GliomaGradingLib.errors import GliomaGradingError
 
     source = make_cohort(tmp_path / "in", ["anna", "berta"])
-    run(Job(source, tmp_path / "quiet"), Settings(), Instant)
+    run(BatchJob(source, tmp_path / "quiet"), Settings(), Instant)
     quiet = contents(tmp_path / "quiet")
     for n, disk in enumerate(full_disks(tmp_path / f"disk {0}" / "out")):
         place = tmp_path / f"disk {n}"
@@ -504,7 +504,7 @@ def test_batch(tmp_path: Path) -> None:
         watch = Watch(finished=lambda case, counts, reported=reported: reported.append(case))
         try:
             with disk:
-                run(Job(source, place / "out"), Settings(), Instant, watch)
+                run(BatchJob(source, place / "out"), Settings(), Instant, watch)
         except (BatchStopped, UsageError) as caught:
             assert NO_ROOM in str(caught), n
             for case in reported:
@@ -515,7 +515,7 @@ def test_batch(tmp_path: Path) -> None:
         except GliomaGradingError as other:
             raise AssertionError(f"{n}: {other}") from other
         assert not list(place.rglob("*.part")), n
-        run(Job(source, place / "out", resume=True), Settings(), Instant)
+        run(BatchJob(source, place / "out", resume=True), Settings(), Instant)
         assert same(contents(place / "out")) == same(quiet), n
     assert n > 15
 

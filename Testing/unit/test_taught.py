@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from batch_stub import make_cohort
 from GliomaGradingLib.cohort import taught
-from GliomaGradingLib.cohort.run import Job, run
+from GliomaGradingLib.cohort.run import BatchJob, run
 from GliomaGradingLib.cohort.taught import names_of, taught_remarks
 from GliomaGradingLib.cohort.work import Settings
 from GliomaGradingLib.taught import public_names
@@ -54,7 +54,7 @@ def test_a_batch_of_training_patients_says_so_at_its_end_and_on_its_page(tmp_pat
     source = make_cohort(tmp_path / "in", ["BraTS20_Training_163", "BraTS20_Training_900"])
     for bundle, expected in (("mine", 1), (None, 0)):
         output = tmp_path / f"out-{bundle}"
-        done = run(Job(source, output), Settings(bundle=bundle), Instant)
+        done = run(BatchJob(source, output), Settings(bundle=bundle), Instant)
         told = [remark for remark in done.remarks if "taught the models" in remark]
         assert len(told) == expected
         assert ("taught the models" in (output / "cohort.html").read_text(encoding="utf-8")) == bool(expected)
@@ -73,7 +73,7 @@ def test_a_batch_of_a_bundle_that_was_calibrated_says_so(tmp_path, monkeypatch):
     ]
     for grade in ("LGG", "HGG"):
         make_cohort(tmp_path / "in" / grade, [f"{grade}{n}" for n in range(3)])
-    run(Job(tmp_path / "in", tmp_path / "out"), Settings(bundle="ours"), Instant)
+    run(BatchJob(tmp_path / "in", tmp_path / "out"), Settings(bundle="ours"), Instant)
     evaluation = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
     assert (evaluation["taught_the_models"], evaluation["calibrated_on_patients"]) == (0, 40)
 

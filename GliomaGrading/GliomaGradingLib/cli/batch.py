@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..cohort.evaluation import in_a_line
 from ..cohort.headers import with_headers_checked
 from ..cohort.listing import describe, to_dict
-from ..cohort.run import Finished, Job, list_cases
+from ..cohort.run import BatchJob, Finished, list_cases
 from ..cohort.run import run as run_batch
 from ..cohort.store import EVALUATION
 from ..cohort.work import CASE_SECONDS, Settings
@@ -23,7 +23,7 @@ from ..words import DISCLAIMER
 from .options import add_grading, add_layout, count, first_given, new_bar
 
 if TYPE_CHECKING:
-    from ..cohort.engine import Counts
+    from ..cohort.batch import Counts
     from ..cohort.work import Runner
 
 _SHOWN_FAILURES = 20
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     _check_options(options)
-    job = Job(
+    job = BatchJob(
         options.input,
         options.output,
         options.layout,
@@ -164,7 +164,7 @@ class _Bar:
         self._start = time.monotonic()
 
     def watch(self) -> Any:
-        from ..cohort.engine import Watch
+        from ..cohort.batch import Watch
 
         return Watch(begun=self._begun, finished=self._finished)
 

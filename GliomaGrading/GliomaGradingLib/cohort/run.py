@@ -12,19 +12,19 @@ from ..errors import CaseError, GliomaGradingError, UsageError
 from ..export.tables import GRADED
 from ..files import absolute
 from ..result import GradeResult
+from .batch import Batch, Counts, Watch
 from .duplicates import duplicate_notices
-from .engine import Batch, Counts, Watch
 from .finish import finish
 from .listing import Cohort, check_cases, find_cohort
 from .store import BATCH, CASES, Store
 from .walk import cases_below
 from .work import Runner, Settings
 
-Outcome = GradeResult | GliomaGradingError
+CaseOutcome = GradeResult | GliomaGradingError
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """What to grade, and where to write it.
 
     Args:
@@ -58,7 +58,7 @@ class Finished:
     evaluation: Mapping[str, Any] | None = None
 
 
-def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
+def list_cases(job: BatchJob, isDryRun: bool = False) -> Cohort:
     """The cohort, without what an earlier batch wrote where the output lies inside the input.
 
     Its notices name the cases that are there twice.
@@ -75,7 +75,7 @@ def list_cases(job: Job, isDryRun: bool = False) -> Cohort:
     return replace(cohort, notices=(*cohort.notices, *duplicate_notices(cohort.cases, isDryRun)))
 
 
-def _ours(job: Job) -> Path | None:
+def _ours(job: BatchJob) -> Path | None:
     """The folder in the input that holds a batch's results: the output, or its cases where it is the input."""
     if job.output is None:
         return None
@@ -109,11 +109,13 @@ def _check_in_no_case(output: Path | None, cohort: Cohort) -> None:
             raise UsageError(problem, output, "choose another --output")
 
 
-def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None) -> Finished:
+def run(
+    job: BatchJob, settings: Settings, makeRunner: Callable[[], Runner], watch: Watch | None = None
+) -> Finished:
     """Grade a cohort. A bad case is a row with its error; whatever else goes wrong, what is done stays.
 
     Raises:
-        GliomaGradingError: as ``engine.Batch.run``, ``store.Store`` and ``list_cases``.
+        GliomaGradingError: as ``batch.Batch.run``, ``store.Store`` and ``list_cases``.
     """
     if job.output is None:
         raise UsageError("there is no --output", remedy="name the folder for the results")
@@ -133,14 +135,14 @@ def run(job: Job, settings: Settings, makeRunner: Callable[[], Runner], watch: W
         return Finished(counts, outcomes, cohort, [*batch.changes.told(), *remarks], evaluation)
 
 
-class Outcomes(Mapping[str, Outcome]):
+class Outcomes(Mapping[str, CaseOutcome]):
     """A GradeResult, or the error, by case in the order of the input; read from the disk when asked for."""
 
     def __init__(self, store: Store, cases: list[str]) -> None:
         self._store = store
         self._cases = cases
 
-    def __getitem__(self, case: str) -> Outcome:
+    def __getitem__(self, case: str) -> CaseOutcome:
         done = self._store.done[case]
         if done.status != GRADED:
             return CaseError(done.error)

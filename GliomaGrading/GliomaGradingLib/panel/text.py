@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from slicer.i18n import tr as _
 
-from ..doubts import PREFIX, are_inputs_doubted, is_taught, reasons
+from ..doubts import NO_DECISION, are_inputs_doubted, is_taught, reasons
 from ..errors import GliomaGradingError
 from ..result import GradeResult, Notice, Vote
 from ..scene.charts import medians
@@ -127,11 +127,11 @@ def warnings_text(warnings: Iterable[Notice]) -> str:
 
 
 def _with_prefix(notice: Notice) -> str:
-    if notice.message.startswith(PREFIX):
+    if notice.message.startswith(NO_DECISION):
         return notice.message
     is_plain = notice.message[1:2].islower()  # and not T1
     first = notice.message[:1].lower() if is_plain else notice.message[:1]
-    return f"{PREFIX} {first}{notice.message[1:]}"
+    return f"{NO_DECISION} {first}{notice.message[1:]}"
 
 
 def _lines(messages: Iterable[str]) -> str:

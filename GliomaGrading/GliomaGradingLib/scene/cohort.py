@@ -9,9 +9,9 @@ from typing import Any
 
 import slicer
 
-from ..cohort.engine import Counts, Watch
+from ..cohort.batch import Counts, Watch
 from ..cohort.local import LocalRunner
-from ..cohort.run import Job, Outcome, run
+from ..cohort.run import BatchJob, CaseOutcome, run
 from ..cohort.work import Settings
 from .application import worker_python
 
@@ -26,7 +26,7 @@ def grade_cohort(
     progress: Callable[[str, float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     **choices: Any,
-) -> Mapping[str, Outcome]:
+) -> Mapping[str, CaseOutcome]:
     """Grade every case of a cohort; a case that fails is a row with its error.
 
     Reading, preparing and inference happen in the grading process. This thread lists folders, writes the
@@ -34,7 +34,7 @@ def grade_cohort(
 
     Args:
         progress: called with a case's name and the fraction of the cohort done, when the case is done.
-        choices: of ``cohort.run.Job``: layout, grades, resume, overwrite, retryFailed, retryChanged.
+        choices: of ``cohort.run.BatchJob``: layout, grades, resume, overwrite, retryFailed, retryChanged.
 
     Returns a result, or the error, by case in the order of the input.
 
@@ -52,7 +52,9 @@ def grade_cohort(
     def runner() -> LocalRunner:
         return LocalRunner(settings, python=worker_python(), pump=_Pump(is_cancelled))
 
-    return run(Job(Path(source), Path(output), **choices), settings, runner, Watch(finished=finished)).outcomes
+    return run(
+        BatchJob(Path(source), Path(output), **choices), settings, runner, Watch(finished=finished)
+    ).outcomes
 
 
 class _Pump:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from ..errors import UsageError, reason
 from ..files import all_or_nothing
@@ -101,7 +102,7 @@ QUARTERS = ("quarters", *TURNED[1:])
 SHIFTED = ("quarters, shifted", *TURNED[1:])
 POOLS: dict[str, Pool] = {
     "mean": lambda logits: logits.mean(axis=1),
-    "mean of probabilities": lambda logits: _logit(_sigmoid(logits).mean(axis=1)),
+    "mean of probabilities": lambda logits: logit(expit(logits).mean(axis=1)),
     "highest half": lambda logits: np.sort(logits, axis=1)[:, logits.shape[1] // 2 :].mean(axis=1),
     "highest": lambda logits: logits.max(axis=1),
 }
@@ -343,7 +344,7 @@ def ablation_table(figures: dict[str, Any]) -> str:
     """As Markdown: a row an idea."""
     lines = ["| idea | against | repeats | AUC | difference | kept | why |", "|---" * 7 + "|"]
     for idea in figures["ideas"]:
-        difference = "" if idea["difference"] is None else _signed(idea["difference"])
+        difference = "" if idea["difference"] is None else cell(idea["difference"], sign="+")
         kept = "yes" if idea["kept"] else "no"
         repeats = str(idea["repeats"])
         cells = [idea["name"], idea["against"], repeats, cell(idea["auc"]), difference, kept, idea["why"]]
@@ -508,15 +509,3 @@ def _folds(table: ScoreTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         ours = table.repeat == repeat
         for fold in np.unique(table.fold[ours]):
             yield ours & (table.fold == fold), ours & (table.fold != fold)
-
-
-def _signed(value: dict[str, Any]) -> str:
-    return f"{value['value']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
-
-
-def _logit(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(probabilities) - np.log1p(-probabilities)

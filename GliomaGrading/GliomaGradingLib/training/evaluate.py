@@ -324,11 +324,11 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines).replace("auc", "AUC").replace("brier", "Brier") + "\n"
 
 
-def cell(value: dict[str, Any] | None, digits: int = 3) -> str:
-    """A figure with its interval, or nothing where it is not defined."""
+def cell(value: dict[str, Any] | None, digits: int = 3, sign: str = "") -> str:
+    """A figure with its interval, or nothing where it is not defined; ``sign="+"`` for a difference."""
     if value is None or value["value"] is None or not np.isfinite(value["value"]):
         return ""
-    middle, low, high = (f"{value[key]:.{digits}f}" for key in ("value", "low", "high"))
+    middle, low, high = (f"{value[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
     return f"{middle} ({low} to {high})"
 
 

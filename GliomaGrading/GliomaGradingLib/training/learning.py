@@ -101,7 +101,7 @@ def learning_table(figures: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for study in figures["studies"]:
         is_first = study["folds"] == figures["compared_with"]
-        less = "" if is_first else _signed(study["auc_less_the_compared"])
+        less = "" if is_first else cell(study["auc_less_the_compared"], sign="+")
         cells = [cell(study[name]) for name in ("auc", "own_auc")] + [less]
         cells += [cell(study[name]) for name in ("accuracy", "brier")]
         lines.append(f"| {study['folds']} | {study['learned_from']} | " + " | ".join(cells) + " |")
@@ -176,8 +176,3 @@ def _check_alike(first: tuple[Study, Predictions], other: tuple[Study, Predictio
         raise UsageError("the study has other grades", folder, "train both on the same data")
     if other[0].folds == study.folds:
         raise UsageError(f"both studies have {study.folds} folds", folder, "train one with other --folds")
-
-
-def _signed(value: dict[str, float]) -> str:
-    middle, low, high = (f"{value[key]:+.3f}" for key in ("value", "low", "high"))
-    return f"{middle} ({low} to {high})"

@@ -111,7 +111,8 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndRestoreEvent, self.onSceneEndRestore)
         self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatch)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        about_to_go = scene.NodeAboutToBeRemovedEvent
+        self.addObserver(scene, about_to_go, self.onNodeAboutToBeRemoved, priority=1.0)  # before the hierarchy
         undo_saved()
         watch_results()
         self.initializeParameterNode()

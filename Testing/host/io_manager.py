@@ -107,7 +107,7 @@ def _load_volume(path: str, kind: str, properties: dict) -> Any:
         "discardOrientation": volumes.DiscardOrientation,
     }
     options = sum(flag for name, flag in flags.items() if properties.get(name, name == "autoWindowLevel"))
-    name = properties.get("name") or Path(path).name.removesuffix(_ending(path))
+    name = properties.get("name") or Path(path).name.split(".")[0]  # as QFileInfo.baseName: up to the first dot
     logic = slicer.modules.volumes.logic()
     node = logic.AddArchetypeVolume(path, name, options)
     if node is not None and properties.get("show", True):

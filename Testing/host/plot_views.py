@@ -104,9 +104,11 @@ class qMRMLPlotView(ctkVTKAbstractView):
 
     dataSelected = Signal(object, object)
     _node: Any = None
+    _selected: Any = None
 
     def _show(self, node: Any) -> None:
         self._node = node
+        self._selected = {}
         self._start(OffscreenChart())
         node.AddObserver("ModifiedEvent", lambda caller, event: self.update())
 
@@ -121,14 +123,26 @@ class qMRMLPlotView(ctkVTKAbstractView):
         self.update()
 
     def RemovePlotSelections(self) -> None:
-        pass
+        self._selected.clear()
+        self._tell()
 
     def click(self, series: Any, point: int) -> None:
-        """What a user's click on a point tells. Not in Slicer."""
-        names, points, rows = vtk.vtkStringArray(), vtk.vtkCollection(), vtk.vtkIdTypeArray()
-        names.InsertNextValue(series.GetID())
-        rows.InsertNextValue(point)
-        points.AddItem(rows)
+        """What a user's click on a point tells: VTK's chart says that the selection changes before it does, and
+        once more after it has; what was selected on other curves stays. Not in Slicer."""
+        self._tell()
+        self._selected[series.GetID()] = point
+        self._tell()
+
+    def _tell(self) -> None:
+        """All selected points, in the order of the chart's curves."""
+        names, points = vtk.vtkStringArray(), vtk.vtkCollection()
+        chart = self._node.GetPlotChartNode()
+        curves = [chart.GetNthPlotSeriesNodeID(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
+        for curve in (one for one in curves if one in self._selected):
+            rows = vtk.vtkIdTypeArray()
+            rows.InsertNextValue(self._selected[curve])
+            names.InsertNextValue(curve)
+            points.AddItem(rows)
         self.dataSelected.emit(names, points)
 
 

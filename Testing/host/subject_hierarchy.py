@@ -16,10 +16,10 @@ NOT_SHOWN = ("vtkMRMLColorNode", "vtkMRMLCameraNode", "vtkMRMLSubjectHierarchyNo
 
 
 def keep_in_step(scene: Any) -> None:
-    """From now on every data node of the scene has an item."""
+    """From now on every data node of the scene has an item, until just before it goes."""
     for event in ("NodeAddedEvent", "EndBatchProcessEvent", "EndImportEvent"):
         scene.AddObserver(getattr(slicer.vtkMRMLScene, event), lambda caller, name: _add_items(scene))
-    scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, _drop_item)
+    scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, _drop_item)
 
 
 def _add_items(scene: Any) -> None:

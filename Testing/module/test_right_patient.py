@@ -902,3 +902,18 @@ def test_the_rest_of_a_result_goes_with_its_text(host, module, scene, grade):
     kinds = {slicer.mrmlScene.GetNodeByID(one).GetClassName() for one in scene.ids() - before}
     assert kinds <= {"vtkMRMLScalarVolumeDisplayNode", "vtkMRMLSegmentationDisplayNode"}  # of the images
     assert tree.GetNumberOfItems() == items and all(node.GetScene() is not None for node in nodes)
+
+
+def test_a_result_that_is_deleted_takes_its_nodes_and_its_folder_along(host, module, scene, grade):
+    """Slicer takes a node out of the subject hierarchy before modules hear that it goes."""
+    import slicer
+
+    scene.case()
+    before = scene.ids()
+    grade()
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    assert hierarchy.GetItemByName("case")
+    slicer.mrmlScene.RemoveNode(scene.results()[0])
+    host.pump(0.2)
+    assert scene.ids() == before
+    assert not hierarchy.GetItemByName("case")

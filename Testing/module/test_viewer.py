@@ -211,6 +211,9 @@ def test_a_click_on_the_plot_is_a_click_on_the_slider(host, module, graded):
     view.click(module.logic.node("series.shown"), 1)
     assert module.ui.sliceSlider.value == 15
     assert view.picture().std() > 5
+    for role, place in (("T1", 3), ("FLAIR", 7), ("T2", 9), ("Majority", 2)):
+        view.click(module.logic.node(f"series.{role}"), place)  # each curve would keep its selected point
+        assert module.ui.sliceSlider.value == place
 
 
 def test_views_say_the_result_in_one_line(host, module, graded):

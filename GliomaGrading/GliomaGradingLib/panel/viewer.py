@@ -195,6 +195,8 @@ class Viewer:
             rows = points.GetItemAsObject(number)
             if series.GetValue(number) in curves and rows is not None and rows.GetNumberOfTuples():
                 self.showSlice(int(rows.GetValue(0)))
+                for view in self._plots:  # else each curve keeps its point, and is told with every other's
+                    view.RemovePlotSelections()
                 return
 
     def _curves(self) -> set[str]:

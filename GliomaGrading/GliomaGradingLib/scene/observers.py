@@ -11,10 +11,14 @@ class Observers:
 
     Slicer's ``VTKObservationMixin`` keeps whatever it once observed, a volume with all its voxels, until the
     module goes: it is for what stays, such as the scene.
+
+    Args:
+        priority: above 0 for who has to be told before Slicer itself is, which has the default's.
     """
 
-    def __init__(self, callback: Callable[..., object]) -> None:
+    def __init__(self, callback: Callable[..., object], priority: float = 0.0) -> None:
         self._callback = callback
+        self._priority = priority
         self._observed: list[tuple[Any, Any]] = []
         self._tags: list[int] = []
 
@@ -25,4 +29,4 @@ class Observers:
         for (thing, _event), tag in zip(self._observed, self._tags, strict=True):
             thing.RemoveObserver(tag)
         self._observed = list(wanted)
-        self._tags = [thing.AddObserver(event, self._callback) for thing, event in wanted]
+        self._tags = [thing.AddObserver(event, self._callback, self._priority) for thing, event in wanted]

@@ -49,7 +49,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self._inputs = Observers(self._on_changed)
-        self._removals = Observers(self._on_removal)
+        self._removals = Observers(self._on_removal, priority=1.0)  # while the hierarchy still has its item
         self._closings = Observers(self._on_closing)
         self._imports = Observers(self._on_import)
         self._orphans: list[tuple[int, list[Any]]] = []

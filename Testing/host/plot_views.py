@@ -137,7 +137,8 @@ class qMRMLPlotView(ctkVTKAbstractView):
         """All selected points, in the order of the chart's curves."""
         names, points = vtk.vtkStringArray(), vtk.vtkCollection()
         chart = self._node.GetPlotChartNode()
-        curves = [chart.GetNthPlotSeriesNodeID(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
+        count = chart.GetNumberOfPlotSeriesNodes() if chart else 0
+        curves = [chart.GetNthPlotSeriesNodeID(n) for n in range(count)]
         for curve in (one for one in curves if one in self._selected):
             rows = vtk.vtkIdTypeArray()
             rows.InsertNextValue(self._selected[curve])

@@ -730,7 +730,9 @@ def test_a_module_that_is_reloaded_while_pytorch_is_installed_starts_nothing(
 
     def reload():
         slicer.util.reloadScriptedModule("GliomaGrading")
-        old.controller._ui = old.controller.viewer._ui = old.controller.report._ui = Deleted()
+        owners = (old.controller, old.controller.choices, old.controller.viewer, old.controller.report)
+        for owner in owners:
+            owner._ui = Deleted()
 
     scene.case()
     grade()

@@ -10,26 +10,23 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import GliomaGradingError
-from ..networks.bundle import find_bundles
 from ..result import GradeResult
-from ..scene import autofill
 from ..scene.changes import undo_saved
 from ..scene.failures import explained
 from ..scene.inputs import Inputs, Prepared
-from ..scene.mask import segments_of
 from ..scene.names import name_of
 from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of, text_of
 from ..scene.sample_data import load_sample
 from ..scene.watch import remove_orphans
 from ..worker.client import Job, WorkerClient
 from . import dependencies, text
+from .choices import Choices
 from .copying import offer_copy
 from .report import ReportSaver
 from .result_view import ResultView
 from .run import Connect, GradingRun, Listener, MapRun, ReportRun
 from .viewer import Viewer
 
-_ROLES = ("t1", "t2", "flair", "mask")
 BUSY_MS, IDLE_MS, SETTLE_MS = 15, 250, 50
 
 
@@ -48,28 +45,21 @@ class Logic(Protocol):
 
 
 class Controller:
-    """Owns the panel's timers and the one run; ``parameters`` is the parameter node or None."""
+    """Owns the panel's timers and the one run; what the user chose for it is in ``choices``."""
 
     def __init__(self, ui: Any, logic: Logic) -> None:
         self._ui, self._logic = ui, logic
-        self.parameters: Any = None
         self.run: GradingRun | None = None
+        self.choices = Choices(ui, self._on_other_inputs)
         self._view = ResultView(ui)
         self.viewer = Viewer(ui, self._start_map, self.refresh)
         self.report = ReportSaver(ui, self._start_report, self.refresh)
-        self._hints = {role: self._box(role).toolTip for role in _ROLES}
         self._message = ""
-        self._mask, self._segment = "", ""
-        self._chosen: dict[str, str] = {}
-        self._cleared: dict[str, str] = {}
-        self._passed: dict[str, set[str]] = {}
-        self._choices: dict[str, str] = {}
+        self._options: dict[str, str] = {}
         self._isEntered = False
-        self._isFilling = False
         self._isLoading = False
         self._isInstalling = False
         self._isStopped = False
-        self._isSceneNew = False
         self._isJumpDue = False
         self._client: WorkerClient | None = None
         self._interval = 0
@@ -79,9 +69,7 @@ class Controller:
         self._settling = _timer(self._on_settled, SETTLE_MS, once=True)
         ui.gradeButton.connect("clicked(bool)", self.grade)
         ui.cancelButton.connect("clicked(bool)", self.cancel)
-        ui.bundleButton.connect("clicked(bool)", self._choose_bundle)
         ui.sampleButton.connect("clicked(bool)", self.loadSample)
-        ui.segmentSelector.connect("currentIndexChanged(int)", self._on_segment)
         ui.messageLabel.setStyleSheet("font-weight: bold;")
         for label in (ui.messageLabel, ui.reportLabel, ui.warningsLabel, ui.modelLabel):
             offer_copy(label)
@@ -115,7 +103,7 @@ class Controller:
         self._graded = self._shown = None
         self._isJumpDue = False
         self._message = ""
-        self._chosen, self._cleared, self._passed = {}, {}, {}
+        self.choices.forget()
 
     def stop(self) -> None:
         """Ends everything, for good."""
@@ -127,43 +115,30 @@ class Controller:
         self._isStopped = True
 
     def setParameters(self, parameters: Any) -> None:
-        self.parameters = parameters
-        self._mask = ""  # what is chosen in it now belongs together, whatever was chosen before
-        if parameters is not None and self._isSceneNew:
-            self._isSceneNew = False
-            self._show_unusual()
+        self.choices.setParameters(parameters)
         self.refresh()
 
     def onSceneLoaded(self) -> None:
-        """Views are as the user had them, in this scene and in the one that came; see ``showAgain``.
-
-        The choices that come next are out of a file: the user took nothing out of them.
-        """
+        """Views are as the user had them, in this scene and in the one that came; see ``showAgain``."""
         self.viewer.putAside()
         undo_saved()
-        self._isSceneNew = True
-        self._chosen, self._passed = {}, {}
+        self.choices.onSceneLoaded()
 
     def showAgain(self) -> None:
         """What the views showed of a result before the scene came, and the panel does not show by itself."""
         self.viewer.takeBack()
         self.refresh()
 
-    def _show_unusual(self) -> None:
-        """Another machine may have neither that model nor that device: the user shall see what was chosen."""
-        bundle = self.parameters.bundle
-        is_shipped = not bundle or bundle in [folder.name for folder in find_bundles()]
-        if not is_shipped or self.parameters.device != "auto":
-            self._ui.advancedCollapsibleButton.collapsed = False
-
     # Inputs
 
     @property
+    def parameters(self) -> Any:
+        """The parameter node or None."""
+        return self.choices.parameters
+
+    @property
     def inputs(self) -> Inputs:
-        chosen = self.parameters
-        if chosen is None:
-            return Inputs()
-        return Inputs(chosen.t1, chosen.t2, chosen.flair, chosen.mask, chosen.segmentId or None)
+        return self.choices.inputs
 
     @property
     def watched(self) -> list[Any]:
@@ -179,20 +154,8 @@ class Controller:
 
     def fill(self) -> None:
         """Fills in the inputs that are empty and can only be one node each."""
-        if self.parameters is None or self.run is not None:
-            return
-        guess = autofill.guess(self.inputs.nodes, self._is_open)
-        for name, node in guess.sequences.items():
-            setattr(self.parameters, name.lower(), node)
-        if guess.mask is not None:
-            self.parameters.mask = guess.mask
-            self.parameters.segmentId = autofill.whole_tumour_segment(segments_of(guess.mask))
-
-    def _is_open(self, name: str, node: Any) -> bool:
-        """Whether an input is empty, and not because this node, or another case's before it, was taken out."""
-        role, identifier = name.lower(), node.GetID()
-        is_passed = self._cleared.get(role) == identifier or identifier in self._passed.get(role, ())
-        return getattr(self.parameters, role) is None and not is_passed
+        if self.run is None:
+            self.choices.fill()
 
     def refresh(self) -> None:
         """Brings buttons, status line and result in line with the inputs.
@@ -202,18 +165,12 @@ class Controller:
         """
         if self._isStopped:
             return
-        self._follow_mask()
+        self.choices.refresh()
         inputs = self.inputs
-        self._note_choice(inputs)
-        self._fill_segments(inputs)
-        for role, hint in self._hints.items():
-            node = getattr(inputs, role)
-            self._box(role).toolTip = f"{name_of(node)}\n{hint}" if node is not None else hint
         if self.parameters is not None:
             self._show_result(inputs)
         else:
             self.viewer.look()
-        self._show_doubts(inputs)
         self._show_state(*inputs.isValid())
 
     def onInputsChanged(self, changed: Any = None) -> None:
@@ -234,58 +191,23 @@ class Controller:
             self._shown = published.text
         self.viewer.show(published, result, isBusy, isOutdated)
         self.report.show(published, isBusy, isOutdated)
-        options = text.options_text(published.options if published else {}, self._all_options())
+        options = text.options_text(published.options if published else {}, self.choices.allOptions)
         self._view.show(result, self.parameters.bundle, isOutdated, options)
 
-    def _show_doubts(self, inputs: Inputs) -> None:
-        """What names and headers say against the chosen volumes, before they are graded."""
-        label = self._ui.inputsNoticeLabel
-        label.text = text.warnings_text(inputs.doubts)
-        label.visible = bool(label.text)
-
-    def _follow_mask(self) -> None:
-        """Another segmentation has other segments, perhaps by the same ids: the one of the same name is chosen.
-
-        While a scene is loaded, mask and segment come one after the other and belong together.
-        """
-        mask = self.parameters.mask if self.parameters is not None else None
-        if mask is None or slicer.mrmlScene.IsBatchProcessing():
-            return
-        known, former, self._mask = dict(segments_of(mask)), self._mask, mask.GetID()
-        chosen = self.parameters.segmentId
-        has_others = bool(known) or not mask.IsA("vtkMRMLSegmentationNode")  # of a labelmap, none
-        is_lost = not former and has_others and chosen and chosen not in known
-        if is_lost or (former and former != self._mask):
-            self.parameters.segmentId = autofill.segment_like(self._segment, known.items())
-        self._segment = known.get(self.parameters.segmentId, "")
-
-    def _note_choice(self, inputs: Inputs) -> None:
-        """Sees which inputs the user took out; what was said of other inputs than these is over."""
-        if self.parameters is None or slicer.mrmlScene.IsBatchProcessing():
-            return
-        nodes = {role: node.GetID() for role in _ROLES if (node := getattr(inputs, role)) is not None}
-        chosen = {**nodes, "segment": inputs.segmentId or ""}
-        if chosen != self._chosen and self.run is None:
+    def _on_other_inputs(self) -> None:
+        """What was said of those before is over."""
+        if self.run is None:
             self._message = ""
-        taken = {role: self._chosen[role] for role in _ROLES if role in self._chosen and role not in nodes}
-        self._cleared = {r: one for r, one in {**self._cleared, **taken}.items() if r not in nodes}
-        self._chosen = chosen
 
     def onNodeAboutToBeRemoved(self, node: Any) -> None:
-        """A grading whose input goes has nothing to give its result to.
-
-        The choice is emptied first: a node box would go on to the next node, which nobody chose.
-        """
+        """A grading whose input goes has nothing to give its result to."""
         self.viewer.onNodeAboutToBeRemoved(node)
         is_graded = self.run is not None and any(node is one for one in self.run.inputs.nodes)
         if is_graded:
             self.abandon()
         if self._graded is not None and any(node is one for one in self._graded[0]):
             self._graded = None
-        for role in _ROLES if self.parameters is not None else ():
-            if getattr(self.parameters, role) is node:
-                self._passed[role] = autofill.strangers(node)
-                setattr(self.parameters, role, None)
+        self.choices.onNodeAboutToBeRemoved(node)
         if is_graded:
             self._say(_("Cancelled: {name} was removed.").format(name=text.shortened(name_of(node))))
         self.settle()
@@ -307,8 +229,8 @@ class Controller:
             self.viewer.abandonMap()
             if self.report.abandon():
                 self._message = _("Report cancelled: the grading went first. Save it again.")
-            self._choices = self._all_options()
-            self.run = GradingRun(self._connection(), self.inputs, self._options(), self)
+            self._options = self.choices.allOptions
+            self.run = GradingRun(self._connection(), self.inputs, self.choices.options, self)
         except Exception as error:
             self._say(text.error_text(explained(error)))
             return
@@ -361,7 +283,7 @@ class Controller:
         assert run is not None and run.job is not None and prepared is not None
         self._graded = (run.inputs.nodes, run.worker, run.job)
         try:
-            published = self._logic.publish(result, run.inputs, prepared, self._choices, jump=self._isEntered)
+            published = self._logic.publish(result, run.inputs, prepared, self._options, jump=self._isEntered)
             self._shown = published.text
             self._isJumpDue = not self._isEntered  # somebody may be drawing in these views
         except Exception as error:
@@ -401,13 +323,6 @@ class Controller:
         self.fill()
         self.refresh()
 
-    def _options(self) -> dict[str, Any]:
-        return {"vote": self.parameters.vote, "register": self.parameters.registration}
-
-    def _all_options(self) -> dict[str, str]:
-        """Whatever a result depends on besides the images."""
-        return {**self._options(), "bundle": self.parameters.bundle}
-
     def _start_map(self, published: Published, listener: Listener) -> MapRun | None:
         """A map of a result that is shown; the worker may still have the slices that it graded last.
 
@@ -416,8 +331,7 @@ class Controller:
         Raises:
             GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
         """
-        self._need_torch()
-        if not self._is_shown(published):
+        if not self._ensure_torch_for(published):
             return None
         connect, inputs = self._connection(), self.inputs
         nodes, client, job = self._graded or ([], None, None)
@@ -430,18 +344,20 @@ class Controller:
         Raises:
             GliomaGradingError: the result cannot be read, PyTorch cannot be installed, or the user said no.
         """
-        self._need_torch()
-        if not self._is_shown(published):
+        if not self._ensure_torch_for(published):
             return None
         return ReportRun(self._connection(), inputs_of(published), result_of(published), listener)
 
-    def _is_shown(self, published: Published) -> bool:
-        is_same = text_of(published_for(self.inputs)) is published.text
-        return is_same and self.run is None
+    def _ensure_torch_for(self, published: Published) -> bool:
+        """Installs PyTorch where it is missing; False where the result is no longer shown then.
 
-    def _need_torch(self) -> None:
+        Raises:
+            GliomaGradingError: PyTorch cannot be installed, or the user said no.
+        """
         if not self._ensure_torch():
             raise GliomaGradingError(_("PyTorch was not installed"), remedy=_("click again to install it"))
+        is_same = text_of(published_for(self.inputs)) is published.text
+        return is_same and self.run is None
 
     def _ensure_torch(self) -> bool:
         """Installs PyTorch where it is missing; False where the user said no.
@@ -518,32 +434,6 @@ class Controller:
         is_empty = not self.inputs.nodes and not slicer.util.getNodesByClass("vtkMRMLVolumeNode")
         self._ui.sampleButton.visible = self._isLoading or (is_empty and self.run is None)
         self._ui.sampleButton.enabled = not self._isLoading and self.parameters is not None
-
-    def _box(self, role: str) -> Any:
-        return getattr(self._ui, f"{role}Selector")
-
-    def _fill_segments(self, inputs: Inputs) -> None:
-        segments = segments_of(inputs.mask)
-        rows = [("", _("All segments together")), *segments] if segments else []
-        box = self._ui.segmentSelector
-        shown = [(box.itemData(row), box.itemText(row)) for row in range(box.count)]
-        self._isFilling = True
-        if shown != rows:
-            box.clear()
-            for identifier, name in rows:
-                box.addItem(name, identifier)
-        box.setCurrentIndex(box.findData(inputs.segmentId or ""))
-        self._isFilling = False
-        self._ui.segmentSelector.visible = self._ui.segmentLabel.visible = bool(segments)
-
-    def _on_segment(self, row: int) -> None:
-        if self.parameters is not None and not self._isFilling and row >= 0:
-            self.parameters.segmentId = self._ui.segmentSelector.itemData(row) or ""
-
-    def _choose_bundle(self, *_clicked: object) -> None:
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Model bundle"))
-        if folder and self.parameters is not None:
-            self.parameters.bundle = folder
 
 
 def _timer(function: Any, interval: int = 0, once: bool = False) -> Any:

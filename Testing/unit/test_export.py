@@ -140,6 +140,14 @@ def test_an_unknown_cell_is_refused() -> None:
         tables.csv_text([{"patient_name": "x"}])
 
 
+def test_any_table_is_written_like_that_of_cases() -> None:
+    rows = [[1, 'x, "y"', 0.5], [2, "", "z"]]
+    text = 'a,b,"c d,e"\n1,"x, ""y""",0.5\n2,,z\n'
+    assert tables.csv_table(["a", "b", "c d,e"], iter(rows)) == text
+    named = [dict(zip(("a", "b", "c d,e"), map(str, row), strict=True)) for row in rows]
+    assert tables.csv_text(named, ("a", "b", "c d,e")) == text
+
+
 # ---------------------------------------------------------------- picture
 
 

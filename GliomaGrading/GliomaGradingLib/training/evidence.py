@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
-from ..export.tables import PROBABILITY_COLUMNS
+from ..export.tables import PROBABILITY_COLUMNS, csv_table
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, STUDY, Predictions, Study, origin_of, read_study, study_from_dict
 
@@ -79,14 +79,13 @@ def units_of(folder: Path) -> tuple[Study, Predictions]:
 
 def probabilities_csv(units: Predictions, probabilities: np.ndarray) -> str:
     """Logits and probabilities out of fold, a row a tested unit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["repeat", "fold", "patient", "slice", "grade", *LOGIT_COLUMNS, *PROBABILITY_COLUMNS])
+    rows = []
     for row, values in enumerate(probabilities):
         place = [units.repeat[row], units.fold[row], units.patient[row], units.slice[row]]
         logits = [f"{logit:.5f}" for logit in units.logits[row]]
-        writer.writerow([*place, HGG if units.grade[row] else LGG, *logits, *(f"{v:.6f}" for v in values)])
-    return text.getvalue()
+        rows.append([*place, HGG if units.grade[row] else LGG, *logits, *(f"{v:.6f}" for v in values)])
+    head = ["repeat", "fold", "patient", "slice", "grade", *LOGIT_COLUMNS, *PROBABILITY_COLUMNS]
+    return csv_table(head, rows)
 
 
 def read_probabilities(path: Path) -> tuple[Predictions, np.ndarray]:

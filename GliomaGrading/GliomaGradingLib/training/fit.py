@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +14,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 from ..errors import UsageError
+from ..export.tables import csv_text
 from ..files import write_atomically
 from ..networks.network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
 from .checks import (
@@ -323,13 +323,8 @@ def _tensors_of_2014(recipe: Recipe, pretrained: Path | None) -> Path | None:
 
 def curves_csv(curves: list[EpochFigures]) -> str:
     """The curves as CSV, a row an epoch."""
-    text = io.StringIO()
-    names = [entry.name for entry in fields(EpochFigures)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for figures in curves:
-        writer.writerow({k: v if k == "epoch" else f"{v:.6g}" for k, v in asdict(figures).items()})
-    return text.getvalue()
+    rows = ({k: v if k == "epoch" else f"{v:.6g}" for k, v in asdict(figures).items()} for figures in curves)
+    return csv_text(rows, [entry.name for entry in fields(EpochFigures)])
 
 
 def _initialise(model: TransferModel) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
+from ..export.tables import csv_table
 from ..files import write_atomically
 from ..networks.network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
@@ -283,21 +284,12 @@ def study_from_dict(settings: dict[str, Any]) -> Study:
 
 
 def predictions_csv(predictions: Predictions) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["repeat", "fold", "patient", "slice", "grade", *map(_logit_column, SEQUENCES)])
-    for row in range(len(predictions.patient)):
-        writer.writerow(
-            [
-                predictions.repeat[row],
-                predictions.fold[row],
-                predictions.patient[row],
-                predictions.slice[row],
-                predictions.grade[row],
-                *(f"{logit:.5f}" for logit in predictions.logits[row]),
-            ]
-        )
-    return text.getvalue()
+    columns = (predictions.repeat, predictions.fold, predictions.patient, predictions.slice, predictions.grade)
+    rows = (
+        [*place, *(f"{logit:.5f}" for logit in logits)]
+        for *place, logits in zip(*columns, predictions.logits, strict=True)
+    )
+    return csv_table(["repeat", "fold", "patient", "slice", "grade", *map(_logit_column, SEQUENCES)], rows)
 
 
 def _logit_column(sequence: str) -> str:

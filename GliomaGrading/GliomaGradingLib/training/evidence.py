@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
+from ..export.figures import rounded
 from ..export.tables import PROBABILITY_COLUMNS, csv_table
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, STUDY, Predictions, Study, origin_of, read_study, study_from_dict
@@ -111,17 +112,7 @@ def read_curves(text: str) -> list[dict[str, Any]]:
 
 def json_text(content: Any) -> str:
     """Figures as JSON: six decimals, null where a figure is not defined."""
-    return json.dumps(_plain(content), indent=2) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 6) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+    return json.dumps(rounded(content), indent=2) + "\n"
 
 
 def _evidence_of_study(folder: Path) -> Evidence:

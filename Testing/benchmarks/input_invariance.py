@@ -281,6 +281,7 @@ def main() -> None:
 def held_out(data: Path, pretrained: Path, names: list[str]) -> Grader:
     """Models of the shipped recipe that none of the named patients has taught, with the shipped calibration."""
     from GliomaGradingLib.training.dataset import TrainingSet
+    from GliomaGradingLib.training.equipment import Equipment
     from GliomaGradingLib.training.final import train_bundle
     from GliomaGradingLib.training.recipe import Recipe
 
@@ -288,7 +289,7 @@ def held_out(data: Path, pretrained: Path, names: list[str]) -> Grader:
     others = everyone.subset(everyone.shippable & ~np.isin(everyone.patients, names))
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "held-out"
-        train_bundle(others, Recipe(), bundle, Path(folder) / "work", None, pretrained)
+        train_bundle(others, Recipe(), bundle, Path(folder) / "work", None, Equipment(pretrained))
         described = json.loads((bundle / "metadata.json").read_text(encoding="utf-8"))
         described["calibration"] = Grader.load().bundle.metadata["calibration"]
         write_atomically(bundle / "metadata.json", json.dumps(described))

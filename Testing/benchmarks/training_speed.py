@@ -25,6 +25,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from GliomaGradingLib.networks.googlenet import PlainConv2d  # noqa: E402
 from GliomaGradingLib.training.dataset import TrainingSet  # noqa: E402
+from GliomaGradingLib.training.equipment import Equipment  # noqa: E402
 from GliomaGradingLib.training.fit import Fit, new_model  # noqa: E402
 from GliomaGradingLib.training.recipe import Recipe  # noqa: E402
 from GliomaGradingLib.training.source import SliceBatch, SliceSource  # noqa: E402
@@ -90,7 +91,7 @@ def balanced(data: TrainingSet, patients: int) -> TrainingSet:
 def new_fit(data: TrainingSet, recipe: Recipe, pretrained: Path | None) -> Fit:
     nobody = Part.of_patients([], SLICE_COUNT)
     split = Split(Part.of_patients(range(len(data)), SLICE_COUNT), nobody, nobody)
-    return Fit(data, FLAIR, split, recipe, None, pretrained)
+    return Fit(data, FLAIR, split, recipe, None, Equipment(pretrained))
 
 
 def batches_of(fit: Fit, count: int) -> list[SliceBatch]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from GliomaGradingLib.cohort.thumbnail import HEIGHT, thumbnail
 from GliomaGradingLib.export import drawing, pictures, tables
 from GliomaGradingLib.export.display import MARGIN_MM, Display, display_planes, grey_window, representative
 from GliomaGradingLib.export.drawing import GROUND, OUTLINE, REGION, TONES
+from GliomaGradingLib.export.figures import rounded
 from GliomaGradingLib.export.pictures import slices_picture
 from GliomaGradingLib.export.report import plot_legend, plot_svg, report_html
 from GliomaGradingLib.files import write_atomically
@@ -138,6 +140,25 @@ def test_harmless_text_is_left_alone_and_survives_the_table() -> None:
 def test_an_unknown_cell_is_refused() -> None:
     with pytest.raises(ValueError, match="patient_name"):
         tables.csv_text([{"patient_name": "x"}])
+
+
+def test_any_table_is_written_like_that_of_cases() -> None:
+    rows = [[1, 'x, "y"', 0.5], [2, "", "z"]]
+    text = 'a,b,"c d,e"\n1,"x, ""y""",0.5\n2,,z\n'
+    assert tables.csv_table(["a", "b", "c d,e"], iter(rows)) == text
+    named = [dict(zip(("a", "b", "c d,e"), map(str, row), strict=True)) for row in rows]
+    assert tables.csv_text(named, ("a", "b", "c d,e")) == text
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_figures_are_rounded_and_null_where_they_are_not_defined() -> None:
+    nothing = (float("nan"), np.float32("inf"), -np.inf)
+    found = rounded({"a": [2 / 3, np.float64(1e-7), np.int64(3), 4], "b": {"c": nothing}, "d": "x", "e": True})
+    assert json.dumps(found, allow_nan=False) == (
+        '{"a": [0.666667, 0.0, 3, 4], "b": {"c": [null, null, null]}, "d": "x", "e": true}'
+    )
 
 
 # ---------------------------------------------------------------- picture

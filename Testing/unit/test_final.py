@@ -34,7 +34,7 @@ def finished(data: TrainingSet, folder: Path, right: float = 1.0, **settings: An
             run.mkdir(parents=True)
             logits = right * (2 * data.grades[split.test.patient] - 1) + 0.01 * split.test.patient
             np.save(run / "test_logits.npy", logits.astype(np.float32))
-    run_study(data, study, folder, None)
+    run_study(data, study, folder)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_what_hinders_a_bundle_is_told_before_anything_is_trained(data, tmp_path
     with pytest.raises(UsageError, match=r"patience waits .*: train study and bundle for a fixed number"):
         check_final(data, replace(QUICK, patience=2, validation=0.2), tmp_path / "b", None, None)
     with pytest.raises(UsageError, match="4 patients are too few to tell what is usual"):
-        train_bundle(data.subset(np.arange(4)), QUICK, tmp_path / "b", tmp_path / "work", None, None)
+        train_bundle(data.subset(np.arange(4)), QUICK, tmp_path / "b", tmp_path / "work", None)
     with pytest.raises(UsageError, match="ImageNet tensors are needed"):
         check_final(data, replace(QUICK, pretrained=True), tmp_path / "b", None, None)
     assert not (tmp_path / "work").exists() and (tmp_path / "mine" / "LICENSE").read_text() == "mine"

@@ -439,13 +439,13 @@ def test_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lambda _model, source, part: source[0][part.patient] + 10.0 * source[1] + 0.01 * part.slice,
     )
     data, study = small_training_set(4), Study(folds=2, recipe=Recipe(pretrained=False))
-    quiet = run_study(data, study, tmp_path / "quiet", None)
+    quiet = run_study(data, study, tmp_path / "quiet")
     place, failures = tmp_path / "disk", 0
     place.mkdir()
     for disk in full_disks(place):
         try:
             with disk:
-                run_study(data, study, place / "study", None)
+                run_study(data, study, place / "study")
         except OSError:
             failures += 1
             assert not list(place.rglob("*.part"))

@@ -15,6 +15,7 @@ import torch
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.networks.image_form import ImageForm
 from GliomaGradingLib.training.dataset import TrainingSet
+from GliomaGradingLib.training.equipment import Equipment
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.recipe import Recipe, recipe_from_dict
 from GliomaGradingLib.training.source import part_logits
@@ -47,7 +48,7 @@ def data() -> TrainingSet:
 @pytest.fixture(scope="module")
 def alone(data: TrainingSet, tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     study = Study(protocol="image", recipe=RECIPE)
-    return run_study(data, study, tmp_path_factory.mktemp("alone"), None)
+    return run_study(data, study, tmp_path_factory.mktemp("alone"))
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
@@ -105,7 +106,7 @@ def test_two_processes_learn_what_one_learns_and_go_on_where_it_was_killed(data,
 
 def test_another_seed_is_beyond_the_tolerance(data, alone, tmp_path):
     """The tolerance is tight enough to notice batches that are drawn or shared out otherwise."""
-    other = run_study(data, Study(protocol="image", recipe=replace(RECIPE, seed=1)), tmp_path, None)
+    other = run_study(data, Study(protocol="image", recipe=replace(RECIPE, seed=1)), tmp_path)
     assert difference(other.logits, alone.logits) > 10 * TOLERANCE
 
 
@@ -114,7 +115,7 @@ def test_a_gpu_learns_what_the_cpu_learns(data):
     split = image_split(len(data), 20, seed=0)
     logits = []
     for device in ("cpu", "cuda"):
-        fit = Fit(data, 1, split, RECIPE, device=device)
+        fit = Fit(data, 1, split, RECIPE, equipment=Equipment(device=device))
         logits.append(part_logits(fit.run(), fit.source, split.test))
     assert difference(logits[1], logits[0]) < 0.02  # TF32 and other kernels
 
@@ -165,7 +166,7 @@ def test_alone_dropout_is_torchs_own(kind):
 def test_more_processes_than_pairs_of_images_are_refused(data):
     split = image_split(len(data), 20, seed=0)
     with pytest.raises(UsageError, match="5 processes are too many for batches of 8 images"):
-        Fit(data, 0, split, RECIPE, team=Team(0, 5))
+        Fit(data, 0, split, RECIPE, equipment=Equipment(team=Team(0, 5)))
 
 
 def test_batch_normalisation_is_refused_where_processes_cannot_share_it():

@@ -18,6 +18,7 @@ from GliomaGradingLib.preparation.slices import InputForm
 from GliomaGradingLib.training.augment import augment, redrawn
 from GliomaGradingLib.training.checks import check_beginning, check_circumstances, fingerprint
 from GliomaGradingLib.training.dataset import TrainingSet
+from GliomaGradingLib.training.equipment import BARE, Equipment
 from GliomaGradingLib.training.fit import Fit
 from GliomaGradingLib.training.probe import FrozenFeatures, ridge, thinned
 from GliomaGradingLib.training.recipe import PAPER_RECIPE, Augmentation, Recipe, recipe_from_dict
@@ -353,7 +354,7 @@ def test_the_rate_may_rise_for_one_step(data, images, share):
 @pytest.mark.parametrize(("protocol", "validation"), [("patient", 0.4), ("image", 0.0)])
 def test_early_stopping_is_taken_where_there_is_a_validation_part(data, tmp_path, protocol, validation):
     recipe = replace(QUICK, patience=2, validation=validation)
-    check_study(data, Study(protocol, folds=2, recipe=recipe), tmp_path / "s", None)
+    check_study(data, Study(protocol, folds=2, recipe=recipe), tmp_path / "s")
 
 
 def test_early_stopping_keeps_to_its_patience(data):
@@ -379,7 +380,7 @@ def test_the_three_models_see_the_same_patients_in_the_same_order(data):
 
 def test_a_study_tests_every_patient_once_and_resumes_without_training_again(data, tmp_path):
     study = Study(folds=3, recipe=replace(QUICK, epochs=1))
-    first = run_study(data, study, tmp_path, None)
+    first = run_study(data, study, tmp_path)
     patients = first.of_patients()
     assert sorted(patients.patient) == sorted(data.patients)
     assert patients.logits.shape == (12, 3)
@@ -390,21 +391,21 @@ def test_a_study_tests_every_patient_once_and_resumes_without_training_again(dat
     def never(name, figures):
         raise AssertionError("trained again")
 
-    again = run_study(data, study, tmp_path, None, epoch_done=never)
+    again = run_study(data, study, tmp_path, epoch_done=never)
     np.testing.assert_array_equal(again.logits, first.logits)
     stored_study, stored = read_study(tmp_path)
     assert stored_study == study
     np.testing.assert_allclose(stored.logits, first.logits, atol=1e-5)
     with pytest.raises(UsageError, match="another study"):
-        run_study(data, replace(study, folds=2), tmp_path, None)
+        run_study(data, replace(study, folds=2), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     corrected = replace(data, grades=np.where(np.arange(len(data)) < 2, 1 - data.grades, data.grades))
     for other in (corrected, small_training_set(seed=1), small_training_set(patients=14)):
         with pytest.raises(UsageError, match="the folder holds a study of other data"):
-            run_study(other, study, tmp_path, None)
+            run_study(other, study, tmp_path)
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(UsageError, match="the study that lies here cannot be read"):
-        run_study(data, study, tmp_path, None)
+        run_study(data, study, tmp_path)
     (tmp_path / "study.json").write_bytes(before[tmp_path / "study.json"])
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -416,13 +417,13 @@ def test_a_study_goes_on_from_the_tensors_that_it_began_at(data, tmp_path):
     others.write_bytes(b"others")
     study = Study(folds=2, recipe=replace(QUICK, pretrained=True))
     folder = tmp_path / "study"
-    _claim(folder, study, data, ours)
+    _claim(folder, study, data, Equipment(ours))
     assert begun_at(folder) == hashlib.sha256(b"ours").hexdigest()
     _check_folder(folder, study, data, ours)
     _check_folder(folder, study, data, None)  # a finished one needs none
     with pytest.raises(UsageError, match="the study began at other pretrained tensors"):
-        check_study(data, study, folder, others)
-    _claim(folder, study, data, None)
+        check_study(data, study, folder, Equipment(others))
+    _claim(folder, study, data, BARE)
     assert begun_at(folder) == hashlib.sha256(b"ours").hexdigest()
     assert study_from_dict(json.loads((folder / "study.json").read_text())) == study
     check_beginning({}, "ours", "checkpoint", None)  # of an earlier version
@@ -433,11 +434,11 @@ def test_a_study_goes_on_from_the_tensors_that_it_began_at(data, tmp_path):
 def test_a_study_goes_on_with_the_version_device_and_precision_that_it_began_with(data, tmp_path):
     """Else some folds are of one program or arithmetic and some of another, and nothing tells which."""
     study = Study(folds=2, recipe=QUICK)
-    _claim(tmp_path, study, data, None)
+    _claim(tmp_path, study, data, BARE)
     began = json.loads((tmp_path / STUDY).read_text())
     made = {"glioma-grading": __version__, "device": "cpu", "precision": "float32"}
     assert began.items() >= made.items()
-    check_study(data, study, tmp_path, None)
+    check_study(data, study, tmp_path)
     for key, name, other in (
         ("glioma-grading", "version", "0.0.1"),
         ("device", "device", "cuda"),
@@ -446,18 +447,18 @@ def test_a_study_goes_on_with_the_version_device_and_precision_that_it_began_wit
         (tmp_path / STUDY).write_text(json.dumps({**began, key: other}))
         told = re.escape(f"the study was made with {name} {other}, not {made[key]}, in {tmp_path}: go on with")
         with pytest.raises(UsageError, match=told):
-            check_study(data, study, tmp_path, None)
+            check_study(data, study, tmp_path)
         with pytest.raises(UsageError, match=f"the checkpoint was made with {name} {other}, not {made[key]}"):
             check_circumstances({key: other}, made, "checkpoint", None)
     earlier = {key: value for key, value in began.items() if key not in made}
     (tmp_path / STUDY).write_text(json.dumps(earlier))
-    check_study(data, study, tmp_path, None)
-    _claim(tmp_path, study, data, None)
+    check_study(data, study, tmp_path)
+    _claim(tmp_path, study, data, BARE)
     assert json.loads((tmp_path / STUDY).read_text()) == earlier  # nobody can tell for it
     finished(data, tmp_path, study)
     (tmp_path / STUDY).write_text(json.dumps({**began, "device": "cuda"}))
-    check_study(data, study, tmp_path, None)  # there is nothing to mix
-    _claim(tmp_path, study, data, None)
+    check_study(data, study, tmp_path)  # there is nothing to mix
+    _claim(tmp_path, study, data, BARE)
     assert json.loads((tmp_path / STUDY).read_text())["device"] == "cuda"
 
 
@@ -658,7 +659,7 @@ def test_settings_of_either_sign_and_whole_numbers_for_others_are_taken():
 )
 def test_a_study_that_cannot_be_trained_leaves_nothing(data, study, message, tmp_path):
     with pytest.raises(UsageError, match=message):
-        run_study(data, study, tmp_path / "study", None)
+        run_study(data, study, tmp_path / "study")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -673,14 +674,14 @@ def test_patients_of_one_grade_or_too_few_are_told(data, protocol, tmp_path):
         (few, "2 folds need as many" if protocol == "patient" else "4 patients are too few to train on some"),
     ):
         with pytest.raises(UsageError, match=message):
-            run_study(some, whole, tmp_path / "study", None)
+            run_study(some, whole, tmp_path / "study")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_study_needs_no_pretrained_tensors(data, tmp_path):
     study = Study(folds=2, recipe=replace(QUICK, pretrained=True))
     finished(data, tmp_path, study)
-    assert len(run_study(data, study, tmp_path, None).patient) == 20 * len(data)
+    assert len(run_study(data, study, tmp_path).patient) == 20 * len(data)
 
 
 @pytest.mark.parametrize("option", ["--folds", "--repeats", "--seeds"])

@@ -15,8 +15,8 @@ from .options import add_device, count, first_given
 
 if TYPE_CHECKING:
     from ..training.dataset import TrainingSet
+    from ..training.equipment import Equipment
     from ..training.recipe import Recipe
-    from ..training.team import Team
 
 
 _FOLDS, _REPEATS = 5, 1
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from ..grading import choose_device
     from ..training.dataset import TrainingSet
+    from ..training.equipment import Equipment
     from ..training.team import team_of_torchrun
 
     _check_options(options)
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     train = _final if options.final else _study
     with team_of_torchrun(choose_device(options.device)) as (team, device):
         team.first(lambda: _check_output(options))
-        train(options, data, recipe, str(device), team)
+        train(options, data, recipe, Equipment(options.pretrained, str(device), team))
     return 0
 
 
@@ -115,7 +116,7 @@ def _check_output(options: argparse.Namespace) -> None:
         raise UsageError("the folder is not empty", options.output, "add --resume, or choose another --output")
 
 
-def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:
+def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, equipment: Equipment) -> None:
     from tqdm import tqdm
 
     from ..training.study import Study, check_study, run_study
@@ -128,7 +129,8 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
         whole_patients=options.whole_patients,
         recipe=recipe,
     )
-    check_study(data, study, options.output, options.pretrained, device)  # before a bar is shown
+    check_study(data, study, options.output, equipment)  # before a bar is shown
+    team = equipment.team
     team.first(lambda: _tell_of_enhancement(data, recipe))
     runs = 3 * sum(1 for _ in study.splits(data))
     # a recipe without epochs has none to count
@@ -139,29 +141,21 @@ def _study(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, devic
             bar.update()
             bar.set_postfix_str(f"{name} loss {figures.train_loss:.3f} accuracy {figures.train_accuracy:.3f}")
 
-        run_study(data, study, options.output, options.pretrained, device, epoch_done, team)
+        run_study(data, study, options.output, equipment, epoch_done)
     if team.is_first:
         following = f"glioma-grading evaluate {options.output} --output DIR"
         print(f"{options.output}: {runs} runs finished; next: {following}")
 
 
-def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, device: str, team: Team) -> None:
+def _final(options: argparse.Namespace, data: TrainingSet, recipe: Recipe, equipment: Equipment) -> None:
     from ..training.final import check_final, train_bundle
 
-    check_final(data, recipe, options.final, options.study, options.pretrained)
-    team.first(lambda: _tell_of_enhancement(data, recipe))
+    check_final(data, recipe, options.final, options.study, equipment.pretrained)
+    equipment.team.first(lambda: _tell_of_enhancement(data, recipe))
     bundle = train_bundle(
-        data,
-        recipe,
-        options.final,
-        options.output,
-        options.study,
-        options.pretrained,
-        options.seeds or 1,
-        device,
-        team=team,
+        data, recipe, options.final, options.output, options.study, equipment, options.seeds or 1
     )
-    if team.is_first:
+    if equipment.team.is_first:
         print(f"{bundle.folder}: bundle {bundle.name} {bundle.version}, sha256 {bundle.sha256}")
 
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import GliomaGradingError
@@ -53,7 +53,6 @@ class Watch:
     cancelled: Callable[[], bool] = lambda: False
 
 
-@dataclass
 class Batch:
     """One run over a cohort; use ``run``.
 
@@ -64,15 +63,27 @@ class Batch:
     ``changes``: after ``run``, the cases that ``retryChanged`` was about.
     """
 
-    cases: Sequence[CaseEntry]
-    store: Store
-    runner: Runner
-    settings: Settings
-    watch: Watch = field(default_factory=Watch)
-    retryFailed: bool = False
-    retryChanged: bool = False
-    changes: Changes = field(default_factory=lambda: Changes({}, {}))
-    _isOpen: bool = False
+    def __init__(
+        self,
+        cases: Sequence[CaseEntry],
+        store: Store,
+        runner: Runner,
+        settings: Settings,
+        watch: Watch | None = None,
+        retryFailed: bool = False,
+        retryChanged: bool = False,
+    ) -> None:
+        self.cases, self.store, self.runner, self.settings = cases, store, runner, settings
+        self.watch = watch or Watch()
+        self.retryFailed, self.retryChanged = retryFailed, retryChanged
+        self.changes = Changes({}, {})
+        self._counts = Counts(len(cases))
+        self._names: dict[str, str] = {}  # a folder's, by case
+        self._waiting: deque[int] = deque()
+        self._again: deque[Task] = deque()
+        self._given: dict[int, tuple[Task, str]] = {}  # what the runner has, each with its input's fingerprint
+        self._isOpen = False
+        self._nextTable = 0.0
 
     def run(self) -> Counts:
         """Grade what is not done yet.
@@ -83,7 +94,6 @@ class Batch:
             BatchInterrupted: it was cancelled.
             BundleError: the bundle is missing or damaged.
         """
-        self._counts = Counts(len(self.cases))
         try:
             self._open()
             self.watch.begun(self._counts)
@@ -113,9 +123,6 @@ class Batch:
         self._names = dict(zip(entries, folder_names(entries), strict=True))
         self._counts = _counted(self.store, len(entries))
         self._waiting = deque(n for n, entry in enumerate(self.cases) if entry.case not in self.store.done)
-        self._again: deque[Task] = deque()
-        self._given: dict[int, tuple[Task, str]] = {}
-        self._nextTable = 0.0
 
     def _forget(self) -> None:
         """Cases that have to be done again: their files are gone, or they failed and shall have another try."""

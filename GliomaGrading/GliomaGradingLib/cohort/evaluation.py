@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..export.figures import rounded
 from ..export.tables import GRADED, PROBABILITY_COLUMNS
 from ..proportions import wilson
 from ..words import HGG, INDETERMINATE, LGG, SEQUENCES
@@ -116,28 +117,27 @@ def evaluate(known: Known) -> dict[str, Any]:
     vote = with_intervals(
         lambda rows: classification_figures(known.grades[rows], known.votes[rows] > 0), known.patients, draws
     )
-    return {
+    evaluation = {
         "schema": SCHEMA,
         "cases": len(known.grades),
         "patients": len(np.unique(known.patients)),
         HGG: int(known.grades.sum()),
         LGG: int((1 - known.grades).sum()),
         "draws": draws,
-        "figures": {name: _plain(figures[name]) for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
+        "figures": {name: figures[name] for name in (*SEQUENCES, "majority", "soft", TOGETHER)},
         "calibration_error_by_chance": {
-            name: round(calibration_error_by_chance(scores), 6) for name, scores in scores_of.items()
+            name: calibration_error_by_chance(scores) for name, scores in scores_of.items()
         },
-        "vote": _plain(vote),
+        "vote": vote,
         "decisions": decisions(known),
-        "decided": _plain(
-            with_intervals(
-                lambda rows: _decided(decided, right, rows),
-                known.patients,
-                draws,
-                shares=("withheld", "accuracy_of_decisions"),
-            )
+        "decided": with_intervals(
+            lambda rows: _decided(decided, right, rows),
+            known.patients,
+            draws,
+            shares=("withheld", "accuracy_of_decisions"),
         ),
     }
+    return rounded(evaluation)
 
 
 def _draws(cases: int) -> int:
@@ -196,11 +196,3 @@ def calibration_groups(grades: np.ndarray, scores: np.ndarray, groups: int = 8) 
         for part in parts
         if len(part)
     ]
-
-
-def _plain(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    """JSON knows no NaN: a figure that is not defined is null."""
-    return {
-        name: {key: round(value, 6) if math.isfinite(value) else None for key, value in interval.items()}
-        for name, interval in figures.items()
-    }

@@ -126,9 +126,7 @@ def run(
         store = stack.enter_context(Store(job.output, job.resume, job.overwrite))
         runner = makeRunner()
         stack.callback(runner.close)
-        batch = Batch(
-            cohort.cases, store, runner, settings, watch or Watch(), job.retryFailed, job.retryChanged
-        )
+        batch = Batch(cohort.cases, store, runner, settings, watch, job.retryFailed, job.retryChanged)
         counts = batch.run()
         remarks, evaluation = finish(store, cohort, settings.bundle)
         outcomes = Outcomes(store, [entry.case for entry in cohort.cases])

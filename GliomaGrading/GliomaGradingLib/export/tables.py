@@ -1,4 +1,4 @@
-"""results.csv: one row per case, safe to open in a spreadsheet."""
+"""results.csv: one row per case, safe to open in a spreadsheet; and any other table as CSV."""
 
 from __future__ import annotations
 
@@ -73,6 +73,15 @@ def csv_text(rows: Iterable[Mapping[str, str]], columns: Sequence[str] = COLUMNS
 def csv_line(row: Mapping[str, str], columns: Sequence[str] = COLUMNS) -> str:
     """One row's line of the table, with its end."""
     return csv_text([row], columns).split("\n", 1)[1]
+
+
+def csv_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table whose rows have their cells in the head's order, lines ending in LF."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def number(value: float) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
-from ..export.tables import PROBABILITY_COLUMNS
+from ..export.figures import rounded
+from ..export.tables import PROBABILITY_COLUMNS, csv_table
 from ..words import HGG, LGG, SEQUENCES, SLICE_COUNT
 from .study import PREDICTIONS, STUDY, Predictions, Study, origin_of, read_study, study_from_dict
 
@@ -79,14 +80,13 @@ def units_of(folder: Path) -> tuple[Study, Predictions]:
 
 def probabilities_csv(units: Predictions, probabilities: np.ndarray) -> str:
     """Logits and probabilities out of fold, a row a tested unit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["repeat", "fold", "patient", "slice", "grade", *LOGIT_COLUMNS, *PROBABILITY_COLUMNS])
+    rows = []
     for row, values in enumerate(probabilities):
         place = [units.repeat[row], units.fold[row], units.patient[row], units.slice[row]]
         logits = [f"{logit:.5f}" for logit in units.logits[row]]
-        writer.writerow([*place, HGG if units.grade[row] else LGG, *logits, *(f"{v:.6f}" for v in values)])
-    return text.getvalue()
+        rows.append([*place, HGG if units.grade[row] else LGG, *logits, *(f"{v:.6f}" for v in values)])
+    head = ["repeat", "fold", "patient", "slice", "grade", *LOGIT_COLUMNS, *PROBABILITY_COLUMNS]
+    return csv_table(head, rows)
 
 
 def read_probabilities(path: Path) -> tuple[Predictions, np.ndarray]:
@@ -112,17 +112,7 @@ def read_curves(text: str) -> list[dict[str, Any]]:
 
 def json_text(content: Any) -> str:
     """Figures as JSON: six decimals, null where a figure is not defined."""
-    return json.dumps(_plain(content), indent=2) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 6) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+    return json.dumps(rounded(content), indent=2) + "\n"
 
 
 def _evidence_of_study(folder: Path) -> Evidence:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..export.reliability import is_recalibrated
-from ..export.tables import PROBABILITY_COLUMNS
+from ..export.tables import PROBABILITY_COLUMNS, csv_text
 from ..files import all_or_nothing
 from ..preparation.slices import stack_from_crop
 from ..taught import named_in, public_names
@@ -127,12 +126,8 @@ def reasons_sentence(figures: dict[str, Any]) -> str:
 
 def records_csv(records: list[dict[str, Any]]) -> str:
     """Probabilities and decisions, a row a patient."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in record.items()})
-    return text.getvalue()
+    rows = ({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in record.items()} for record in records)
+    return csv_text(rows, COLUMNS)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from ..voting import Calibration, DecisionRule
 from ..words import GRADE_MEANING, SEQUENCES, SLICE_COUNT
 from .checks import PRETRAINED, beginning, check_beginning, check_grades, fingerprint
 from .dataset import TrainingSet
+from .equipment import BARE, Equipment
 from .evaluate import calibrate, evidence_of_grades, own_probabilities, unit_probabilities
 from .fit import Fit, check_pretrained, curves_csv
 from .metrics import auc
@@ -25,7 +26,6 @@ from .recipe import Recipe
 from .splits import Part, Split
 from .study import begun_at, data_of, read_study
 from .targets import teach_enhancement
-from .team import ALONE, Team
 from .usual import learn_usual
 
 LICENSE = """\
@@ -75,11 +75,9 @@ def train_bundle(
     folder: Path,
     work: Path,
     study: Path | None,
-    pretrained: Path | None,
+    equipment: Equipment = BARE,
     seeds: int = 1,
-    device: str = "cpu",
     name: str = "",
-    team: Team = ALONE,
 ) -> Bundle:
     """Train the three models on every patient of ``data`` and write their bundle.
 
@@ -88,19 +86,17 @@ def train_bundle(
         work: holds checkpoints, so that a killed run goes on.
         study: finished study whose out-of-fold predictions calibrate the probabilities; without one they
             stay as the networks give them.
-        team: the processes that train together; the first one writes.
         seeds: runs with other seeds whose weights are averaged (all start from the same ImageNet weights).
 
     Raises:
         UsageError: as ``check_final``; nothing is trained then.
     """
-    team.first(lambda: check_final(data, recipe, folder, study, pretrained))
+    team = equipment.team
+    team.first(lambda: check_final(data, recipe, folder, study, equipment.pretrained))
     models = {
         sequence: _averaged(
             [
-                _trained(
-                    data, column, replace(recipe, seed=recipe.seed + 100 * seed), work, pretrained, device, team
-                )
+                _trained(data, column, replace(recipe, seed=recipe.seed + 100 * seed), work, equipment)
                 for seed in range(seeds)
             ]
         )
@@ -191,21 +187,13 @@ def _collections(data: TrainingSet) -> list[str]:
     return sorted(set(map(str, data.collections)))
 
 
-def _trained(
-    data: TrainingSet,
-    column: int,
-    recipe: Recipe,
-    work: Path,
-    pretrained: Path | None,
-    device: str,
-    team: Team,
-) -> TransferModel:
+def _trained(data: TrainingSet, column: int, recipe: Recipe, work: Path, equipment: Equipment) -> TransferModel:
     run = work / f"final-{SEQUENCES[column]}-seed{recipe.seed}"
     everyone = Part.of_patients(np.arange(len(data)), SLICE_COUNT)
     split, checkpoint = Split(everyone, NOBODY, NOBODY), run / "checkpoint.pt"
-    fit = Fit(data, column, split, recipe, checkpoint, pretrained, device, team)
+    fit = Fit(data, column, split, recipe, checkpoint, equipment)
     model = fit.run()
-    team.first(lambda: _keep_curves(run, fit))
+    equipment.team.first(lambda: _keep_curves(run, fit))
     return model
 
 

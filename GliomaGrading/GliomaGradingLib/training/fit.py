@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +14,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 from ..errors import UsageError
+from ..export.tables import csv_text
 from ..files import write_atomically
 from ..networks.network import TransferModel, load_imagenet_2014, load_imagenet_torchvision
 from .checks import (
@@ -27,12 +27,13 @@ from .checks import (
     fingerprint,
 )
 from .dataset import TrainingSet
+from .equipment import BARE, Equipment
 from .probe import FrozenFeatures, fit_probe
 from .recipe import Recipe
 from .source import SliceBatch, SliceSource, autocast, part_logits
 from .splits import Split
 from .targets import SliceTargets
-from .team import ALONE, BatchDropout, Draw, Team
+from .team import BatchDropout, Draw
 
 EpochDone = Callable[["EpochFigures"], None]
 NAN = float("nan")
@@ -57,9 +58,6 @@ class Fit:
         sequence: column of ``TrainingSet.images``: 0 T1, 1 T2, 2 FLAIR. The order in which patients and
             planes are drawn does not depend on it.
         checkpoint: file that holds the state after every epoch; training goes on from it where it exists.
-            Only the team's first process reads and writes it.
-        pretrained: the 2014 network's tensors, where the recipe's backbone needs them.
-        team: the processes that train this model together.
         features: of the pretrained network, where other folds have them already.
     """
 
@@ -70,11 +68,10 @@ class Fit:
         split: Split,
         recipe: Recipe,
         checkpoint: Path | None = None,
-        pretrained: Path | None = None,
-        device: str = "cpu",
-        team: Team = ALONE,
+        equipment: Equipment = BARE,
         features: FrozenFeatures | None = None,
     ) -> None:
+        team = equipment.team
         if team.size > recipe.batch // 2:
             raise UsageError(
                 f"{team.size} processes are too many for batches of {recipe.batch} images",
@@ -82,13 +79,13 @@ class Fit:
             )
         self.data, self.split, self.recipe = data, split, recipe
         self.checkpoint = checkpoint
-        self._beginning = beginning(recipe, pretrained)
-        self.team = team
-        self.device = torch.device(device)
-        self._circumstances = circumstances(recipe, device)
+        self._beginning = beginning(recipe, equipment.pretrained)
+        self.team, self.device = team, torch.device(equipment.device)
+        self._circumstances = circumstances(recipe, equipment.device)
         self.source = features.source if features else SliceSource(data, sequence, recipe)
         self._targets = SliceTargets.of(data, split.train, recipe)
-        model = new_model(recipe, pretrained).to(self.device).to(memory_format=torch.channels_last)
+        model = new_model(recipe, equipment.pretrained)
+        model = model.to(self.device).to(memory_format=torch.channels_last)
         model.output.dropout = self._dropout = BatchDropout(recipe.dropout)
         self.model = team.ready(model)
         if recipe.probe and not team.first(self._has_checkpoint):
@@ -326,13 +323,8 @@ def _tensors_of_2014(recipe: Recipe, pretrained: Path | None) -> Path | None:
 
 def curves_csv(curves: list[EpochFigures]) -> str:
     """The curves as CSV, a row an epoch."""
-    text = io.StringIO()
-    names = [entry.name for entry in fields(EpochFigures)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for figures in curves:
-        writer.writerow({k: v if k == "epoch" else f"{v:.6g}" for k, v in asdict(figures).items()})
-    return text.getvalue()
+    rows = ({k: v if k == "epoch" else f"{v:.6g}" for k, v in asdict(figures).items()} for figures in curves)
+    return csv_text(rows, [entry.name for entry in fields(EpochFigures)])
 
 
 def _initialise(model: TransferModel) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UsageError
+from ..export.tables import csv_table
 from ..words import HGG, LGG
 from .metrics import SHARES, Figures, Interval, with_intervals
 from .study import Predictions
@@ -85,15 +85,13 @@ class ScoreTable:
         return self._intervals(rows, differences, draws, shares=())  # a difference of shares is none
 
     def csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["repeat", "fold", "patient", "grade", *self.columns])
+        rows = []
         for row in range(len(self.repeat)):
             values = [column[row] for column in self.columns.values()]
             cells = ["" if np.isnan(value) else f"{value:.{DIGITS}f}" for value in values]
             grade = HGG if self.grade[row] else LGG
-            writer.writerow([self.repeat[row], self.fold[row], self.patient[row], grade, *cells])
-        return text.getvalue()
+            rows.append([self.repeat[row], self.fold[row], self.patient[row], grade, *cells])
+        return csv_table(["repeat", "fold", "patient", "grade", *self.columns], rows)
 
     @classmethod
     def read(cls, path: Path) -> ScoreTable:

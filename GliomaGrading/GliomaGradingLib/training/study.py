@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
+from ..export.tables import csv_table
 from ..files import write_atomically
 from ..networks.network import TransferModel
 from ..words import PROTOCOLS, SEQUENCES, SLICE_COUNT
@@ -29,12 +30,13 @@ from .checks import (
     fingerprint,
 )
 from .dataset import TrainingSet
+from .equipment import BARE, Equipment
 from .fit import EpochFigures, Fit, check_pretrained, curves_csv
 from .probe import FrozenFeatures
 from .recipe import Recipe, recipe_from_dict
 from .source import SliceSource, part_logits
 from .splits import Part, Split, image_split, patient_split, whole_patient_split
-from .team import ALONE, Team
+from .team import Team
 
 PREDICTIONS = "predictions.csv"
 STUDY = "study.json"
@@ -121,25 +123,22 @@ def run_study(
     data: TrainingSet,
     study: Study,
     folder: Path,
-    pretrained: Path | None,
-    device: str = "cpu",
+    equipment: Equipment = BARE,
     epoch_done: Callable[[str, EpochFigures], None] | None = None,
-    team: Team = ALONE,
 ) -> Predictions:
     """Train and test every run that has no result in ``folder`` yet, and write all predictions.
-
-    Only the team's first process reads and writes files.
 
     Raises:
         UsageError: the folder holds another study, one of other data, or an unfinished one of another version,
             device or precision, pretrained tensors are missing, or there are too few patients of a grade.
             Nothing is written then.
     """
-    check_study(data, study, folder, pretrained, device)
+    check_study(data, study, folder, equipment)
+    team = equipment.team
     graded = _with_shuffled_grades(data, study.seed) if study.shuffled_grades else data
     parts = []
     splits = list(study.splits(graded))
-    team.first(lambda: _claim(folder, study, data, pretrained, device))
+    team.first(lambda: _claim(folder, study, data, equipment))
     team.first(lambda: _write_splits(folder, graded, splits))
     shared = _SharedFeatures(graded, study, team)
     for repeat, fold, split in splits:
@@ -148,9 +147,7 @@ def run_study(
             run = _run_folder(folder, repeat, fold, SEQUENCES[sequence])
             recipe = replace(study.recipe, seed=repeat_seed(study.recipe, repeat) + fold)
             features = shared.of(repeat, sequence)
-            columns.append(
-                _run(graded, sequence, split, recipe, run, pretrained, device, epoch_done, team, features)
-            )
+            columns.append(_run(graded, sequence, split, recipe, run, equipment, epoch_done, features))
         rows = len(split.test)
         parts.append(
             Predictions(
@@ -168,9 +165,7 @@ def run_study(
     return predictions
 
 
-def check_study(
-    data: TrainingSet, study: Study, folder: Path, pretrained: Path | None, device: str = "cpu"
-) -> None:
+def check_study(data: TrainingSet, study: Study, folder: Path, equipment: Equipment = BARE) -> None:
     """Whether a study can be trained: enough patients, and tensors to begin with where a run is to be trained.
 
     Raises:
@@ -185,13 +180,13 @@ def check_study(
     if study.recipe.patience and not all(len(split.validation) for _repeat, _fold, split in splits):
         problem = "the recipe's patience waits for a validation loss, and nothing is kept for validation"
         raise UsageError(problem, remedy="give the recipe a larger validation, or leave its patience out")
-    _check_folder(folder, study, data, pretrained)
+    _check_folder(folder, study, data, equipment.pretrained)
     runs = [_run_folder(folder, repeat, fold, name) for repeat, fold, _split in splits for name in SEQUENCES]
     if not all((run / LOGITS).is_file() for run in runs):
         if (folder / STUDY).is_file():
-            made = circumstances(study.recipe, device)
+            made = circumstances(study.recipe, equipment.device)
             check_circumstances(_settings(folder / STUDY), made, "study", folder)
-        check_pretrained(study.recipe, pretrained)
+        check_pretrained(study.recipe, equipment.pretrained)
 
 
 def _run_folder(folder: Path, repeat: int, fold: int, sequence: str) -> Path:
@@ -289,21 +284,12 @@ def study_from_dict(settings: dict[str, Any]) -> Study:
 
 
 def predictions_csv(predictions: Predictions) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["repeat", "fold", "patient", "slice", "grade", *map(_logit_column, SEQUENCES)])
-    for row in range(len(predictions.patient)):
-        writer.writerow(
-            [
-                predictions.repeat[row],
-                predictions.fold[row],
-                predictions.patient[row],
-                predictions.slice[row],
-                predictions.grade[row],
-                *(f"{logit:.5f}" for logit in predictions.logits[row]),
-            ]
-        )
-    return text.getvalue()
+    columns = (predictions.repeat, predictions.fold, predictions.patient, predictions.slice, predictions.grade)
+    rows = (
+        [*place, *(f"{logit:.5f}" for logit in logits)]
+        for *place, logits in zip(*columns, predictions.logits, strict=True)
+    )
+    return csv_table(["repeat", "fold", "patient", "slice", "grade", *map(_logit_column, SEQUENCES)], rows)
 
 
 def _logit_column(sequence: str) -> str:
@@ -316,17 +302,16 @@ def _run(
     split: Split,
     recipe: Recipe,
     folder: Path,
-    pretrained: Path | None,
-    device: str,
+    equipment: Equipment,
     epoch_done: Callable[[str, EpochFigures], None] | None,
-    team: Team,
     features: FrozenFeatures | None,
 ) -> np.ndarray:
     """Logits of the test part's slices, from an earlier run or a new one."""
+    team = equipment.team
     found = team.first(lambda: _stored_logits(folder))
     if found is not None:
         return found
-    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", pretrained, device, team, features)
+    fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", equipment, features)
 
     def done(figures: EpochFigures) -> None:
         write_atomically(folder / "curves.csv", curves_csv(fit.curves).encode())
@@ -381,12 +366,13 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _claim(folder: Path, study: Study, data: TrainingSet, pretrained: Path | None, device: str = "cpu") -> None:
+def _claim(folder: Path, study: Study, data: TrainingSet, equipment: Equipment) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    origin = {DATA: fingerprint(data), PRETRAINED: beginning(study.recipe, pretrained) or begun_at(folder)}
+    begun = beginning(study.recipe, equipment.pretrained) or begun_at(folder)
+    origin = {DATA: fingerprint(data), PRETRAINED: begun}
     # what a study was begun with stays: nobody can say it for one that does not tell
     stored = origin_of(_settings(folder / STUDY)) if (folder / STUDY).is_file() else None
-    made = circumstances(study.recipe, device) if stored is None else stored
+    made = circumstances(study.recipe, equipment.device) if stored is None else stored
     text = json.dumps({**asdict(study), **made, **origin}, indent=2) + "\n"
     write_atomically(folder / STUDY, text.encode())
 

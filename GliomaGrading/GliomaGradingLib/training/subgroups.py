@@ -8,7 +8,6 @@ institution has a code of each, its patients differ in grade alone, and the AUC 
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, reason
+from ..export.tables import csv_table
 from ..files import all_or_nothing
 from ..preparation.slices import InputForm
 from .evaluate import cell, unit_probabilities
@@ -48,11 +48,8 @@ class Groups:
         return next((name for name, codes in INSTITUTIONS.items() if self.centre[patient] in codes), "")
 
     def csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["patient", "centre", "volume_ml"])
-        writer.writerows([p, self.centre[p], f"{self.volume_ml[p]:.2f}"] for p in sorted(self.centre))
-        return text.getvalue()
+        rows = ([p, self.centre[p], f"{self.volume_ml[p]:.2f}"] for p in sorted(self.centre))
+        return csv_table(["patient", "centre", "volume_ml"], rows)
 
 
 def run_subgroups(study: Path, table: Path, output: Path, command: str) -> dict[str, Any]:

@@ -644,7 +644,10 @@ def test_what_another_module_wrote_stays(host, module, graded):
     corner_3d().SetText(place, "")
     module.widget.controller.refresh()
     assert corner_3d().GetText(place) == "case\nHGG, P(HGG) 0.90\nresearch use only"
-    assert corner_3d().GetTextProperty().GetShadow()
+    look = corner_3d().GetTextProperty()
+    assert look.GetShadow() and look.GetBackgroundOpacity() == 0.5  # white on a bright skull is read so
+    module.widget.controller.viewer.leave()
+    assert not look.GetShadow() and look.GetBackgroundOpacity() == 0
     corner_3d().SetText(place, "")
 
 

@@ -17,6 +17,8 @@ from ..scene.results import Published
 from ..scene.views import is_shown, shown_sequence, slice_view
 from . import text
 
+_GROUND = 0.5
+"""How dark the ground of a line is, at least: 1 hides what lies behind."""
 _CORNER, _EDGE = vtk.vtkCornerAnnotation.UpperLeft, vtk.vtkCornerAnnotation.UpperEdge
 
 
@@ -25,7 +27,7 @@ class CornerText:
 
     def __init__(self) -> None:
         self._written: dict[str, str] = {}
-        self._shadows: dict[str, int] = {}
+        self._looks: dict[str, tuple[int, float]] = {}
 
     def annotate(
         self, published: Published | None, result: GradeResult | None, isOutdated: bool = False
@@ -58,11 +60,13 @@ class CornerText:
         view.scheduleRender()
 
     def _shade(self, name: str, look: Any, is_ours: bool) -> None:
-        """White on a bright skull cannot be read without a shadow; the view's other corners share the look."""
-        before = self._shadows.setdefault(name, look.GetShadow())
-        look.SetShadow(True if is_ours else before)
+        """White on a bright skull cannot be read without a dark ground; the other corners share the look."""
+        before = self._looks.setdefault(name, (look.GetShadow(), look.GetBackgroundOpacity()))
+        shadow, ground = (True, max(_GROUND, before[1])) if is_ours else before
+        look.SetShadow(shadow)
+        look.SetBackgroundOpacity(ground)
         if not is_ours:
-            del self._shadows[name]
+            del self._looks[name]
 
 
 def _line(

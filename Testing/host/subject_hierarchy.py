@@ -16,10 +16,10 @@ NOT_SHOWN = ("vtkMRMLColorNode", "vtkMRMLCameraNode", "vtkMRMLSubjectHierarchyNo
 
 
 def keep_in_step(scene: Any) -> None:
-    """From now on every data node of the scene has an item, until just before it goes."""
+    """From now on every data node of the scene has an item."""
     for event in ("NodeAddedEvent", "EndBatchProcessEvent", "EndImportEvent"):
         scene.AddObserver(getattr(slicer.vtkMRMLScene, event), lambda caller, name: _add_items(scene))
-    scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, _drop_item)
+    scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, drop_item)  # Slicer does it just before it goes
 
 
 def _add_items(scene: Any) -> None:
@@ -41,7 +41,7 @@ def _belongs(node: Any) -> bool:
 
 
 @vtk.calldata_type(vtk.VTK_OBJECT)
-def _drop_item(scene: Any, event: str, node: Any) -> None:
+def drop_item(scene: Any, event: str, node: Any) -> None:
     hierarchy = None if scene.IsBatchProcessing() else scene.GetSubjectHierarchyNode()
     if hierarchy and (item := hierarchy.GetItemByDataNode(node)):
         hierarchy.RemoveItem(item, False, False)

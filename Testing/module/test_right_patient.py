@@ -911,12 +911,17 @@ def test_a_result_that_is_deleted_takes_its_nodes_and_its_folder_along(host, mod
     """Slicer takes a node out of the subject hierarchy before modules hear that it goes."""
     import slicer
 
+    from Testing.host.subject_hierarchy import drop_item
+
     scene.case()
     before = scene.ids()
     grade()
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     assert hierarchy.GetItemByName("case")
+    about_to_go = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
+    tag = slicer.mrmlScene.AddObserver(about_to_go, drop_item, 0.5)  # it began to look before any module
     slicer.mrmlScene.RemoveNode(scene.results()[0])
+    slicer.mrmlScene.RemoveObserver(tag)
     host.pump(0.2)
     assert scene.ids() == before
     assert not hierarchy.GetItemByName("case")

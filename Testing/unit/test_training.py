@@ -472,7 +472,7 @@ def finished(data, folder, study):
 
 
 def test_a_study_without_rows_is_not_finished(data, tmp_path):
-    _claim(tmp_path, Study(), data, None)
+    _claim(tmp_path, Study(), data, BARE)
     (tmp_path / "predictions.csv").write_text("repeat,fold,patient,slice,grade,t1_logit,t2_logit,flair_logit\n")
     with pytest.raises(UsageError, match="the study is not finished"):
         read_study(tmp_path)

@@ -9,12 +9,12 @@ import pytest
 from batch_stub import make_cohort
 from GliomaGradingLib.cohort import taught
 from GliomaGradingLib.cohort.run import BatchJob, run
-from GliomaGradingLib.cohort.taught import names_of, taught_remarks
+from GliomaGradingLib.cohort.taught import Teachers
 from GliomaGradingLib.cohort.work import Settings
 from GliomaGradingLib.taught import public_names
 from test_batch import Instant
 
-NAMES = ["BraTS20_Training_163", "BraTS19_TCIA08_105_1", "TCGA-06-0184"]
+NAMES = ("BraTS20_Training_163", "BraTS19_TCIA08_105_1", "TCGA-06-0184")
 
 
 def entries(*names: str, patient: str = "") -> list[SimpleNamespace]:
@@ -39,18 +39,19 @@ def entries(*names: str, patient: str = "") -> list[SimpleNamespace]:
     ],
 )
 def test_names_are_known_as_whole_words_in_any_challenge_year(name, is_known):
-    assert taught.taught(entries(name), NAMES) == ([name] if is_known else [])
-    assert taught.taught(entries("x", patient=name), NAMES) == (["x"] if is_known else [])
+    teachers = Teachers(NAMES)
+    assert teachers.among(entries(name)) == ([name] if is_known else [])
+    assert teachers.among(entries("x", patient=name)) == (["x"] if is_known else [])
 
 
 def test_nobody_is_known_without_names(tmp_path):
-    assert taught.taught(entries("", "x"), []) == []
-    assert names_of(tmp_path) == [] and taught_remarks(entries("x"), tmp_path) == []
-    assert len(names_of(None)) > 156
+    assert Teachers().among(entries("", "x")) == []
+    assert Teachers.of(tmp_path) == Teachers() and Teachers().remarks(entries("x")) == []
+    assert len(Teachers.of(None).names) > 156
 
 
 def test_a_batch_of_training_patients_says_so_at_its_end_and_on_its_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(taught, "names_of", lambda bundle: NAMES if bundle == "mine" else [])
+    monkeypatch.setattr(Teachers, "of", lambda bundle: Teachers(NAMES if bundle == "mine" else ()))
     source = make_cohort(tmp_path / "in", ["BraTS20_Training_163", "BraTS20_Training_900"])
     for bundle, expected in (("mine", 1), (None, 0)):
         output = tmp_path / f"out-{bundle}"
@@ -66,14 +67,20 @@ def test_a_batch_of_training_patients_says_so_at_its_end_and_on_its_page(tmp_pat
 
 def test_a_batch_of_a_bundle_that_was_calibrated_says_so(tmp_path, monkeypatch):
     """Whom it was calibrated on, it does not tell: they may be the very patients."""
-    monkeypatch.setattr(taught, "_metadata", lambda bundle: {"calibration": {"of": "x 1", "patients": 40}})
-    assert taught_remarks(entries("p1"), "ours") == [
+    opened = []
+    metadata = {"calibration": {"of": "x 1", "patients": 40}}
+    monkeypatch.setattr(
+        taught, "open_bundle", lambda bundle: opened.append(bundle) or SimpleNamespace(metadata=metadata)
+    )
+    assert Teachers.of("ours").remarks(entries("p1")) == [
         "The bundle was calibrated on 40 patients of a cohort: where they are in this batch, its probabilities "
         "say nothing of the next patient."
     ]
     for grade in ("LGG", "HGG"):
         make_cohort(tmp_path / "in" / grade, [f"{grade}{n}" for n in range(3)])
+    opened.clear()
     run(BatchJob(tmp_path / "in", tmp_path / "out"), Settings(bundle="ours"), Instant)
+    assert opened == ["ours"], "a bundle is opened once"
     evaluation = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
     assert (evaluation["taught_the_models"], evaluation["calibrated_on_patients"]) == (0, 40)
 

@@ -20,7 +20,7 @@ from .listing import Cohort
 from .look import worth_a_look
 from .page import cohort_page
 from .store import CASE_TABLE, CASES, EVALUATION, PAGE, RESULTS, Store, no_room
-from .taught import calibrated_on, names_of, taught, taught_remarks
+from .taught import Teachers
 from .thumbnail import NAME as THUMBNAIL
 
 
@@ -38,11 +38,12 @@ def finish(
     rows = read_rows(store.folder / RESULTS)
     known = known_cases(cohort.cases, rows)
     evaluation, more = _evaluated(known)
-    remarks = [*taught_remarks(cohort.cases, bundle), *more]
+    teachers = Teachers.of(bundle)
+    remarks = [*teachers.remarks(cohort.cases), *more]
     if evaluation:
         compared = [cohort.cases[place] for place in known.places]
-        evaluation["taught_the_models"] = len(taught(compared, names_of(bundle)))
-        evaluation["calibrated_on_patients"] = calibrated_on(bundle)
+        evaluation["taught_the_models"] = len(teachers.among(compared))
+        evaluation["calibrated_on_patients"] = teachers.calibrated_on
     page = cohort_page(
         cohort,
         rows,

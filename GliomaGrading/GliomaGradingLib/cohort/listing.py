@@ -112,12 +112,13 @@ def _is_manifest(source: Path, layout: str) -> bool:
 
 
 def _of_manifest(source: Path) -> Cohort:
-    cases, odd_grades, unread = read_manifest(source)
-    odd = f"{no_grade(odd_grades, source.name)}: understood are LGG, HGG, 2, 3, 4" if odd_grades else ""
-    notices = tuple(filter(None, (odd, unread)))
-    return Cohort(
-        source, MANIFEST, f"a table of {len(cases)} case{'s' * (len(cases) != 1)}", cases, notices=notices
+    read = read_manifest(source)
+    odd = (
+        f"{no_grade(read.odd_grades, source.name)}: understood are LGG, HGG, 2, 3, 4" if read.odd_grades else ""
     )
+    notices = tuple(filter(None, (odd, read.unread)))
+    why = f"a table of {len(read.cases)} case{'s' * (len(read.cases) != 1)}"
+    return Cohort(source, MANIFEST, why, read.cases, notices=notices)
 
 
 def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
@@ -20,9 +21,23 @@ LONGEST_PATH = 200
 COLUMNS = "case,t1,t2,flair,mask[,grade][,mask_labels][,patient]"
 
 
-def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str], str]:
-    """The cases of a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will;
-    what stands in its columns of grades and is none; the sentence about such columns that are not read, or ''.
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says.
+
+    Args:
+        cases: in the order of its rows.
+        odd_grades: what stands in its columns of grades and is none.
+        unread: the sentence about columns of grades that are not read, or ''.
+    """
+
+    cases: tuple[CaseEntry, ...]
+    odd_grades: tuple[str, ...]
+    unread: str
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a CSV, TSV or Excel file with the columns case, t1, t2, flair, mask, and others at will.
 
     A row whose files are missing is a case with a problem, as it would be in a folder. A grade that is none is
     left unknown: a case is graded without it.
@@ -43,7 +58,7 @@ def read_manifest(path: Path) -> tuple[tuple[CaseEntry, ...], list[str], str]:
     rows = zip(table.rows, said, strict=True)
     entries = tuple(_entry(path, number, row, *grades) for (number, row), grades in rows)
     odd = dict.fromkeys(text for _grades, texts in said for text in texts)
-    return entries, list(odd), "" if columns else unread_columns(table, columns)
+    return Manifest(entries, tuple(odd), "" if columns else unread_columns(table, columns))
 
 
 def _with_usual_names(table: Table) -> Table:

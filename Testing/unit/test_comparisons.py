@@ -448,10 +448,13 @@ def test_pairs_of_one_collection_are_told_from_those_of_two():
     everybody = figures["figures"]["all"]["auc_vote"]["value"]
     assert everybody == pytest.approx(30 / 36)
     assert np.isnan(figures["figures"]["a"]["auc_vote"]["value"])
-    assert "6 are of one (AUC 0.000)" in external.external_table(figures)
+    assert "in the 6 pairs of one collection it is 0.000." in external.external_table(figures)
     enough = [record("c", "HGG", 0.7)] * 5 + [record("c", "LGG", 0.3)] * 5
     said = external.pairs_sentence({"pairs_of_collections": external._pairs([*records, *enough])})
-    assert "31 are of one (AUC 0.806; 1.000 over the 25 of collections with 5 of each grade)." in said
+    assert (
+        "in the 31 pairs of one collection it is 0.806 (1.000 in the 25 of collections with 5 of each grade)."
+        in said
+    )
     alone = external.external_figures(records[:7], {}, "command")
     assert "two collections" not in external.external_table(alone)
 

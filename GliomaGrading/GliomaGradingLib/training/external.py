@@ -107,13 +107,14 @@ def pairs_sentence(figures: dict[str, Any]) -> str:
     rule = f"AUC is given from {FEWEST} patients of each grade on."
     if not (within["count"] and across["count"]):
         return rule
-    of_one = f"AUC {within['auc']:.3f}"
+    of_one = f"{within['auc']:.3f}"
     if 0 < enough["count"] < within["count"]:
-        of_one += f"; {enough['auc']:.3f} over the {enough['count']} of collections with {FEWEST} of each grade"
+        of_one += f" ({enough['auc']:.3f} in the {enough['count']} of collections with {FEWEST} of each grade)"
     return (
-        f"{rule} Of the {within['count'] + across['count']} pairs of an HGG and an LGG behind that over all "
-        f"collections, {across['count']} are of two collections (AUC {across['auc']:.3f}), whose scanners and "
-        f"patients differ too, and {within['count']} are of one ({of_one})."
+        f"{rule} That over all collections compares {within['count'] + across['count']} pairs of an HGG and an "
+        f"LGG patient. In {across['count']} of them the two are of different collections (AUC "
+        f"{across['auc']:.3f}), so that scanners and patients differ as well as the grade; in the "
+        f"{within['count']} pairs of one collection it is {of_one}."
     )
 
 

@@ -270,6 +270,7 @@ def _read_dicom(series: Series) -> Volume:
 def _read_nifti(path: Path) -> tuple[Volume, ...]:
     if path.suffix.lower() == ".nii" and nifti_check.is_gzip(path):
         raise CaseError("this file is compressed, but named .nii", path, "rename it to end in .nii.gz")
+    nifti_check.check_ending(path, volume_suffix(path))
     header = nifti_check.read_header(path)
     voxels = int(np.prod([float(n) for n in header.dim]))
     _check_voxels(path, voxels)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CaseError
+from .nifti_check import voxels_beside
 
 MAX_HEADER = 1 << 20
 """Bytes: the largest header that is looked at; a segmentation of many segments has some ten thousand."""
@@ -130,7 +131,8 @@ def data_files(path: Path) -> tuple[Path, ...]:
 def _data_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix == ".hdr":
-        return path.with_suffix(".img").name
+        voxels = voxels_beside(path)
+        return voxels.name if voxels else ""
     if suffix not in (".mhd", ".mha", ".nhdr", ".nrrd") or path.stat().st_size > MAX_HEADER:
         return ""  # too large for a header: its voxels are in it
     if suffix in (".mhd", ".mha"):

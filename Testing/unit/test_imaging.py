@@ -339,6 +339,23 @@ def test_a_header_finds_its_voxels_by_their_name(tmp_path: Path, names: tuple[st
         read_volume(header)
 
 
+@pytest.mark.parametrize("names", [("a.hdr", "a.img"), ("A.HDR", "A.IMG"), ("a.hdr", "a.img.gz")])
+def test_a_pair_named_by_its_voxels_is_read_by_its_header(tmp_path: Path, names: tuple[str, str]) -> None:
+    """ITK fills what is missing of the voxels with zeros."""
+    header, voxels = pair(tmp_path, *names), tmp_path / names[1]
+    assert np.array_equal(read_volume(voxels).array, ARRAY)
+    assert data_files(voxels) == (header,)
+    content = bytearray(header.read_bytes())
+    content[252:256] = bytes(4)
+    header.write_bytes(content)
+    assert [notice.code for notice in read_volume(voxels).warnings] == ["orientation-unknown"]
+    voxels.write_bytes(voxels.read_bytes()[: voxels.stat().st_size // 2])
+    with pytest.raises(CaseError, match=rf"cut off or damaged, in .*{names[1]}: copy"):
+        read_volume(voxels)
+    with pytest.raises(CaseError, match=rf"cut off or damaged, in .*{names[1]}: copy"):
+        read_layers(voxels)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a.IMG and a.img are one file")
 def test_voxels_that_itk_would_not_find_are_missing(tmp_path: Path) -> None:
     header = pair(tmp_path, "a.hdr", "a.IMG")

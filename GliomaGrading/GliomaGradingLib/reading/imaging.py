@@ -209,6 +209,8 @@ def _read_layers(path: Path) -> tuple[Volume, ...]:
     suffix = volume_suffix(path) or path.suffix.lower()
     if not volume_suffix(path) and sop_class(path):
         return (_read_dicom(Series(path, (read_header(path),))),)
+    if header := nifti_check.header_beside(path):  # only what is read by its header is checked
+        return _read_layers(header)
     if suffix in (".nii", ".nii.gz", ".hdr"):
         return _read_nifti(path)
     return _read_file(path, _READERS.get(suffix, ""))

@@ -128,6 +128,17 @@ def voxels_beside(header: Path) -> Path | None:
     return next((data for ending in endings if (data := header.with_suffix(ending)).is_file()), None)
 
 
+def header_beside(voxels: Path) -> Path | None:
+    """The ``.hdr`` header of an ``.img`` or ``.img.gz`` file; None where there is none, and for other files."""
+    ending = next((ending for ending in _VOXELS if voxels.name.lower().endswith(ending)), "")
+    if not ending:
+        return None
+    name = voxels.name[: -len(ending)]
+    headers = (voxels.with_name(name + suffix) for suffix in (".hdr", ".HDR"))
+    there = sorted(filter(Path.is_file, headers), key=lambda header: voxels_beside(header) != voxels)
+    return there[0] if there else None
+
+
 def check_ending(path: Path, suffix: str) -> None:
     """Refuses what ITK calls no NIfTI file for its name alone: ``a.Nii.gz``.
 
@@ -248,7 +259,7 @@ def _parse(path: Path, raw: bytes) -> NiftiHeader:
     order = {b"\x5c\x01\x00\x00": "<", b"\x00\x00\x01\x5c": ">"}.get(raw[:4])
     if raw[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"):
         raise CaseError("NIfTI-2 is not supported", path, "save it as NIfTI-1, NRRD or MHA")
-    is_pair = path.suffix.lower() in (".hdr", ".img")
+    is_pair = path.suffix.lower() == ".hdr"
     if order is None or len(raw) < 348 or (raw[344:347] != b"n+1" and not is_pair):
         raise CaseError("this is not a NIfTI file", path, "export it again, or correct its file name")
     dim = struct.unpack_from(order + "8h", raw, 40)

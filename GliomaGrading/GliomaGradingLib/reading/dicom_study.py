@@ -252,7 +252,7 @@ def _against(name: str, series: Series) -> Iterator[Notice]:
     elif reading.sequence and reading.sequence != name:
         text = f"the series given as {name} (number {series.number}) is {reading.sequence} by its header"
         yield Notice("dicom-sequence-doubtful", text)
-    elif reading.doubt and not reading.doubt.endswith(f" {name}"):
+    elif reading.doubt:
         yield _doubt(name, series, reading)
 
 

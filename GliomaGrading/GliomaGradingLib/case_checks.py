@@ -42,6 +42,8 @@ _MOST_SKIPPED = 5
 _ORDINALS = {2: "2nd", 3: "3rd"}
 _MOST_LABELS = 20
 _SCALES = (100, 255)
+_NEARLY = 1e-3
+"""How far a label may lie from a whole number: of rounding in a file."""
 _COARSE_MM = 4.0
 _SWAP_MARGIN = 0.3  # standard deviations of tissue; on BraTS patients the two ways round are 2 to 6 apart
 _FEW_VALUES = 8  # an image with no more different values is a label map
@@ -398,13 +400,16 @@ def _lie_on_each_other(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def tumour_parts(layers: Sequence[Volume], mask: Volume) -> Volume | None:
-    """The labels (uint8) of a mask's tumour, 0 elsewhere; None where it is no label map of up to 255 labels.
+    """The labels (uint8) of a mask's tumour, 0 elsewhere; None where it is no label map of up to 255 labels: a
+    mask of fractions has grey levels.
 
     Args:
         mask: what ``whole_tumour`` has made of the layers, ``without_skipped_slices``.
     """
     array = layers[0].array
     if len(layers) > 1 or array.shape != mask.array.shape or not 1 <= array.max() <= 255:
+        return None
+    if _top_of_fraction(array, _whole_numbers(array)):
         return None
     parts = np.where(mask.array, np.rint(array), 0).astype(np.uint8)
     if found := _skipped_slices(parts):
@@ -422,30 +427,51 @@ def _has_frames(path: Path) -> bool:
 
 def _as_labels(layer: Volume, notices: list[Notice], is_chosen: bool) -> np.ndarray:
     array = layer.array
-    if array.dtype.kind in "iub":
-        if array.dtype.kind == "i" and array.size and array.min() < 0:
-            raise CaseError(
-                "the mask has negative labels", layer.source, "give a label map with 0 outside the tumour"
-            )
-        if not is_chosen and (top := _top_of_fraction(array)):
-            notices.append(Notice("mask-thresholded", f"the mask has values between 0 and {top}; {_CUT}"))
-            return (2 * array.astype(np.int64) > top).astype(np.uint8)
-        return array
-    rounded = np.rint(array)
-    if np.abs(array - rounded).max() <= 1e-3 and rounded.min() >= 0:
-        return rounded.astype(np.int32)
-    if is_chosen or array.min() < -1e-3 or array.max() > 1 + 1e-3:
+    if array.dtype.kind == "i" and array.size and array.min() < 0:
+        raise CaseError(
+            "the mask has negative labels", layer.source, "give a label map with 0 outside the tumour"
+        )
+    whole = _whole_numbers(array)
+    if not is_chosen and (top := _top_of_fraction(array, whole)):
+        notices.append(Notice("mask-thresholded", f"the mask has values between 0 and {top}; {_CUT}"))
+        return ((array if whole is None else whole) > top / 2).astype(np.uint8)
+    if whole is None:
         raise CaseError(
             "the mask has values between its labels", layer.source, "give integer labels, not resampled"
         )
-    notices.append(Notice("mask-thresholded", f"the mask has values between 0 and 1; {_CUT}"))
-    return (array > 0.5).astype(np.uint8)
+    return whole
 
 
 _CUT = "voxels above half of that were taken for tumour"
 
 
-def _top_of_fraction(array: np.ndarray) -> int:
+def _whole_numbers(array: np.ndarray) -> np.ndarray | None:
+    """The array in a type of whole numbers; None where floats have values between them, or below 0."""
+    if array.dtype.kind in "iub":
+        return array
+    rounded = np.rint(array)
+    if np.abs(array - rounded).max() > _NEARLY or rounded.min() < 0:
+        return None
+    return rounded.astype(np.min_scalar_type(int(rounded.max())))
+
+
+def _top_of_fraction(array: np.ndarray, whole: np.ndarray | None) -> int:
+    """The value that stands for 1 in a mask of fractions; 0 for labels, and for what is neither.
+
+    Args:
+        whole: the array in whole numbers, if it has no others.
+    """
+    if whole is not None:
+        return _top_of_whole_fraction(whole)
+    if array.min() < -_NEARLY:
+        return 0
+    if array.max() <= 1 + _NEARLY:
+        return 1
+    top = int(np.rint(array.max()))
+    return top if top in _SCALES and _top_of_whole_fraction(np.rint(array).astype(np.uint8)) else 0
+
+
+def _top_of_whole_fraction(array: np.ndarray) -> int:
     """The value that stands for 1 in a fraction stored as whole numbers (0 to 255, 0 to 100); 0 for labels.
 
     A fraction has many values, of which the highest is the inside of the tumour. Of numbered lesions there are

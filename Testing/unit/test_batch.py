@@ -514,6 +514,13 @@ def test_the_fingerprint_sees_voxels_in_a_file_beside_the_header(tmp_path, name,
     assert len(set(states)) == 3
 
 
+def test_the_fingerprint_of_voxels_sees_their_header(tmp_path):
+    write_volume(tmp_path / "a.hdr", False)
+    before = fingerprint({"mask": tmp_path / "a.img"})
+    os.utime(tmp_path / "a.hdr", ns=(0, 1))
+    assert fingerprint({"mask": tmp_path / "a.img"}) != before
+
+
 @pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.nii.gz", "empty.mhd", "binary.nhdr", "huge.nrrd"])
 def test_the_fingerprint_of_one_file_needs_no_other(tmp_path, name):
     if name.startswith("a."):

@@ -314,30 +314,69 @@ def test_masks_that_are_not_whole_numbers() -> None:
         made(mask=arrays()["mask"].astype(np.int8) - 1)
 
 
-@pytest.mark.parametrize("top", [100, 255, 1000])
-def test_a_fraction_in_whole_numbers_is_cut_at_one_half(top: int) -> None:
+def fraction(top: int) -> np.ndarray:
+    """The tumour with a soft edge, its inside ``top``, in whole numbers."""
     tumour = arrays()["mask"].astype(float)
     soft = (tumour + np.roll(tumour, 1, 0) + np.roll(tumour, 1, 1) + np.roll(tumour, -1, 0)) / 4
     soft = np.round(
         top * (0.6 * soft + 0.4 * np.roll(soft, 1, 2)) + 3 * (soft > 0) * (np.arange(90) % 7) * (soft < 1)
     )
-    soft = np.minimum(soft, top).astype(np.uint16)
+    return np.minimum(soft, top).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("top", [100, 255, 1000])
+def test_a_fraction_in_whole_numbers_is_cut_at_one_half(top: int, kind: type) -> None:
+    soft = fraction(top)
     assert len(np.unique(soft)) > 21
-    case = made(mask=soft)
+    case = made(mask=soft.astype(kind))
     assert np.array_equal(case.mask.array, (2 * soft.astype(int) > top).astype(np.uint8))
     (notice,) = [n for n in case.warnings if n.code == "mask-thresholded"]
     assert (
         notice.message
         == f"the mask has values between 0 and {top}; voxels above half of that were taken for tumour"
     )
+    assert tumour_parts([volume(soft.astype(kind))], case.mask) is None
+
+
+@pytest.mark.parametrize("top", [1, 100, 255])
+def test_a_fraction_in_floats_is_cut_at_one_half(top: int) -> None:
+    soft = (fraction(255) * np.float64(top) / 255 * np.float64(0.9999)).astype(np.float32)
+    case = made(mask=soft)
+    assert np.array_equal(case.mask.array, (soft > top / 2).astype(np.uint8))
+    (notice,) = [n.message for n in case.warnings if n.code == "mask-thresholded"]
+    assert notice.startswith(f"the mask has values between 0 and {top}; voxels above half")
+    assert tumour_parts([volume(soft)], case.mask) is None
+
+
+@pytest.mark.parametrize("top", [4, 99, 254, 300])
+def test_floats_between_labels_are_refused(top: int) -> None:
+    """Labels that were resampled with values between them."""
+    with pytest.raises(CaseError, match="values between its labels"):
+        made(mask=(fraction(255) / 255 * top).astype(np.float32))
+    scattered = np.where(
+        arrays()["mask"], np.linspace(1, 99.5, arrays()["mask"].size).reshape(arrays()["mask"].shape), 0
+    )
+    scattered.flat[0] = 100
+    with pytest.raises(CaseError, match="values between its labels"):
+        made(mask=scattered)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_too_large_for_its_type_stays_a_label() -> None:
+    case = made(mask=arrays()["mask"] * np.float64(3e9))
+    assert np.array_equal(case.mask.array, arrays()["mask"]) and codes(case) == []
 
 
 def test_labels_are_no_fractions() -> None:
     tumour = arrays()["mask"].astype(np.int16)
     numbered = tumour * (1 + np.arange(90) % 30).astype(np.int16)  # thirty parts
     for labels in (100 * tumour, 255 * tumour, tumour * (1 + np.arange(90) % 4).astype(np.int16), numbered):
-        case = made(mask=labels)
-        assert np.array_equal(case.mask.array, tumour) and "mask-thresholded" not in codes(case)
+        for kind in (np.int16, np.float32):
+            case = made(mask=labels.astype(kind))
+            assert np.array_equal(case.mask.array, tumour) and "mask-thresholded" not in codes(case)
+            parts = tumour_parts([volume(labels.astype(kind))], case.mask)
+            assert np.array_equal(parts.array, labels)
     chosen = Case.fromArrays(
         **{name.lower(): arrays()[name] for name in ("T1", "T2", "FLAIR")},
         mask=np.where(tumour, 200 + np.arange(90) % 50, 0),

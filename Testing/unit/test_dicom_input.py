@@ -15,7 +15,7 @@ from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.cohort.work import fingerprint
 from GliomaGradingLib.doubts import DOUBTFUL
 from GliomaGradingLib.errors import CaseError
-from GliomaGradingLib.reading.dicom_header import is_dicom, read_header, what_is_no_image
+from GliomaGradingLib.reading.dicom_header import Header, is_dicom, read_header, what_is_no_image
 from GliomaGradingLib.reading.dicom_series import find_series, split
 from GliomaGradingLib.reading.dicom_study import looks_like_study, pick_series, resolve
 from GliomaGradingLib.reading.imaging import read_layers, read_volume
@@ -578,6 +578,70 @@ def test_a_t1_of_unknown_time_is_not_the_first(tmp_path, known, other):
     maker.scan(folder / "post", "T1", SeriesNumber=2, **other)
     maker.scan(folder / "pre", "T1", SeriesNumber=9, **known)
     assert pick_series(folder, is_strict=False).chosen["T1"].number == "9"
+
+
+EVENING, NIGHT = {"AcquisitionTime": "235500"}, {"AcquisitionTime": "001500"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({**EVENING, "AcquisitionDate": "20200101"}, {**NIGHT, "AcquisitionDate": "20200102"}),
+        (
+            {"SeriesTime": "235500", "SeriesDate": "20200101"},
+            {"SeriesTime": "001500", "SeriesDate": "20200102"},
+        ),
+        (
+            {"ContentTime": "2355", "ContentDate": "20200101"},
+            {"ContentTime": "0015", "ContentDate": "20200102"},
+        ),
+        ({"AcquisitionDateTime": "20200101235500"}, {"AcquisitionDateTime": "20200102001500+0100"}),
+        (
+            {**EVENING, "SeriesTime": "235000", "SeriesDate": "20200101"},
+            {**NIGHT, "AcquisitionDate": "20200102"},
+        ),
+        ({"AcquisitionDateTime": "20200101101500-0500"}, {"AcquisitionDateTime": "20200101101500.25-0500"}),
+        ({"AcquisitionTime": "100000"}, {"AcquisitionTime": "110000", "AcquisitionDate": "20200101"}),
+        ({"AcquisitionTime": "100000", "AcquisitionDate": "20200101"}, {"AcquisitionTime": "110000"}),
+        ({"AcquisitionTime": "100000"}, {"AcquisitionTime": "110000"}),
+    ],
+)
+def test_the_first_t1_of_an_examination_that_crosses_midnight_is_that_of_the_evening(tmp_path, first, second):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    maker.scan(folder / "post", "T1", SeriesNumber=2, keep=range(0, 80, 8), **second)
+    maker.scan(folder / "pre", "T1", SeriesNumber=9, keep=range(0, 80, 8), **first)
+    assert pick_series(folder, is_strict=False).chosen["T1"].number == "9"
+
+
+def test_a_t1_of_an_unknown_day_is_not_the_first_of_two_days(tmp_path):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    for number, when in enumerate(("20200101", "20200102", ""), 2):
+        time = "001000" if not when else "235500" if when == "20200101" else "001500"
+        maker.scan(
+            folder / f"{number}",
+            "T1",
+            SeriesNumber=number,
+            keep=range(0, 80, 8),
+            AcquisitionDate=when,
+            AcquisitionTime=time,
+        )
+    told = {n.code: n.message for n in pick_series(folder, is_strict=False).warnings}
+    assert told["dicom-series-choice"] == "several series could be the T1: number 2 was taken, not 3, 4"
+
+
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        ({"AcquisitionDateTime": "20200102101500.5+0100"}, ("20200102", "101500.5")),
+        ({"AcquisitionDateTime": "20200102101500-0500"}, ("20200102", "101500")),
+        ({"AcquisitionTime": "101500", "SeriesDate": "20200102"}, ("", "101500")),
+        ({"AcquisitionTime": "101500", "SeriesDate": "20200102", "SeriesTime": "1014"}, ("20200102", "1014")),
+        ({"AcquisitionDate": "20200102"}, ("20200102", "")),
+        ({}, ("", "")),
+    ],
+)
+def test_date_and_time_are_of_one_source(told, moment):
+    assert Header(Path("a.dcm"), told, (1, 1), 1).moment == moment
 
 
 def test_an_enhanced_object_lists_its_agent_in_items(tmp_path):

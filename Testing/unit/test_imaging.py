@@ -18,6 +18,7 @@ from GliomaGradingLib.case_checks import whole_tumour
 from GliomaGradingLib.errors import CaseError
 from GliomaGradingLib.reading import imaging
 from GliomaGradingLib.reading.imaging import finite, read_layers, read_volume
+from GliomaGradingLib.reading.text_headers import data_files
 from GliomaGradingLib.volume import Volume
 from small_head import arrays, volumes
 
@@ -306,6 +307,77 @@ def test_a_hole_in_a_stripped_image_is_background(floor: float) -> None:
     assert volume.array[0, 0, 0] == volume.array[4, 4, 4] == 0.0
     (notice,) = volume.warnings
     assert notice.message == "2 NaN or infinite voxels in a.nii were set to its background"
+
+
+def pair(folder: Path, header: str, voxels: str) -> Path:
+    """A NIfTI header and its voxels in two files of these names; packed where the name says so."""
+    content = bytearray(nifti(folder / "whole.nii").read_bytes())
+    content[344:348], content[108:112] = b"ni1\0", bytes(4)
+    (folder / header).write_bytes(content[:348])
+    data = bytes(content[352:])
+    (folder / voxels).write_bytes(gzip.compress(data) if voxels.lower().endswith(".gz") else data)
+    return folder / header
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.hdr", "a.img"),
+        ("A.HDR", "A.IMG"),
+        ("a.hdr", "a.img.gz"),
+        ("a.HDR", "a.IMG.GZ"),
+        ("a.b.hdr", "a.b.img"),
+    ],
+)
+def test_a_header_finds_its_voxels_by_their_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    header = pair(tmp_path, *names)
+    volume = read_volume(header)
+    assert np.array_equal(volume.array, ARRAY) and volume.spacing == SPACING
+    assert data_files(header) == (tmp_path / names[1],)
+    (tmp_path / names[1]).write_bytes((tmp_path / names[1]).read_bytes()[:-9])
+    with pytest.raises(CaseError, match=rf"cut off or damaged, in .*{names[1]}: copy"):
+        read_volume(header)
+
+
+@pytest.mark.parametrize("names", [("a.hdr", "a.img"), ("A.HDR", "A.IMG"), ("a.hdr", "a.img.gz")])
+def test_a_pair_named_by_its_voxels_is_read_by_its_header(tmp_path: Path, names: tuple[str, str]) -> None:
+    """ITK fills what is missing of the voxels with zeros."""
+    header, voxels = pair(tmp_path, *names), tmp_path / names[1]
+    assert np.array_equal(read_volume(voxels).array, ARRAY)
+    assert data_files(voxels) == (header,)
+    content = bytearray(header.read_bytes())
+    content[252:256] = bytes(4)
+    header.write_bytes(content)
+    assert [notice.code for notice in read_volume(voxels).warnings] == ["orientation-unknown"]
+    voxels.write_bytes(voxels.read_bytes()[: voxels.stat().st_size // 2])
+    with pytest.raises(CaseError, match=rf"cut off or damaged, in .*{names[1]}: copy"):
+        read_volume(voxels)
+    with pytest.raises(CaseError, match=rf"cut off or damaged, in .*{names[1]}: copy"):
+        read_layers(voxels)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a.IMG and a.img are one file")
+def test_voxels_that_itk_would_not_find_are_missing(tmp_path: Path) -> None:
+    header = pair(tmp_path, "a.hdr", "a.IMG")
+    with pytest.raises(CaseError, match=r"the voxels are missing .*under one name that ends in .hdr and .img$"):
+        read_volume(header)
+
+
+@pytest.mark.parametrize("name", ["a.nii.GZ", "a.Nii.gz", "a.NII.gz", "a.Nii"])
+def test_an_ending_in_mixed_letters_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    """ITK calls such a file no NIfTI file, and says why on the terminal."""
+    path = tmp_path / name
+    nifti(tmp_path / name.lower()).rename(path)
+    with pytest.raises(CaseError) as refused:
+        read_volume(path)
+    assert str(refused.value) == (
+        f"its ending {name[1:]} mixes capitals and small letters, in {path}: "
+        f"rename it to end in {name[1:].lower()}"
+    )
+    assert capfd.readouterr().err == ""
+    assert np.array_equal(read_volume(path.rename(tmp_path / name.upper())).array, ARRAY)
 
 
 def test_analyze_has_no_orientation(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import pickle
 import runpy
 import unicodedata
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,36 @@ def test_a_damaged_excel_file_does_not_stop_the_listing(tmp_path: Path) -> None:
     pytest.importorskip("openpyxl")
     (egd(tmp_path) / "Genetic_and_Histological_labels.xlsx").write_bytes(b"PK\3\4 cut off")
     assert "the Excel file cannot be read" in find_cohort(tmp_path).notices[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "damage", "message"),
+    [
+        ([["case", "grade"], ["a", 2]], 0, ""),
+        ([["case", "grade"], ["a", 2]], 40, "the Excel file cannot be read"),
+        ([["case", "case"], ["a", 2]], 0, "the column 'case' is there twice"),
+        ([[None]], 0, "the table is empty"),
+    ],
+)
+def test_an_excel_file_is_closed_whatever_is_in_it(
+    tmp_path: Path, rows: list, damage: int, message: str
+) -> None:
+    """Windows lets nobody save or remove what is open here."""
+    openpyxl, psutil = pytest.importorskip("openpyxl"), pytest.importorskip("psutil")
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(tmp_path / "whole.xlsx")
+    sheet, table = "xl/worksheets/sheet1.xml", tmp_path / "table.xlsx"
+    with zipfile.ZipFile(tmp_path / "whole.xlsx") as whole, zipfile.ZipFile(table, "w") as copy:
+        for name in whole.namelist():
+            content = whole.read(name)
+            copy.writestr(name, content[:-damage] if name == sheet and damage else content)
+    with pytest.raises(UsageError, match=message) if message else nullcontext():
+        try:
+            assert read_table(table).rows == ((2, {"case": "a", "grade": "2"}),)
+        finally:
+            assert [file.path for file in psutil.Process().open_files() if file.path == str(table)] == []
 
 
 def test_participants_of_bids(tmp_path: Path) -> None:

@@ -132,6 +132,23 @@ def test_what_is_wrong_with_grades_is_told(
     assert told in capsys.readouterr().err.splitlines()
 
 
+def test_a_column_of_grades_that_is_not_read_is_told(
+    cohort: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name, files = "BraTS-GLI-00000-000", ("t1n", "t2w", "t2f", "seg")
+    row = ",".join(["a", *(f"{cohort}/{name}/{name}-{n}.nii.gz" for n in files)])
+    (tmp_path / "own.csv").write_text(f"case,t1,t2,flair,mask,grade_of_who\n{row},4\n")
+    assert main(["prepare", str(tmp_path / "own.csv"), "--output", str(tmp_path / "t.npz")]) == 2
+    told = (
+        "there are 0 LGG and 0 HGG to learn from; own.csv has no grades in grade_of_who: they are read from a"
+    )
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    (tmp_path / "own.csv").write_text(f"case,t1,t2,flair,mask,grade\n{row},4\nb{row[1:]},low\n")
+    assert main(["prepare", str(tmp_path / "own.csv"), "--output", str(tmp_path / "t.npz")]) == 2
+    told = "there are 0 LGG and 1 HGG to learn from; 'low' in own.csv is no grade that counts: understood are"
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

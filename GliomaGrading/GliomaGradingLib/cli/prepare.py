@@ -165,16 +165,12 @@ def _check_both_grades(cohort: Cohort, entries: list[CaseEntry]) -> None:
     counts = {grade: sum(entry.grade == grade for entry in entries) for grade in (LGG, HGG)}
     if not all(counts.values()):
         found = " and ".join(f"{number} {grade}" for grade, number in counts.items())
-        notices = "".join(f"; {notice}" for notice in cohort.notices if _is_of_no_grades(notice))
+        notices = "".join(f"; {notice}" for notice in cohort.gradeNotices)
         raise CaseError(
             f"there are {found} to learn from{notices}",
             cohort.source,
             "give cases of both grades, with --grades TABLE where the data set has no table of them",
         )
-
-
-def _is_of_no_grades(notice: str) -> bool:
-    return "not read" in notice or notice.startswith("no case of this input")
 
 
 def _read(entries: list[CaseEntry], failed: Failed, bar: Any) -> Iterator[tuple[Case, str]]:

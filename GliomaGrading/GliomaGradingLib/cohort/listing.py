@@ -51,6 +51,7 @@ class Cohort:
         cases: in the order of their paths, or of the manifest's rows.
         skipped: folders and scans that are no cases to grade.
         notices: what the user should know.
+        gradeNotices: those of them that are about grades: where these are from, or why they are not known.
     """
 
     source: Path
@@ -59,6 +60,7 @@ class Cohort:
     cases: tuple[CaseEntry, ...]
     skipped: tuple[Skipped, ...] = ()
     notices: tuple[str, ...] = ()
+    gradeNotices: tuple[str, ...] = ()
 
     @property
     def complete(self) -> tuple[CaseEntry, ...]:
@@ -118,7 +120,7 @@ def _of_manifest(source: Path) -> Cohort:
     )
     notices = tuple(filter(None, (odd, read.unread)))
     why = f"a table of {len(read.cases)} case{'s' * (len(read.cases) != 1)}"
-    return Cohort(source, MANIFEST, why, read.cases, notices=notices)
+    return Cohort(source, MANIFEST, why, read.cases, notices=notices, gradeNotices=notices)
 
 
 def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort, list[str]]:
@@ -132,17 +134,17 @@ def _of_folder(source: Path, layout: str, left_out: Path | None) -> tuple[Cohort
         raise _no_case(source, walk, layout)
     wanted, skipped = _fit(_alike(walk.found), source, layout)
     wanted = with_visits(wanted, source)
-    tables, notices = find_grades([*walk.tables, *_tables_above(source)])
+    tables, unread = find_grades([*walk.tables, *_tables_above(source)])
     entries = [_entry(found_by, found, source) for found_by, found in _numbered_patients(wanted)]
     entries = _with_clean_patients([replace(entry, case=clean_name(entry.case)) for entry in entries])
     data_sets = [layout.data_set(found) for layout, found in wanted]
     entries, told = _with_grades(entries, tables, data_sets)
     main, why = _recognised(wanted or walk.found)
-    notices = [*notices, *_notes(wanted), *told, *_mixed(wanted)]
+    notices = (*unread, *_notes(wanted), *told, *_mixed(wanted))
     entries, renamed = _with_unique_names(source, entries)
     entries = _with_patients(data_sets, entries)
     rest = sorted([*walk.skipped, *skipped], key=lambda item: str(item.path))
-    cohort = Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed))
+    cohort = Cohort(source, main.name, why, tuple(entries), tuple(rest), (*notices, *renamed), (*unread, *told))
     return cohort, [found.patient for _layout, found in wanted]
 
 
@@ -434,7 +436,12 @@ def _with_given_grades(cohort: Cohort, table: GradeTable, ids: Sequence[str]) ->
     told_of = zip(cohort.cases, patients, strict=True)
     cohort = replace(cohort, cases=tuple(replace(e, patient=name) if name else e for e, name in told_of))
     cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), _all_names(cohort, ids))
-    return replace(cohort, cases=tuple(cases), notices=(*cohort.notices, *told))
+    return replace(
+        cohort,
+        cases=tuple(cases),
+        notices=(*cohort.notices, *told),
+        gradeNotices=(*cohort.gradeNotices, *told),
+    )
 
 
 def _no_case(source: Path, walk: Walk, layout: str) -> UsageError:

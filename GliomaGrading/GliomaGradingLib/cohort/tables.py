@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fnmatch
 import io
@@ -98,7 +99,8 @@ def _text(path: Path) -> str:
     return text
 
 
-def _excel(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _excel(path: Path) -> list[tuple[int, list[str]]]:
+    """Reads it whole, whatever becomes of the rows: Windows lets nobody save a table that is open here."""
     try:
         import openpyxl
     except ImportError:
@@ -106,10 +108,12 @@ def _excel(path: Path) -> Iterator[tuple[int, list[str]]]:
             "openpyxl, which reads Excel files, is not installed", path, f"pip install openpyxl, or {_SAVE}"
         ) from None
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
-            yield number, [_cell(value) for value in cells]
-        book.close()
+        with (
+            path.open("rb") as stream,
+            contextlib.closing(openpyxl.load_workbook(stream, read_only=True, data_only=True)) as book,
+        ):
+            rows = enumerate(book.worksheets[0].iter_rows(values_only=True), 1)
+            return [(number, [_cell(value) for value in cells]) for number, cells in rows]
     except Exception as error:  # openpyxl raises a different one for every way a file can be damaged
         raise UsageError(f"the Excel file cannot be read ({error})", path, _SAVE) from None
 

@@ -32,6 +32,9 @@ _TAGS = {
     "0008|0008": "ImageType",
     "0008|0016": "SOPClassUID",
     "0008|0018": "SOPInstanceUID",
+    "0008|0021": "SeriesDate",
+    "0008|0022": "AcquisitionDate",
+    "0008|0023": "ContentDate",
     "0008|002a": "AcquisitionDateTime",
     "0008|0031": "SeriesTime",
     "0008|0032": "AcquisitionTime",
@@ -119,10 +122,21 @@ class Header:
             return np.empty(0)
 
     @property
-    def time(self) -> str:
-        """When it was taken, ``HHMMSS.FFFFFF``, as exactly as is told; '' where it is not."""
-        moment = self.text("AcquisitionDateTime")[8:]
-        return self.text("AcquisitionTime") or moment or self.text("SeriesTime") or self.text("ContentTime")
+    def moment(self) -> tuple[str, str]:
+        """When it was taken, (``YYYYMMDD``, ``HHMMSS.FFFFFF``), as exactly as is told; '' for what is not.
+
+        Both are of one source: a date of the series and the time of a slice may lie on two sides of midnight.
+        """
+        told = [
+            self._told_by("Acquisition"),
+            _split_moment(self.text("AcquisitionDateTime")),
+            self._told_by("Series"),
+            self._told_by("Content"),
+        ]
+        return max(told, key=lambda moment: (all(moment), bool(moment[1]), bool(moment[0])))
+
+    def _told_by(self, what: str) -> tuple[str, str]:
+        return self.text(f"{what}Date"), self.text(f"{what}Time")
 
     @property
     def frames(self) -> int:
@@ -138,6 +152,12 @@ class Header:
     def orientation(self) -> np.ndarray:
         """(6,) directions of rows and columns in LPS; empty where they are not at the top level."""
         return self.numbers("ImageOrientationPatient")
+
+
+def _split_moment(text: str) -> tuple[str, str]:
+    """Date and time of a DICOM date and time, without the offset of its time zone."""
+    local = re.split(r"[+-]", text)[0]
+    return local[:8], local[8:]
 
 
 def is_dicom(path: Path) -> bool:

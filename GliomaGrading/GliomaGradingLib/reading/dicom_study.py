@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ from .sequence_names import (
 
 _FEWEST_SLICES, _LEAST_MM = 10, 60.0
 """A series with fewer slices, or that reaches less far, is a localizer or a part."""
+
+_UNKNOWN = "unknown"
+"""Comes after every date and time."""
 
 _LOOK_AT = 40
 """Folder entries that ``looks_like_study`` opens before it says no."""
@@ -248,7 +252,7 @@ def _against(name: str, series: Series) -> Iterator[Notice]:
     elif reading.sequence and reading.sequence != name:
         text = f"the series given as {name} (number {series.number}) is {reading.sequence} by its header"
         yield Notice("dicom-sequence-doubtful", text)
-    elif reading.doubt and not reading.doubt.endswith(f" {name}"):
+    elif reading.doubt:
         yield _doubt(name, series, reading)
 
 
@@ -313,14 +317,24 @@ def _is_volume(series: Series) -> bool:
 def _ranked(name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates for a sequence, the best first."""
     fitting = [one for one in candidates if one.reading.sequence == name]
-    key = _native_first if name == "T1" else _fine_first
-    return sorted(fitting, key=key) if len(fitting) > 1 else fitting  # a key may need a file's whole header
+    if len(fitting) < 2:
+        return fitting  # a key may need a file's whole header
+    key = partial(_native_first, day=_only_day(fitting)) if name == "T1" else _fine_first
+    return sorted(fitting, key=key)
 
 
-def _native_first(one: Candidate) -> tuple[bool, bool, bool, str, float]:
+def _only_day(candidates: Sequence[Candidate]) -> str:
+    """The day of those whose header does not tell it: where all others are of one, it is that, or makes no
+    difference."""
+    days = {one.header.moment[0] for one in candidates} - {""}
+    return days.pop() if len(days) == 1 else _UNKNOWN
+
+
+def _native_first(one: Candidate, day: str) -> tuple[bool, bool, bool, str, str, float]:
     """A T1 taken earlier is the more surely one before contrast; one of unknown time may be any."""
-    time = one.header.time or "unknown"
-    return (bool(one.reading.doubt), _is_derived(one), not _is_native(one), time, _number(one))
+    date, time = one.header.moment
+    when = (date or day, time or _UNKNOWN)
+    return (bool(one.reading.doubt), _is_derived(one), not _is_native(one), *when, _number(one))
 
 
 def _fine_first(one: Candidate) -> tuple[bool, bool, bool, float, float, float]:

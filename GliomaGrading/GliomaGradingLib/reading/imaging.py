@@ -209,6 +209,8 @@ def _read_layers(path: Path) -> tuple[Volume, ...]:
     suffix = volume_suffix(path) or path.suffix.lower()
     if not volume_suffix(path) and sop_class(path):
         return (_read_dicom(Series(path, (read_header(path),))),)
+    if header := nifti_check.header_beside(path):  # only what is read by its header is checked
+        return _read_layers(header)
     if suffix in (".nii", ".nii.gz", ".hdr"):
         return _read_nifti(path)
     return _read_file(path, _READERS.get(suffix, ""))
@@ -270,6 +272,7 @@ def _read_dicom(series: Series) -> Volume:
 def _read_nifti(path: Path) -> tuple[Volume, ...]:
     if path.suffix.lower() == ".nii" and nifti_check.is_gzip(path):
         raise CaseError("this file is compressed, but named .nii", path, "rename it to end in .nii.gz")
+    nifti_check.check_ending(path, volume_suffix(path))
     header = nifti_check.read_header(path)
     voxels = int(np.prod([float(n) for n in header.dim]))
     _check_voxels(path, voxels)

@@ -39,6 +39,9 @@ _STRAIGHT = 1e-3
 _SIZE_TOLERANCE = 0.01
 """Of a voxel size: what rounding in headers makes at most."""
 
+_VOXELS = (".img", ".img.gz")
+"""Endings of the file of a ``.hdr`` header's voxels, in the order in which ITK looks for it."""
+
 
 @dataclass(frozen=True)
 class NiftiHeader:
@@ -116,6 +119,42 @@ class NiftiHeader:
         return float(np.abs(cosines - np.diag(np.diag(cosines))).max())
 
 
+def voxels_beside(header: Path) -> Path | None:
+    """The file of a ``.hdr`` header's voxels; None where ITK would find none.
+
+    Its ending is in capitals where the header's is, and in small letters where that is.
+    """
+    endings = [ending.upper() if header.suffix.isupper() else ending for ending in _VOXELS]
+    return next((data for ending in endings if (data := header.with_suffix(ending)).is_file()), None)
+
+
+def header_beside(voxels: Path) -> Path | None:
+    """The ``.hdr`` header of an ``.img`` or ``.img.gz`` file; None where there is none, and for other files."""
+    ending = next((ending for ending in _VOXELS if voxels.name.lower().endswith(ending)), "")
+    if not ending:
+        return None
+    name = voxels.name[: -len(ending)]
+    headers = (voxels.with_name(name + suffix) for suffix in (".hdr", ".HDR"))
+    there = sorted(filter(Path.is_file, headers), key=lambda header: voxels_beside(header) != voxels)
+    return there[0] if there else None
+
+
+def check_ending(path: Path, suffix: str) -> None:
+    """Refuses what ITK calls no NIfTI file for its name alone: ``a.Nii.gz``.
+
+    Args:
+        suffix: the ending of its name, in small letters.
+
+    Raises:
+        CaseError: it mixes capitals and small letters.
+    """
+    ending = path.name[-len(suffix) :]
+    if ending not in (suffix, suffix.upper()):
+        raise CaseError(
+            f"its ending {ending} mixes capitals and small letters", path, f"rename it to end in {suffix}"
+        )
+
+
 def read_header(path: Path) -> NiftiHeader:
     """The header of a ``.nii``, ``.nii.gz`` or ``.hdr`` file.
 
@@ -138,9 +177,10 @@ def check_complete(path: Path, header: NiftiHeader) -> None:
     Raises:
         CaseError: the file is cut off or damaged, or its header promises more than it can hold.
     """
-    data = path if header.single_file else path.with_suffix(".img")
-    if not data.is_file():
-        raise CaseError("the voxels are missing (a .hdr header without its .img)", path, "copy both files")
+    data = path if header.single_file else voxels_beside(path)
+    if data is None:
+        remedy = "copy both files, under one name that ends in .hdr and .img"
+        raise CaseError("the voxels are missing (a .hdr header without its .img)", path, remedy)
     if header.expected_bytes > data.stat().st_size * _MAX_RATIO:
         raise CaseError(
             f"the header promises {header.expected_bytes} bytes, which this file cannot hold",
@@ -219,7 +259,7 @@ def _parse(path: Path, raw: bytes) -> NiftiHeader:
     order = {b"\x5c\x01\x00\x00": "<", b"\x00\x00\x01\x5c": ">"}.get(raw[:4])
     if raw[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"):
         raise CaseError("NIfTI-2 is not supported", path, "save it as NIfTI-1, NRRD or MHA")
-    is_pair = path.suffix.lower() in (".hdr", ".img")
+    is_pair = path.suffix.lower() == ".hdr"
     if order is None or len(raw) < 348 or (raw[344:347] != b"n+1" and not is_pair):
         raise CaseError("this is not a NIfTI file", path, "export it again, or correct its file name")
     dim = struct.unpack_from(order + "8h", raw, 40)

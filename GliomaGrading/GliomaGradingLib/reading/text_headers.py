@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CaseError
+from .nifti_check import header_beside, voxels_beside
 
 MAX_HEADER = 1 << 20
 """Bytes: the largest header that is looked at; a segmentation of many segments has some ten thousand."""
@@ -115,7 +116,8 @@ def nrrd_values(path: Path) -> dict[str, str]:
 
 
 def data_files(path: Path) -> tuple[Path, ...]:
-    """Other files that hold the voxels of this one: of a header alone (``.mhd``, ``.nhdr``, ``.hdr``), mostly.
+    """Other files that hold the voxels of this one: of a header alone (``.mhd``, ``.nhdr``, ``.hdr``), mostly;
+    of an ``.img`` its header.
 
     Lists and patterns of files are left out: no volume of several files is read. A header that is none has no
     such files; whoever reads it says what is wrong.
@@ -129,8 +131,11 @@ def data_files(path: Path) -> tuple[Path, ...]:
 
 def _data_file(path: Path) -> str:
     suffix = path.suffix.lower()
+    if header := header_beside(path):
+        return header.name
     if suffix == ".hdr":
-        return path.with_suffix(".img").name
+        voxels = voxels_beside(path)
+        return voxels.name if voxels else ""
     if suffix not in (".mhd", ".mha", ".nhdr", ".nrrd") or path.stat().st_size > MAX_HEADER:
         return ""  # too large for a header: its voxels are in it
     if suffix in (".mhd", ".mha"):

@@ -84,7 +84,7 @@ def _against(name: str, node: Any) -> Iterator[Notice]:
         text = _("the volume given as {name} ({volume}) is {sequence} by its {source}")
         named = {"name": name, "volume": name_of(node), "sequence": reading.sequence, "source": source}
         yield Notice("dicom-sequence-doubtful", text.format(**named))
-    elif reading.doubt and not reading.doubt.endswith(f" {name}"):
+    elif reading.doubt:
         text = _("{volume} is called {name}, but {doubt} ({reason})")
         named = {"volume": name_of(node), "name": name, "doubt": reading.doubt, "reason": reading.reason}
         yield Notice("dicom-sequence-doubtful", text.format(**named))

@@ -526,6 +526,47 @@ def test_pytorch_that_is_too_old_is_said(host, monkeypatch):
     assert "pip_install" in raised.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("machine", "installed", "is_told"),
+    [
+        ("x86_64", {}, True),
+        ("x86_64", {"torch": "2.2.2", "torchvision": "0.17.2"}, True),  # the newest that there is
+        ("x86_64", {"torch": "2.4.0", "torchvision": "0.19.0"}, False),  # somebody has built it
+        ("arm64", {}, False),
+    ],
+)
+def test_a_mac_for_which_no_pytorch_fits_is_told_so_before_any_question(
+    host, monkeypatch, pytorch_extension, without_torch, machine, installed, is_told
+):
+    """Slicer's packages for macOS are Intel's, also on Apple silicon."""
+    import platform
+    from importlib import metadata
+
+    import qt
+    from GliomaGradingLib.errors import GliomaGradingError
+    from GliomaGradingLib.panel import dependencies
+
+    def version(name):
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(metadata, "version", version)
+    without_torch["missing"] = [name for name in ("torch", "torchvision") if name not in installed]
+    with host.testing_mode(False):
+        host.dialogs.answer(qt.QMessageBox.Ok)
+        if is_told:
+            with pytest.raises(GliomaGradingError, match="does not exist for Slicer's Intel build") as raised:
+                dependencies.ensure()
+            assert "Windows or Linux" in raised.value.remedy and "pip" not in str(raised.value)
+        else:
+            assert dependencies.ensure()
+    assert len(host.dialogs.shown) == (not is_told and not installed)
+    assert len(pytorch_extension) == (not is_told and not installed)
+
+
 def test_nothing_starts_and_nothing_is_asked_before_grade(host, fake_worker, without_torch, scene):
     from grading_module import MODULE_FILE
 

@@ -92,8 +92,8 @@ def _check_versions(old: Iterable[tuple[str, str, str]]) -> None:
                 name=name, found=found, demand=demand
             ),
             remedy=_(
-                'type slicer.util.pip_install("--upgrade torch torchvision") into the Python console, and '
-                "restart Slicer"
+                "click Uninstall PyTorch in the module PyTorch Utils (PyTorch extension), restart Slicer, and "
+                "click Grade again"
             ),
         )
 

@@ -628,6 +628,18 @@ def test_one_question_then_installation_then_grading(host, module, scene, pytorc
     assert len(scene.results()) == 1
 
 
+def test_a_test_installs_nothing(host, module, scene, grade, pytorch_extension, monkeypatch):
+    """With --testing Slicer's questions are answered with yes, by what their documentation says."""
+    import slicer
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_: slicer.app.testingEnabled())
+    scene.case()
+    grade()
+    message = module.ui.messageLabel.text
+    assert message.startswith("✖ PyTorch is not installed, and a test installs nothing.\nClick Install PyTorch")
+    assert pytorch_extension == [] and scene.results() == []
+
+
 @pytest.fixture
 def importing_extension(monkeypatch, pytorch_extension, tmp_path):
     """An extension that, as Slicer's, imports torch when it is installed; what that does, the test says."""

@@ -53,6 +53,7 @@ def ensure() -> bool:
         _check_versions(old)
         return True
     logic = _pytorch_extension()
+    _check_somebody_is_there()
     if not slicer.util.confirmOkCancelDisplay(question(absent), _("Install PyTorch")):
         return False
     demands = requirements()
@@ -81,6 +82,18 @@ def _check_computer() -> None:
         raise GliomaGradingError(
             _("PyTorch 2.4 or later does not exist for Slicer's Intel build for macOS"),
             remedy=_("use Slicer on Windows or Linux, or a Slicer built natively for Apple silicon"),
+        )
+
+
+def _check_somebody_is_there() -> None:
+    """Raises GliomaGradingError in testing mode: there ``slicer.util`` promises a yes that nobody has said.
+
+    Slicer 5.10 and 5.12 do not keep that promise (they compare True with the button's number).
+    """
+    if slicer.app.commandOptions().testingEnabled:
+        raise GliomaGradingError(
+            _("PyTorch is not installed, and a test installs nothing"),
+            remedy=_("click Install PyTorch in the module PyTorch Utils before the test"),
         )
 
 

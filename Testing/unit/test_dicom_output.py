@@ -257,6 +257,18 @@ def test_the_page_names_no_file_of_a_study(done):
     }
 
 
+def test_the_algorithm_is_a_name_a_version_its_parameters_and_last_its_family(report):
+    """Template 4019, in the order that highdicom from 0.28 on gives it."""
+    of_algorithm = {"111001", "111003", "111002", "111000"}
+    for group, part in zip(groups(report), ("vote of T1, T2 and FLAIR", "T1", "T2", "FLAIR"), strict=True):
+        items = [i for i in group.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue in of_algorithm]
+        found = [(i.ConceptNameCodeSequence[0].CodeValue, i.get("TextValue")) for i in items]
+        assert [code for code, _text in found] == ["111001", "111003", *["111002"] * 6, "111000"]
+        assert found[0][1] == "GliomaGrading" and found[2][1].startswith(f"part={part}")
+        assert value(items[-1]) == ("123110", "DCM")
+        assert {item.RelationshipType for item in items} == {"HAS CONCEPT MOD"}
+
+
 def test_the_segment_is_referred_to(report, study):
     segmentation = pydicom.dcmread(study / "seg" / "a.dcm", stop_before_pixels=True)
     (item,) = named(report, ("121191", "DCM", ""))

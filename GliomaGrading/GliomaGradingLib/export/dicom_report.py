@@ -183,20 +183,33 @@ def _common(result: GradeResult, name: str, part: str) -> dict[str, Any]:
         "tracking_identifier": sr.TrackingIdentifier(uid=UID(), identifier=f"{SOFTWARE}: {name}"),
         "finding_type": coded(codes.NEOPLASM),
         "finding_sites": [sr.FindingSite(coded(codes.BRAIN))],
-        "algorithm_id": sr.AlgorithmIdentification(
-            name=SOFTWARE,
-            version=_version(result),
-            parameters=[
-                f"part={part}",
-                f"model={_model_name(result)}",
-                f"backbone={result.model.get('backbone', '')}",
-                f"sha256={result.model.get('sha256', '')}",
-                f"vote={result.vote}",
-                f"registration={result.registration.get('mode', 'unknown')}",
-            ],
-            family=coded(codes.ARTIFICIAL_INTELLIGENCE),
-        ),
+        "algorithm_id": _algorithm(result, part),
     }
+
+
+def _algorithm(result: GradeResult, part: str) -> Any:
+    """Template 4019; highdicom 0.27, which is Slicer 5.12's, does not know its last row, the family."""
+    from highdicom import sr
+
+    algorithm = sr.AlgorithmIdentification(
+        name=SOFTWARE,
+        version=_version(result),
+        parameters=[
+            f"part={part}",
+            f"model={_model_name(result)}",
+            f"backbone={result.model.get('backbone', '')}",
+            f"sha256={result.model.get('sha256', '')}",
+            f"vote={result.vote}",
+            f"registration={result.registration.get('mode', 'unknown')}",
+        ],
+    )
+    family = sr.CodeContentItem(
+        name=coded(codes.ALGORITHM_FAMILY),
+        value=coded(codes.ARTIFICIAL_INTELLIGENCE),
+        relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+    )
+    algorithm.append(family)
+    return algorithm
 
 
 def _evaluation(concept: codes.Code, grade: str) -> Any:

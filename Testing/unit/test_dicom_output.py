@@ -343,6 +343,38 @@ def test_a_segment_within_the_chosen_one_is_not_said_to_be_graded(study, tmp_pat
     assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
 
 
+def test_a_segment_that_was_drawn_on_other_images_names_their_series(study, tmp_path):
+    """As on T1 with contrast; each of its frames names the image below it, which is no evidence here."""
+    mask = _naming_its_images(maker.segmentation(tmp_path / "seg.dcm", _with_contrast(tmp_path / "t1c")))
+    case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
+    assert write_dicom(graded(case), tmp_path).problem == ""
+    tumour = groups(pydicom.dcmread(tmp_path / REPORT))[0]
+    (segment,) = named(tumour, ("121191", "DCM", ""))
+    assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
+    (series,) = named(tumour, ("121232", "DCM", ""))
+    assert series.UID == pydicom.dcmread(next((tmp_path / "t1c").iterdir())).SeriesInstanceUID
+    assert_valid(tmp_path / REPORT)
+
+
+def _with_contrast(folder: Path) -> Path:
+    return maker.scan(folder, "T1 with contrast")
+
+
+def _naming_its_images(path: Path) -> Path:
+    """As dcmqi and highdicom 0.27 write it: each frame names its segment and the image it was drawn on."""
+    seg = pydicom.dcmread(path)
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    named = seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    for frame, image in zip(seg.PerFrameFunctionalGroupsSequence, named, strict=False):
+        derivation = pydicom.Dataset()
+        derivation.SourceImageSequence = [image]
+        frame.DerivationImageSequence = [derivation]
+        if "SegmentIdentificationSequence" in shared:
+            frame.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
+    seg.save_as(path)
+    return path
+
+
 def test_an_enhanced_series_is_referred_to_by_frames(study, tmp_path):
     flair = maker.enhanced(tmp_path / "flair.dcm")
     case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=flair, mask=study / "seg")

@@ -240,21 +240,39 @@ def _probability(value: float) -> Any:
 
 
 def _segment(sources: Sources) -> Any:
-    """The segment as it says itself, or with the FLAIR for a source where it says nothing."""
+    """The segment as it says itself, or with a series for a source where it does not say or names other images.
+
+    It may have been drawn on images that were not graded; a report may refer to what it has as evidence only.
+    """
     from highdicom import sr
 
     segmentation, number = sources.segmentation, sources.segments[0]
     assert segmentation is not None
     try:
-        return sr.ReferencedSegment.from_segmentation(segmentation, segment_number=number)
+        segment = sr.ReferencedSegment.from_segmentation(segmentation, segment_number=number)
+        if _referred_to(segment) <= {str(item.SOPInstanceUID) for item in sources.evidence}:
+            return segment
     except (ValueError, AttributeError, KeyError):
-        series = sources.images["FLAIR"].headers[0].SeriesInstanceUID
-        return sr.ReferencedSegment(
-            segmentation.SOPClassUID,
-            segmentation.SOPInstanceUID,
-            number,
-            source_series=sr.SourceSeriesForSegmentation(series),
-        )
+        pass
+    return sr.ReferencedSegment(
+        segmentation.SOPClassUID,
+        segmentation.SOPInstanceUID,
+        number,
+        source_series=sr.SourceSeriesForSegmentation(_drawn_on(sources)),
+    )
+
+
+def _referred_to(items: Iterable[Any]) -> set[str]:
+    """Instances of images, and of the segmentation."""
+    found = (item.ReferencedSOPSequence[0] for item in items if "ReferencedSOPSequence" in item)
+    return {str(reference.ReferencedSOPInstanceUID) for reference in found}
+
+
+def _drawn_on(sources: Sources) -> str:
+    """The series that the segmentation was drawn on, as it says itself, or the FLAIR's."""
+    named = sources.segmentation.get("ReferencedSeriesSequence") if sources.segmentation else None
+    series = named[0].get("SeriesInstanceUID") if named else None
+    return str(series or sources.images["FLAIR"].headers[0].SeriesInstanceUID)
 
 
 def _masked_by(sources: Sources) -> Iterator[Any]:

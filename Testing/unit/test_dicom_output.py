@@ -352,7 +352,8 @@ def test_a_segment_that_was_drawn_on_other_images_names_their_series(study, tmp_
     (segment,) = named(tumour, ("121191", "DCM", ""))
     assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
     (series,) = named(tumour, ("121232", "DCM", ""))
-    assert series.UID == pydicom.dcmread(next((tmp_path / "t1c").iterdir())).SeriesInstanceUID
+    drawn_on = pydicom.dcmread(next((tmp_path / "t1c").iterdir()))
+    assert drawn_on.SeriesInstanceUID == series.UID
     assert_valid(tmp_path / REPORT)
 
 
@@ -487,7 +488,9 @@ def test_without_highdicom_it_is_said(done, tmp_path, monkeypatch):
     for name in ("highdicom", "highdicom.sr"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     written = write_dicom(done, tmp_path)
-    assert written.contents == {} and "pip install pydicom highdicom" in written.problem
+    assert written.contents == {} and written.problem.endswith(", elsewhere pip install pydicom highdicom")
+    # the same text reaches Slicer's users, whom pip in a shell would not help
+    assert "in Slicer's Python console slicer.util.pip_install(\"pydicom>=3.0.1 h" in written.problem
     assert list(tmp_path.iterdir()) == []
 
 
@@ -678,6 +681,34 @@ def test_a_problem_of_the_headers_does_not_quote_them(done, monkeypatch):
     made = dicom_result_files(done)
     assert made.contents == {}
     assert made.problem == "no DICOM output: the headers of the series do not allow it (ValueError)"
+
+
+def _name_that_is_gone(*_):
+    import highdicom
+
+    return highdicom.no_such_name
+
+
+def _argument_that_is_unknown(*_):
+    return replace(WARNING, family=1)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "said"),
+    [
+        (lambda: None, "the headers of the series do not allow it (TypeError)"),
+        (
+            _name_that_is_gone,
+            "highdicom is of a version that is not known (module 'highdicom'",
+        ),
+        (_argument_that_is_unknown, "is of a version that is not known (Notice.__init__() got an unexpected"),
+    ],
+)
+def test_a_library_of_another_version_is_not_told_as_the_headers_fault(done, monkeypatch, refuse, said):
+    monkeypatch.setattr(dicom_report, "report_bytes", refuse)
+    problem = dicom_result_files(done).problem
+    assert said in problem
+    assert problem.endswith("pip install pydicom highdicom --upgrade") == ("version" in said)
 
 
 @pytest.mark.parametrize("name", [REPORT, OVERLAY])

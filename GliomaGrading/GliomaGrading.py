@@ -27,8 +27,13 @@ class GliomaGrading(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["GliomaGrading contributors"]
         parent.helpText = _(
-            "Grades a glioma as LGG or HGG from T1, T2 and FLAIR and a tumour mask: three GoogLeNet "
-            "transfer models, one for each sequence, vote on 20 axial slices. For research use only."
+            "Grades a glioma as low (LGG) or high grade (HGG) from T1 without contrast agent, T2, FLAIR and a "
+            "segmentation of the whole tumour, oedema included. Three networks, one for each sequence, vote on "
+            "20 axial slices; where the evidence is too thin the result is indeterminate: treat such a case as "
+            "not graded. For research use only."
+        )
+        parent.helpText += _(
+            ' See the <a href="https://github.com/GliomaGrading/GliomaGrading#tutorial">tutorial</a>.'
         )
         parent.acknowledgementText = _(
             "Implements the method of: Combining multiple MR sequences transfer learning networks for "

@@ -1298,3 +1298,13 @@ def test_a_result_without_its_model_is_shown(host, module, scene, grade):
     node.SetText(json.dumps({**json.loads(node.GetText()), "model": {"sha256": 5}, "software": {}}))
     module.widget.controller.refresh()
     assert "Model ? ? (?, 5) · GliomaGrading ?" in module.ui.modelLabel.text.replace("\u200b", "")
+
+
+def test_the_help_says_what_is_decided_and_where_to_learn_more(host, module):
+    import slicer
+
+    said = slicer.modules.gliomagrading.helpText
+    assert "T1 without contrast agent" in said and "indeterminate: treat such a case as not graded" in said
+    assert said.endswith(
+        'See the <a href="https://github.com/GliomaGrading/GliomaGrading#tutorial">tutorial</a>.'
+    )

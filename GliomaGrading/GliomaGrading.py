@@ -465,7 +465,13 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
     def runTest(self, **kwargs):
         from unittest import SkipTest
 
-        for test in (self.test_logic, self.test_panel, self.test_cancel, self.test_missing_input):
+        for test in (
+            self.test_logic,
+            self.test_panel,
+            self.test_cancel,
+            self.test_missing_input,
+            self.test_inputs_fill_in,
+        ):
             self.setUp()
             try:
                 test()
@@ -516,6 +522,14 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
         t1, t2, _flair, mask = self.loadSample()
         with self.assertRaisesRegex(CaseError, "FLAIR"):
             slicer.util.getModuleLogic("GliomaGrading").process(t1, t2, None, mask)
+
+    def test_inputs_fill_in(self):
+        widget = self.panel()
+        self.loadSample()
+        self.waitFor(lambda: widget.ui.gradeButton.enabled)
+        self.assertEqual(widget.ui.statusLabel.text, _("Ready."))
+        names = [getattr(widget.ui, f"{one}Selector").currentNode().GetName() for one in ("t1", "t2", "flair")]
+        self.assertEqual(names, [f"synthetic-hgg_{one}" for one in ("t1", "t2", "flair")])
 
     def needTorch(self):
         """Without it a grading would download up to 3 GB, and a test has nobody to ask."""

@@ -17,6 +17,13 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 
+def isSlicerTooOld():
+    """Slicer 5.8 and before have a Python in which GliomaGradingLib cannot even be imported."""
+    import sys
+
+    return sys.version_info < (3, 10)
+
+
 class GliomaGrading(ScriptedLoadableModule):
     """What Slicer shows of the module before it is opened."""
 
@@ -39,6 +46,8 @@ class GliomaGrading(ScriptedLoadableModule):
             "Implements the method of: Combining multiple MR sequences transfer learning networks for "
             "automatic grading of glioma. Chinese Journal of Medical Imaging Technology 2022;38(11):1715."
         )
+        if isSlicerTooOld():
+            return  # the panel says so
         slicer.app.connect("startupCompleted()", self.registerLayout)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
         slicer.app.connect("startupCompleted()", self.watchResults)
@@ -94,12 +103,23 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup
 
     def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        if isSlicerTooOld():
+            self.sayTooOld()
+        else:
+            self.setUpPanel()
+
+    def sayTooOld(self):
+        import qt
+
+        self.layout.addWidget(qt.QLabel(_("Glioma Grading needs Slicer 5.10 or later.")))
+
+    def setUpPanel(self):
         from GliomaGradingLib.panel.controller import Controller
         from GliomaGradingLib.scene.changes import undo_saved
         from GliomaGradingLib.scene.observers import Observers
         from GliomaGradingLib.scene.watch import watch_results
 
-        ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/GliomaGrading.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
@@ -139,20 +159,23 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def enter(self):
-        self.initializeParameterNode()
-        self.controller.enter()
+        if self.controller:
+            self.initializeParameterNode()
+            self.controller.enter()
 
     def exit(self):
-        self.setParameterNode(None)
-        self.controller.exit()
+        if self.controller:
+            self.setParameterNode(None)
+            self.controller.exit()
 
     def onReload(self):
         """Slicer reloads this file only; the package comes anew with it."""
         import sys
 
-        from GliomaGradingLib.scene.watch import stop_watching
+        if self.controller:
+            from GliomaGradingLib.scene.watch import stop_watching
 
-        stop_watching()
+            stop_watching()
         for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)

@@ -1300,6 +1300,29 @@ def test_a_result_without_its_model_is_shown(host, module, scene, grade):
     assert "Model ? ? (?, 5) · GliomaGrading ?" in module.ui.modelLabel.text.replace("\u200b", "")
 
 
+# A Slicer that is too old
+
+
+def test_a_slicer_with_an_older_python_is_told_so(host, monkeypatch):
+    """Slicer 5.8 has Python 3.9, in which the library cannot be imported; no traceback says what is wrong."""
+    import slicer
+    from grading_module import MODULE_FILE
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "GliomaGradingLib", None)
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10, "final", 0))
+    module = host.load(MODULE_FILE, enter=True)
+    said = [label.text for label in slicer.util.findChildren(module.panel, className="QLabel")]
+    assert "Glioma Grading needs Slicer 5.10 or later." in said
+    host.close_scene()
+    module.panel.exit()
+    module.panel.enter()
+    slicer.util.reloadScriptedModule("GliomaGrading")
+    host.close_scene()
+    host.unload("GliomaGrading")  # what is raised in any of these fails the test
+
+
 def test_the_help_says_what_is_decided_and_where_to_learn_more(host, module):
     import slicer
 

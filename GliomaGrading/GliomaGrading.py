@@ -17,6 +17,13 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 
+def isSlicerTooOld():
+    """Slicer 5.8 and before have a Python in which GliomaGradingLib cannot even be imported."""
+    import sys
+
+    return sys.version_info < (3, 10)
+
+
 class GliomaGrading(ScriptedLoadableModule):
     """What Slicer shows of the module before it is opened."""
 
@@ -27,13 +34,20 @@ class GliomaGrading(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["GliomaGrading contributors"]
         parent.helpText = _(
-            "Grades a glioma as LGG or HGG from T1, T2 and FLAIR and a tumour mask: three GoogLeNet "
-            "transfer models, one for each sequence, vote on 20 axial slices. For research use only."
+            "Grades a glioma as low (LGG) or high grade (HGG) from T1 without contrast agent, T2, FLAIR and a "
+            "segmentation of the whole tumour, oedema included. Three networks, one for each sequence, vote on "
+            "20 axial slices; where the evidence is too thin the result is indeterminate: treat such a case as "
+            "not graded. For research use only."
+        )
+        parent.helpText += _(
+            ' See the <a href="https://github.com/GliomaGrading/GliomaGrading#tutorial">tutorial</a>.'
         )
         parent.acknowledgementText = _(
             "Implements the method of: Combining multiple MR sequences transfer learning networks for "
             "automatic grading of glioma. Chinese Journal of Medical Imaging Technology 2022;38(11):1715."
         )
+        if isSlicerTooOld():
+            return  # the panel says so
         slicer.app.connect("startupCompleted()", self.registerLayout)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
         slicer.app.connect("startupCompleted()", self.watchResults)
@@ -89,12 +103,23 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup
 
     def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        if isSlicerTooOld():
+            self.sayTooOld()
+        else:
+            self.setUpPanel()
+
+    def sayTooOld(self):
+        import qt
+
+        self.layout.addWidget(qt.QLabel(_("Glioma Grading needs Slicer 5.10 or later.")))
+
+    def setUpPanel(self):
         from GliomaGradingLib.panel.controller import Controller
         from GliomaGradingLib.scene.changes import undo_saved
         from GliomaGradingLib.scene.observers import Observers
         from GliomaGradingLib.scene.watch import watch_results
 
-        ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/GliomaGrading.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
@@ -134,20 +159,23 @@ class GliomaGradingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def enter(self):
-        self.initializeParameterNode()
-        self.controller.enter()
+        if self.controller:
+            self.initializeParameterNode()
+            self.controller.enter()
 
     def exit(self):
-        self.setParameterNode(None)
-        self.controller.exit()
+        if self.controller:
+            self.setParameterNode(None)
+            self.controller.exit()
 
     def onReload(self):
         """Slicer reloads this file only; the package comes anew with it."""
         import sys
 
-        from GliomaGradingLib.scene.watch import stop_watching
+        if self.controller:
+            from GliomaGradingLib.scene.watch import stop_watching
 
-        stop_watching()
+            stop_watching()
         for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -460,7 +488,13 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
     def runTest(self, **kwargs):
         from unittest import SkipTest
 
-        for test in (self.test_logic, self.test_panel, self.test_cancel, self.test_missing_input):
+        for test in (
+            self.test_logic,
+            self.test_panel,
+            self.test_cancel,
+            self.test_missing_input,
+            self.test_inputs_fill_in,
+        ):
             self.setUp()
             try:
                 test()
@@ -511,6 +545,14 @@ class GliomaGradingTest(ScriptedLoadableModuleTest):
         t1, t2, _flair, mask = self.loadSample()
         with self.assertRaisesRegex(CaseError, "FLAIR"):
             slicer.util.getModuleLogic("GliomaGrading").process(t1, t2, None, mask)
+
+    def test_inputs_fill_in(self):
+        widget = self.panel()
+        self.loadSample()
+        self.waitFor(lambda: widget.ui.gradeButton.enabled)
+        self.assertEqual(widget.ui.statusLabel.text, _("Ready."))
+        names = [getattr(widget.ui, f"{one}Selector").currentNode().GetName() for one in ("t1", "t2", "flair")]
+        self.assertEqual(names, [f"synthetic-hgg_{one}" for one in ("t1", "t2", "flair")])
 
     def needTorch(self):
         """Without it a grading would download up to 3 GB, and a test has nobody to ask."""

@@ -50,6 +50,10 @@ class qSlicerCommandOptions(QObject):
     runPythonAndExit = value(bool, "runPythonAndExit", False)
     noMainWindow = value(bool, "noMainWindow", True)
 
+    @property
+    def testingEnabled(self) -> bool:
+        return qSlicerApplication.testing
+
 
 @standin
 class qSlicerApplication(QtWidgets.QApplication):

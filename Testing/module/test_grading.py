@@ -83,7 +83,7 @@ def test_module_tests_itself_as_cmake_runs_it(host, fake_worker, made_sample):
     module = host.load(MODULE_FILE)
     result = host.run_unit_tests(module)
     assert [text for _test, text in (*result.failures, *result.errors)] == []
-    assert result.testsRun == 4
+    assert result.testsRun == 5
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def without_torch(monkeypatch):
 def test_module_does_not_install_torch_to_test_itself(host, fake_worker, without_torch):
     module = host.load(MODULE_FILE)
     result = host.run_unit_tests(module)
-    assert result.wasSuccessful() and result.testsRun == 4
+    assert result.wasSuccessful() and result.testsRun == 5
     assert [reason for _test, reason in result.skipped] == ["PyTorch is not installed in Slicer"] * 3
 
 

@@ -142,7 +142,9 @@ def test_message_boxes_in_testing_mode_and_out_of_it(host):
     slicer.util.errorDisplay("Nothing to grade")
     slicer.util.confirmOkCancelDisplay("Install?")
     assert host.dialogs.shown == []
+    assert slicer.app.commandOptions().testingEnabled
     with host.testing_mode(False):
+        assert not slicer.app.commandOptions().testingEnabled
         host.dialogs.answer(qt.QMessageBox.Cancel, lambda dialog: qt.QMessageBox.Yes)
         assert slicer.util.confirmOkCancelDisplay("Install?") is False
         assert slicer.util.confirmYesNoDisplay("Sure?") is True

@@ -523,7 +523,49 @@ def test_pytorch_that_is_too_old_is_said(host, monkeypatch):
     versions["torch"] = "2.3.1+cu121"
     with pytest.raises(GliomaGradingError, match=r"torch 2.3.1\+cu121 is installed.*needs >=2.4") as raised:
         dependencies.ensure()
-    assert "pip_install" in raised.value.remedy
+    assert "Uninstall PyTorch in the module PyTorch Utils" in raised.value.remedy
+    assert "pip" not in raised.value.remedy  # by hand, a build for another card could take its place
+
+
+@pytest.mark.parametrize(
+    ("machine", "installed", "is_told"),
+    [
+        ("x86_64", {}, True),
+        ("x86_64", {"torch": "2.2.2", "torchvision": "0.17.2"}, True),  # the newest that there is
+        ("x86_64", {"torch": "2.4.0", "torchvision": "0.19.0"}, False),  # somebody has built it
+        ("arm64", {}, False),
+    ],
+)
+def test_a_mac_for_which_no_pytorch_fits_is_told_so_before_any_question(
+    host, monkeypatch, pytorch_extension, without_torch, machine, installed, is_told
+):
+    """Slicer's packages for macOS are Intel's, also on Apple silicon."""
+    import platform
+    from importlib import metadata
+
+    import qt
+    from GliomaGradingLib.errors import GliomaGradingError
+    from GliomaGradingLib.panel import dependencies
+
+    def version(name):
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(metadata, "version", version)
+    without_torch["missing"] = [name for name in ("torch", "torchvision") if name not in installed]
+    with host.testing_mode(False):
+        host.dialogs.answer(qt.QMessageBox.Ok)
+        if is_told:
+            with pytest.raises(GliomaGradingError, match="does not exist for Slicer's Intel build") as raised:
+                dependencies.ensure()
+            assert "Windows or Linux" in raised.value.remedy and "pip" not in str(raised.value)
+        else:
+            assert dependencies.ensure()
+    assert len(host.dialogs.shown) == (not is_told and not installed)
+    assert len(pytorch_extension) == (not is_told and not installed)
 
 
 def test_nothing_starts_and_nothing_is_asked_before_grade(host, fake_worker, without_torch, scene):
@@ -584,6 +626,18 @@ def test_one_question_then_installation_then_grading(host, module, scene, pytorc
         }
     ]
     assert len(scene.results()) == 1
+
+
+def test_a_test_installs_nothing(host, module, scene, grade, pytorch_extension, monkeypatch):
+    """With --testing Slicer's questions are answered with yes, by what their documentation says."""
+    import slicer
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_: slicer.app.testingEnabled())
+    scene.case()
+    grade()
+    message = module.ui.messageLabel.text
+    assert message.startswith("✖ PyTorch is not installed, and a test installs nothing.\nClick Install PyTorch")
+    assert pytorch_extension == [] and scene.results() == []
 
 
 @pytest.fixture
@@ -1244,3 +1298,36 @@ def test_a_result_without_its_model_is_shown(host, module, scene, grade):
     node.SetText(json.dumps({**json.loads(node.GetText()), "model": {"sha256": 5}, "software": {}}))
     module.widget.controller.refresh()
     assert "Model ? ? (?, 5) · GliomaGrading ?" in module.ui.modelLabel.text.replace("\u200b", "")
+
+
+# A Slicer that is too old
+
+
+def test_a_slicer_with_an_older_python_is_told_so(host, monkeypatch):
+    """Slicer 5.8 has Python 3.9, in which the library cannot be imported; no traceback says what is wrong."""
+    import slicer
+    from grading_module import MODULE_FILE
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "GliomaGradingLib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "GliomaGradingLib", None)
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10, "final", 0))
+    module = host.load(MODULE_FILE, enter=True)
+    said = [label.text for label in slicer.util.findChildren(module.panel, className="QLabel")]
+    assert "Glioma Grading needs Slicer 5.10 or later." in said
+    host.close_scene()
+    module.panel.exit()
+    module.panel.enter()
+    slicer.util.reloadScriptedModule("GliomaGrading")
+    host.close_scene()
+    host.unload("GliomaGrading")  # what is raised in any of these fails the test
+
+
+def test_the_help_says_what_is_decided_and_where_to_learn_more(host, module):
+    import slicer
+
+    said = slicer.modules.gliomagrading.helpText
+    assert "T1 without contrast agent" in said and "indeterminate: treat such a case as not graded" in said
+    assert said.endswith(
+        'See the <a href="https://github.com/GliomaGrading/GliomaGrading#tutorial">tutorial</a>.'
+    )

@@ -257,6 +257,18 @@ def test_the_page_names_no_file_of_a_study(done):
     }
 
 
+def test_the_algorithm_is_a_name_a_version_its_parameters_and_last_its_family(report):
+    """Template 4019, in the order that highdicom from 0.28 on gives it."""
+    of_algorithm = {"111001", "111003", "111002", "111000"}
+    for group, part in zip(groups(report), ("vote of T1, T2 and FLAIR", "T1", "T2", "FLAIR"), strict=True):
+        items = [i for i in group.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue in of_algorithm]
+        found = [(i.ConceptNameCodeSequence[0].CodeValue, i.get("TextValue")) for i in items]
+        assert [code for code, _text in found] == ["111001", "111003", *["111002"] * 6, "111000"]
+        assert found[0][1] == "GliomaGrading" and found[2][1].startswith(f"part={part}")
+        assert value(items[-1]) == ("123110", "DCM")
+        assert {item.RelationshipType for item in items} == {"HAS CONCEPT MOD"}
+
+
 def test_the_segment_is_referred_to(report, study):
     segmentation = pydicom.dcmread(study / "seg" / "a.dcm", stop_before_pixels=True)
     (item,) = named(report, ("121191", "DCM", ""))
@@ -329,6 +341,39 @@ def test_a_segment_within_the_chosen_one_is_not_said_to_be_graded(study, tmp_pat
     assert any(item.TextValue.endswith("segments: 1.") for item in named(report, dicom_codes.COMMENT))
     (segment,) = named(groups(report)[0], ("121191", "DCM", ""))
     assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
+
+
+def test_a_segment_that_was_drawn_on_other_images_names_their_series(study, tmp_path):
+    """As on T1 with contrast; each of its frames names the image below it, which is no evidence here."""
+    mask = _naming_its_images(maker.segmentation(tmp_path / "seg.dcm", _with_contrast(tmp_path / "t1c")))
+    case = Case.fromFiles(t1=study / "T1", t2=study / "T2", flair=study / "FLAIR", mask=mask)
+    assert write_dicom(graded(case), tmp_path).problem == ""
+    tumour = groups(pydicom.dcmread(tmp_path / REPORT))[0]
+    (segment,) = named(tumour, ("121191", "DCM", ""))
+    assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
+    (series,) = named(tumour, ("121232", "DCM", ""))
+    drawn_on = pydicom.dcmread(next((tmp_path / "t1c").iterdir()))
+    assert drawn_on.SeriesInstanceUID == series.UID
+    assert_valid(tmp_path / REPORT)
+
+
+def _with_contrast(folder: Path) -> Path:
+    return maker.scan(folder, "T1 with contrast")
+
+
+def _naming_its_images(path: Path) -> Path:
+    """As dcmqi and highdicom 0.27 write it: each frame names its segment and the image it was drawn on."""
+    seg = pydicom.dcmread(path)
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    named = seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    for frame, image in zip(seg.PerFrameFunctionalGroupsSequence, named, strict=False):
+        derivation = pydicom.Dataset()
+        derivation.SourceImageSequence = [image]
+        frame.DerivationImageSequence = [derivation]
+        if "SegmentIdentificationSequence" in shared:
+            frame.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
+    seg.save_as(path)
+    return path
 
 
 def test_an_enhanced_series_is_referred_to_by_frames(study, tmp_path):
@@ -443,7 +488,9 @@ def test_without_highdicom_it_is_said(done, tmp_path, monkeypatch):
     for name in ("highdicom", "highdicom.sr"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     written = write_dicom(done, tmp_path)
-    assert written.contents == {} and "pip install pydicom highdicom" in written.problem
+    assert written.contents == {} and written.problem.endswith(", elsewhere pip install pydicom highdicom")
+    # the same text reaches Slicer's users, whom pip in a shell would not help
+    assert "in Slicer's Python console slicer.util.pip_install(\"pydicom>=3.0.1 h" in written.problem
     assert list(tmp_path.iterdir()) == []
 
 
@@ -634,6 +681,34 @@ def test_a_problem_of_the_headers_does_not_quote_them(done, monkeypatch):
     made = dicom_result_files(done)
     assert made.contents == {}
     assert made.problem == "no DICOM output: the headers of the series do not allow it (ValueError)"
+
+
+def _name_that_is_gone(*_):
+    import highdicom
+
+    return highdicom.no_such_name
+
+
+def _argument_that_is_unknown(*_):
+    return replace(WARNING, family=1)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "said"),
+    [
+        (lambda: None, "the headers of the series do not allow it (TypeError)"),
+        (
+            _name_that_is_gone,
+            "highdicom is of a version that is not known (module 'highdicom'",
+        ),
+        (_argument_that_is_unknown, "is of a version that is not known (Notice.__init__() got an unexpected"),
+    ],
+)
+def test_a_library_of_another_version_is_not_told_as_the_headers_fault(done, monkeypatch, refuse, said):
+    monkeypatch.setattr(dicom_report, "report_bytes", refuse)
+    problem = dicom_result_files(done).problem
+    assert said in problem
+    assert problem.endswith("pip install pydicom highdicom --upgrade") == ("version" in said)
 
 
 @pytest.mark.parametrize("name", [REPORT, OVERLAY])

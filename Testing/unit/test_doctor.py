@@ -70,6 +70,8 @@ def test_the_extras_are_those_of_the_package():
     for extra, (_, command) in packages.EXTRAS.items():
         wanted = {_name(one) for one in project["optional-dependencies"][extra]}
         assert {*extras.packages_of(command)} == wanted, extra
+    in_slicer = re.search(r'"(.*)"', extras.INSTALL_DICOM_IN_SLICER)
+    assert in_slicer and in_slicer[1].split() == project["optional-dependencies"]["dicom"]
     assert {*packages.NEEDED} == {_name(one) for one in project["dependencies"]}
 
 

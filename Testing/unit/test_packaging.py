@@ -116,6 +116,8 @@ def test_descriptions_agree(catalogue):
         "homepage": (cmake["HOMEPAGE"],),
         "contributors": (cmake["CONTRIBUTORS"],),
         "description": (cmake["DESCRIPTION"],),
+        "status": (cmake["STATUS"],),
+        "keywords": (cmake["KEYWORDS"],),
         "iconurl": (cmake["ICONURL"],),
         "screenshoturls": (cmake["SCREENSHOTURLS"],),
         "scm": (catalogue["scm_type"],),

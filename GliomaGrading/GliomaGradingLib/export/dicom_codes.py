@@ -33,6 +33,7 @@ BRAIN: Code = ("12738006", "SCT", "Brain")
 VOLUME: Code = ("118565006", "SCT", "Volume")
 
 PROBABILITY: Code = ("122157", "DCM", "Probability")
+ALGORITHM_FAMILY: Code = ("111000", "DCM", "Algorithm Family")
 ARTIFICIAL_INTELLIGENCE: Code = ("123110", "DCM", "Artificial Intelligence")
 COMMENT: Code = ("121106", "DCM", "Comment")
 SOURCE_IMAGE: Code = ("121322", "DCM", "Source image for image processing operation")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..errors import CaseError
+from ..reading.dicom_header import INSTALL
 from .outputs import DICOM_OVERLAY, DICOM_REPORT
 
 if TYPE_CHECKING:
@@ -50,10 +52,19 @@ def dicom_result_files(graded: Graded, explanation: Explanation | None = None) -
         # without where: this becomes a warning of the result, and folders may be named after patients
         return DicomFiles(problem=f"no DICOM output: {error.problem}: {error.remedy}")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
+        if _is_of_another_version(error):
+            problem = f"no DICOM output: pydicom or highdicom is of a version that is not known ({error})"
+            return DicomFiles(problem=f"{problem}: {INSTALL} --upgrade")
         # a source header that breaks the standard: highdicom and pydicom say so in these ways
         problem = f"no DICOM output: the headers of the series do not allow it ({_reason(error)})"
         return DicomFiles(problem=problem)
     return DicomFiles(contents, malformed=sources.malformed)
+
+
+def _is_of_another_version(error: Exception) -> bool:
+    """Whether a library lacks an argument or a name that this was written for; neither is of a header."""
+    is_argument = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    return is_argument or isinstance(getattr(error, "obj", None), ModuleType)
 
 
 def _reason(error: Exception) -> str:

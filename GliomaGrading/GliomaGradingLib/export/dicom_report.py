@@ -183,20 +183,33 @@ def _common(result: GradeResult, name: str, part: str) -> dict[str, Any]:
         "tracking_identifier": sr.TrackingIdentifier(uid=UID(), identifier=f"{SOFTWARE}: {name}"),
         "finding_type": coded(codes.NEOPLASM),
         "finding_sites": [sr.FindingSite(coded(codes.BRAIN))],
-        "algorithm_id": sr.AlgorithmIdentification(
-            name=SOFTWARE,
-            version=_version(result),
-            parameters=[
-                f"part={part}",
-                f"model={_model_name(result)}",
-                f"backbone={result.model.get('backbone', '')}",
-                f"sha256={result.model.get('sha256', '')}",
-                f"vote={result.vote}",
-                f"registration={result.registration.get('mode', 'unknown')}",
-            ],
-            family=coded(codes.ARTIFICIAL_INTELLIGENCE),
-        ),
+        "algorithm_id": _algorithm(result, part),
     }
+
+
+def _algorithm(result: GradeResult, part: str) -> Any:
+    """Template 4019; highdicom 0.27, which is Slicer 5.12's, does not know its last row, the family."""
+    from highdicom import sr
+
+    algorithm = sr.AlgorithmIdentification(
+        name=SOFTWARE,
+        version=_version(result),
+        parameters=[
+            f"part={part}",
+            f"model={_model_name(result)}",
+            f"backbone={result.model.get('backbone', '')}",
+            f"sha256={result.model.get('sha256', '')}",
+            f"vote={result.vote}",
+            f"registration={result.registration.get('mode', 'unknown')}",
+        ],
+    )
+    family = sr.CodeContentItem(
+        name=coded(codes.ALGORITHM_FAMILY),
+        value=coded(codes.ARTIFICIAL_INTELLIGENCE),
+        relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+    )
+    algorithm.append(family)
+    return algorithm
 
 
 def _evaluation(concept: codes.Code, grade: str) -> Any:
@@ -227,21 +240,39 @@ def _probability(value: float) -> Any:
 
 
 def _segment(sources: Sources) -> Any:
-    """The segment as it says itself, or with the FLAIR for a source where it says nothing."""
+    """The segment as it says itself, or with a series for a source where it does not say or names other images.
+
+    It may have been drawn on images that were not graded; a report may refer to what it has as evidence only.
+    """
     from highdicom import sr
 
     segmentation, number = sources.segmentation, sources.segments[0]
     assert segmentation is not None
     try:
-        return sr.ReferencedSegment.from_segmentation(segmentation, segment_number=number)
+        segment = sr.ReferencedSegment.from_segmentation(segmentation, segment_number=number)
+        if _referred_to(segment) <= {str(item.SOPInstanceUID) for item in sources.evidence}:
+            return segment
     except (ValueError, AttributeError, KeyError):
-        series = sources.images["FLAIR"].headers[0].SeriesInstanceUID
-        return sr.ReferencedSegment(
-            segmentation.SOPClassUID,
-            segmentation.SOPInstanceUID,
-            number,
-            source_series=sr.SourceSeriesForSegmentation(series),
-        )
+        pass
+    return sr.ReferencedSegment(
+        segmentation.SOPClassUID,
+        segmentation.SOPInstanceUID,
+        number,
+        source_series=sr.SourceSeriesForSegmentation(_drawn_on(sources)),
+    )
+
+
+def _referred_to(items: Iterable[Any]) -> set[str]:
+    """Instances of images, and of the segmentation."""
+    found = (item.ReferencedSOPSequence[0] for item in items if "ReferencedSOPSequence" in item)
+    return {str(reference.ReferencedSOPInstanceUID) for reference in found}
+
+
+def _drawn_on(sources: Sources) -> str:
+    """The series that the segmentation was drawn on, as it says itself, or the FLAIR's."""
+    named = sources.segmentation.get("ReferencedSeriesSequence") if sources.segmentation else None
+    series = named[0].get("SeriesInstanceUID") if named else None
+    return str(series or sources.images["FLAIR"].headers[0].SeriesInstanceUID)
 
 
 def _masked_by(sources: Sources) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,11 +46,14 @@ def ensure() -> bool:
     Raises:
         GliomaGradingError: it cannot be installed; the message says what to do, also without network.
     """
-    absent = missing()
+    absent, old = missing(), _too_old(requirements())
+    if absent or old:
+        _check_computer()
     if not absent:
-        _check_versions(requirements())
+        _check_versions(old)
         return True
     logic = _pytorch_extension()
+    _check_somebody_is_there()
     if not slicer.util.confirmOkCancelDisplay(question(absent), _("Install PyTorch")):
         return False
     demands = requirements()
@@ -68,23 +72,56 @@ def ensure() -> bool:
     return True
 
 
-def _check_versions(demands: Mapping[str, str]) -> None:
+def _check_computer() -> None:
+    """Raises GliomaGradingError where no PyTorch that fits was ever made for this Slicer.
+
+    The last for Intel's Macs is 2.2, and Slicer's packages for macOS are built for Intel: on Apple silicon
+    they run translated, and their Python calls itself x86_64 there, too.
+    """
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        raise GliomaGradingError(
+            _("PyTorch 2.4 or later does not exist for Slicer's Intel build for macOS"),
+            remedy=_("use Slicer on Windows or Linux, or a Slicer built natively for Apple silicon"),
+        )
+
+
+def _check_somebody_is_there() -> None:
+    """Raises GliomaGradingError in testing mode: there ``slicer.util`` promises a yes that nobody has said.
+
+    Slicer 5.10 and 5.12 do not keep that promise (they compare True with the button's number).
+    """
+    if slicer.app.commandOptions().testingEnabled:
+        raise GliomaGradingError(
+            _("PyTorch is not installed, and a test installs nothing"),
+            remedy=_("click Install PyTorch in the module PyTorch Utils before the test"),
+        )
+
+
+def _check_versions(old: Iterable[tuple[str, str, str]]) -> None:
     """Raises GliomaGradingError where another extension has installed what is too old for grading."""
+    for name, found, demand in old:
+        raise GliomaGradingError(
+            _("{name} {found} is installed in this Slicer, and grading needs {demand}").format(
+                name=name, found=found, demand=demand
+            ),
+            remedy=_(
+                "click Uninstall PyTorch in the module PyTorch Utils (PyTorch extension), restart Slicer, and "
+                "click Grade again"
+            ),
+        )
+
+
+def _too_old(demands: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Name, version and demand of what is installed and too old."""
+    old = []
     for name, demand in demands.items():
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # it was put there by hand: it can be imported, and that is all that is known
+            continue  # it was put there by hand: if it can be imported, that is all that is known
         if _numbers(found) < _numbers(demand):
-            raise GliomaGradingError(
-                _("{name} {found} is installed in this Slicer, and grading needs {demand}").format(
-                    name=name, found=found, demand=demand
-                ),
-                remedy=_(
-                    'type slicer.util.pip_install("--upgrade torch torchvision") into the Python console, and '
-                    "restart Slicer"
-                ),
-            )
+            old.append((name, found, demand))
+    return old
 
 
 def _numbers(version: str) -> tuple[int, ...]:

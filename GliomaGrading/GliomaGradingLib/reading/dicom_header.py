@@ -17,13 +17,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import CaseError
-from ..extras import INSTALL_DICOM
+from ..extras import INSTALL_DICOM, INSTALL_DICOM_IN_SLICER
 from .dicom_lengths import check_lengths, is_without_pixels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-INSTALL = f"install what reads it: {INSTALL_DICOM}"
+INSTALL = (
+    f"install what reads it: in Slicer's Python console {INSTALL_DICOM_IN_SLICER}, elsewhere {INSTALL_DICOM}"
+)
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 

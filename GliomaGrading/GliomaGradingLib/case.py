@@ -16,13 +16,13 @@ from .case_checks import (
     labels_of,
     tumour_parts,
     whole_tumour,
-    without_skipped_slices,
 )
 from .case_files import ROLES, case_identifier, find_case_files
 from .errors import CaseError, UsageError
 from .reading.dicom_study import resolve
 from .reading.imaging import finite, make_readers_known, read_layers, read_volume, rectified
 from .result import Notice
+from .skipped_slices import without_skipped_slices
 from .volume import Volume, itk_array
 from .words import SEQUENCES
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .blank_ends import without_blank_ends
 from .case_checks import (
     Labels,
     check_case,
@@ -231,9 +232,10 @@ def _checked(
 ) -> Case:
     if not isinstance(identifier, str):
         raise UsageError(f"the case's name is {identifier!r}", remedy="give a text")
+    images = without_blank_ends(images)
     mask, mask_notices = whole_tumour(layers, labels)
     mask, skipped = without_skipped_slices(mask)
     notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
     notices += [*mask_notices, *skipped, *check_case(images, mask)]
     sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
-    return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))
+    return Case(identifier, images, mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))

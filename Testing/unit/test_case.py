@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from GliomaGradingLib.blank_ends import without_blank_ends
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import (
     axial_count,
@@ -21,6 +22,7 @@ from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.doubts import DOUBTFUL, PLACELESS
 from GliomaGradingLib.errors import CaseError, UsageError
+from GliomaGradingLib.grid import cut, padded
 from GliomaGradingLib.preparation.slices import prepare
 from GliomaGradingLib.reading.imaging import read_layers
 from GliomaGradingLib.result import Notice
@@ -510,6 +512,77 @@ def test_a_volume_must_be_20_mm_thick_and_reach_the_tumour() -> None:
     above = Volume(arrays()["T1"][42:], SPACING, (*ORIGIN[:2], ORIGIN[2] + 42 * 2), np.eye(3))
     case = made(t1=above)
     assert codes(case) == ["tumour-cut-off"] and "T1 covers only" in case.warnings[0].message
+
+
+@pytest.fixture(scope="module")
+def head(sample_case: Path) -> Case:
+    """The sample, with its skull; the tumour lies on planes 52 to 134 of 160."""
+    return Case.read(sample_case)
+
+
+def of_head(head: Case, **changes: Volume) -> Case:
+    images = {**head.images, **changes}
+    return Case.fromArrays(t1=images["T1"], t2=images["T2"], flair=images["FLAIR"], mask=head.mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "level", "told"),
+    [
+        ("FLAIR", slice(100), 0, {"tumour-cut-off", "slices-not-reached"}),
+        ("T1", slice(88, None), 0, {"tumour-cut-off", "slices-not-reached"}),  # less than half of the brain
+        ("T2", slice(40, None), -7, set()),
+    ],
+)
+def test_a_sequence_that_ends_in_one_value_is_like_one_that_ends(
+    head: Case, name: str, kept: slice, level: int, told: set[str]
+) -> None:
+    """As resampling to the grid of another leaves it; its skull is on it, so that nobody stripped it."""
+    short = cut(
+        head.images[name], (0, 0, kept.start or 0), (*head.mask.size[:2], kept.stop or head.mask.size[2])
+    )
+    array = np.full_like(head.images[name].array, level)
+    array[kept] = short.array
+    blank = of_head(head, **{name: replace(head.images[name], array=array)})
+    assert blank.images[name].array.shape == short.array.shape
+    assert np.allclose(blank.images[name].origin, short.origin)
+    stack, expected = prepare(blank), prepare(of_head(head, **{name: short}))
+    assert {notice.code for notice in stack.warnings} == {"brain-estimated", *told}
+    assert stack.warnings == expected.warnings
+    assert np.array_equal(stack.planes, expected.planes)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_blank_ends_are_found_along_every_axis(head: Case, axis: int) -> None:
+    """The planes of one value lie along the volume's own axes, however it is stored."""
+    size = np.array(head.mask.size)
+    first, stop = np.zeros(3, int), size.copy()
+    first[axis], stop[axis] = size[axis] // 3, size[axis] - size[axis] // 3
+    short = cut(head.images["FLAIR"], first, stop)
+    array = np.zeros_like(head.images["FLAIR"].array)
+    array[tuple(slice(a, b) for a, b in zip(first, stop, strict=True))[::-1]] = short.array
+    found = without_blank_ends({**head.images, "FLAIR": replace(head.images["FLAIR"], array=array)})
+    assert found["FLAIR"].size == short.size and np.array_equal(found["FLAIR"].array, short.array)
+    assert found["T1"] is head.images["T1"]
+
+
+def test_what_is_stripped_or_has_air_around_it_has_no_blank_ends(head: Case) -> None:
+    stripped = {name: volume for name, volume in volumes().items() if name != "mask"}
+    ends_early = replace(stripped["T1"], array=np.where(np.arange(80)[:, None, None] < 44, arrays()["T1"], 0))
+    for images in (stripped, {**stripped, "T1": ends_early}):
+        assert all(found is images[name] for name, found in without_blank_ends(images).items())
+    k, j, i = np.indices(head.mask.array.shape, dtype=np.float32)
+    brain = ((k - 85) / 60) ** 2 + ((j - 112) / 80) ** 2 + ((i - 96) / 65) ** 2 < 1
+    alone = replace(head.images["T2"], array=np.where(brain, head.images["T2"].array, 0))
+    air = padded(head.images["T1"], (9, 9, 0), (9, 9, 30))
+    images = {"T1": air, "T2": alone, "FLAIR": head.images["FLAIR"]}
+    assert all(found is images[name] for name, found in without_blank_ends(images).items())
+
+
+def test_of_a_sequence_that_is_mostly_blank_it_is_said_how_far_it_reaches(head: Case) -> None:
+    array = head.images["T1"].array.copy()
+    array[:110] = 0
+    with pytest.raises(CaseError, match=r"T1 covers only \d+ % of the tumour mask"):
+        of_head(head, T1=replace(head.images["T1"], array=array))
 
 
 def test_the_count_of_slices_does_not_depend_on_storage() -> None:

@@ -19,16 +19,8 @@ WITH_TORCH = (
 )
 WITHOUT_TORCH_IN_NETWORKS = ("bundle", "bundle_files", "image_form")
 PURE = (
-    "case",
-    "case_files",
-    "case_checks",
-    "skipped_slices",
-    "coarse",
-    "grid",
-    "voting",
-    "result",
-    "words",
-    "errors",
+    *("case", "case_files", "case_checks", "blank_ends", "skipped_slices", "coarse", "grid"),
+    *("voting", "result", "words", "errors"),
 )
 VALUES = {"coarse", "doubts", "errors", "extras", "grid", "result", "volume", "words"}
 AT_FILE_SCOPE = {"slicer", "vtk", "numpy", "SimpleITK"}

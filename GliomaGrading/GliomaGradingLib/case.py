@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
+from .blank_ends import without_blank_ends
 from .case_checks import (
     Labels,
     check_case,
     labels_of,
     tumour_parts,
     whole_tumour,
-    without_skipped_slices,
 )
 from .case_files import ROLES, case_identifier, find_case_files
 from .errors import CaseError, UsageError
 from .reading.dicom_study import resolve
 from .reading.imaging import finite, make_readers_known, read_layers, read_volume, rectified
 from .result import Notice
+from .skipped_slices import without_skipped_slices
 from .volume import Volume, itk_array
 from .words import SEQUENCES
 
@@ -231,9 +232,10 @@ def _checked(
 ) -> Case:
     if not isinstance(identifier, str):
         raise UsageError(f"the case's name is {identifier!r}", remedy="give a text")
+    images = without_blank_ends(images)
     mask, mask_notices = whole_tumour(layers, labels)
     mask, skipped = without_skipped_slices(mask)
     notices = [*found, *(notice for volume in images.values() for notice in volume.warnings)]
     notices += [*mask_notices, *skipped, *check_case(images, mask)]
     sources = {**{name: volume.source for name, volume in images.items()}, "mask": mask.source}
-    return Case(identifier, dict(images), mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))
+    return Case(identifier, images, mask, tuple(dict.fromkeys(notices)), sources, labels_of(labels))

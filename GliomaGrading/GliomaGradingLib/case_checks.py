@@ -19,6 +19,7 @@ from .errors import CaseError, UsageError
 from .grid import content_box, mask_points
 from .reading.nrrd_segments import check_told_apart, segments_in
 from .result import Notice
+from .skipped_slices import without_skipped_slices
 from .volume import LEAST_VALUE, Volume
 from .words import SEQUENCES, SLICE_COUNT
 
@@ -37,9 +38,6 @@ LARGE_LESION_ML, LARGE_LESION_SHARE = 1.0, 0.1
 CUT_OFF = "tumour-cut-off"
 """A sequence ends within the tumour."""
 
-_MOST_SKIPPED = 5
-"""Slices in a row that somebody who draws on every nth one leaves out at most."""
-_ORDINALS = {2: "2nd", 3: "3rd"}
 _MOST_LABELS = 20
 _SCALES = (100, 255)
 _NEARLY = 1e-3
@@ -353,52 +351,6 @@ def whole_tumour(layers: Sequence[Volume], labels: Labels = None) -> tuple[Volum
     return replace(first, array=array), tuple(notices)
 
 
-def without_skipped_slices(mask: Volume) -> tuple[Volume, tuple[Notice, ...]]:
-    """A mask that is drawn on every nth slice, with those between like the nearest; any other, the same object.
-
-    Each slice alone would be a lesion, of a fraction of the tumour's volume.
-    """
-    if (found := _skipped_slices(mask.array)) is None:
-        return mask, ()
-    axis, planes, every = found
-    nth = _ORDINALS.get(every, f"{every}th")
-    text = (
-        f"the mask is drawn on every {nth} slice; those between were filled in like the nearest that is drawn"
-    )
-    return replace(mask, array=mask.array.take(planes, axis)), (Notice("mask-slices-filled", text),)
-
-
-def _skipped_slices(array: np.ndarray) -> tuple[int, np.ndarray, int] | None:
-    """Along which axis drawn and empty planes take turns, which plane stands for each, how many are one turn.
-
-    What is drawn on two planes has to lie one above the other: else these may be different lesions.
-    """
-    box = content_box(array)
-    part = array[box] != 0
-    for axis in range(3):
-        drawn = np.flatnonzero(part.any(axis=tuple({0, 1, 2} - {axis})))
-        steps = np.diff(drawn)
-        every = int(steps.min()) if len(steps) > 1 else 0
-        is_turn = steps == every
-        if not 2 <= every <= _MOST_SKIPPED + 1 or (steps % every).any() or np.count_nonzero(is_turn) < 2:
-            continue
-        planes = np.arange(array.shape[axis])
-        slices = np.moveaxis(part, axis, 0)
-        for low in drawn[:-1][is_turn]:
-            if not _lie_on_each_other(slices[low], slices[low + every]):
-                break
-            first = box[axis].start + low
-            planes[first : first + every] = first + np.where(np.arange(every) <= every // 2, 0, every)
-        else:
-            return axis, planes, every
-    return None
-
-
-def _lie_on_each_other(one: np.ndarray, other: np.ndarray) -> bool:
-    smaller = min(np.count_nonzero(one), np.count_nonzero(other))
-    return bool(np.count_nonzero(one & other) >= smaller / 2)
-
-
 def tumour_parts(layers: Sequence[Volume], mask: Volume) -> Volume | None:
     """The labels (uint8) of a mask's tumour, 0 elsewhere; None where it is no label map of up to 255 labels: a
     mask of fractions has grey levels.
@@ -412,8 +364,7 @@ def tumour_parts(layers: Sequence[Volume], mask: Volume) -> Volume | None:
     if _top_of_fraction(array, _whole_numbers(array)):
         return None
     parts = np.where(mask.array, np.rint(array), 0).astype(np.uint8)
-    if found := _skipped_slices(parts):
-        parts = parts.take(found[1], found[0])
+    parts = without_skipped_slices(replace(mask, array=parts))[0].array
     return replace(mask, array=parts) if np.array_equal(parts != 0, mask.array != 0) else None
 
 

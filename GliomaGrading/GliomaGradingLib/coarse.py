@@ -14,6 +14,9 @@ import SimpleITK as sitk
 
 from .volume import Volume
 
+LARGEST_BRAIN_LITRES = 2.1
+"""What is larger is a head with its skull."""
+
 T = TypeVar("T")
 
 

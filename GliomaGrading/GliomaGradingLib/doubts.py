@@ -21,6 +21,9 @@ PLACELESS = "orientation-unknown"
 OUT_OF_REACH = "slices-not-reached"
 """A sequence shows nothing in some of the slices that are graded; the networks vote on them all the same."""
 
+SINGLE_SLICES = "mask-single-slices"
+"""Most of the mask lies on single slices, and what lies between them is not known."""
+
 DOUBTFUL = (
     *SWAPPED,
     PLACELESS,
@@ -29,6 +32,7 @@ DOUBTFUL = (
     "misaligned",
     "brain-doubtful",
     "mask-tiny",
+    SINGLE_SLICES,
     "dicom-different-patients",
 )
 """Warnings about the input that hold the decision back, whatever the networks say."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from GliomaGradingLib.blank_ends import without_blank_ends
 from GliomaGradingLib.case import Case
 from GliomaGradingLib.case_checks import (
     axial_count,
@@ -15,15 +17,16 @@ from GliomaGradingLib.case_checks import (
     lesion_volumes,
     tumour_parts,
     whole_tumour,
-    without_skipped_slices,
 )
 from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.doubts import DOUBTFUL, PLACELESS
 from GliomaGradingLib.errors import CaseError, UsageError
+from GliomaGradingLib.grid import cut, padded
 from GliomaGradingLib.preparation.slices import prepare
 from GliomaGradingLib.reading.imaging import read_layers
 from GliomaGradingLib.result import Notice
+from GliomaGradingLib.skipped_slices import without_skipped_slices
 from GliomaGradingLib.volume import Volume
 from small_head import ORIGIN, SPACING, TUMOUR_CENTRE, arrays, volume, volumes, write_case
 
@@ -232,24 +235,106 @@ def test_of_a_mask_on_every_nth_slice_volume_and_lesions_are_the_tumours() -> No
     assert prepare(case).tumour_ml == pytest.approx(prepare(made()).tumour_ml, rel=0.15)
 
 
+def boxes(corners: list[tuple[int, int, int]]) -> Volume:
+    """A mask of squares of 8 x 8 voxels, each on one plane, from these corners on."""
+    array = np.zeros((50, 50, 50), np.uint8)
+    for k, j, i in corners:
+        array[k, j : j + 8, i : i + 8] = 1
+    return volume(array)
+
+
 @pytest.mark.parametrize(
-    "drawn",
+    ("drawn", "told"),
     [
-        [(20, 10, 10), (21, 10, 10), (22, 10, 10)],  # on every slice
-        [(20, 10, 10), (23, 10, 10)],  # two lesions
-        [(20, 10, 10), (22, 10, 10), (25, 10, 10)],  # in no order
-        [(20, 10, 10), (23, 20, 20), (26, 30, 10)],  # side by side
-        [(20, 10, 10), (30, 10, 10), (40, 10, 10)],  # far apart
-        [(20, 10, 10), (21, 10, 10), (23, 10, 10), (24, 10, 10), (26, 10, 10), (27, 10, 10)],  # two thick
+        ([(20, 10, 10), (21, 10, 10), (22, 10, 10)], []),  # on every slice
+        ([(20, 10, 10), (23, 10, 10)], ["mask-single-slices"]),  # two lesions
+        ([(20, 10, 10), (20, 10, 22), (23, 10, 16)], ["mask-single-slices"]),  # two slices, three pieces
+        ([(20, 10, 10), (23, 20, 20), (26, 30, 10)], ["mask-single-slices"]),  # side by side
+        ([(20, 10, 10), (30, 10, 10), (40, 10, 10)], ["mask-single-slices"]),  # far apart
+        ([(20, 10, 10), (21, 10, 10), (23, 10, 10), (24, 10, 10), (26, 10, 10), (27, 10, 10)], []),  # two thick
+        ([(k, 10, 10) for k in (*range(10, 20), *range(23, 33))], []),  # one whole tumour above another
     ],
 )
-def test_separate_lesions_are_never_joined(drawn: list[tuple[int, int, int]]) -> None:
-    array = np.zeros((50, 50, 50), np.uint8)
-    for k, j, i in drawn:
-        array[k, j : j + 8, i : i + 8] = 1
-    mask = volume(array)
-    assert without_skipped_slices(mask) == (mask, ())
-    assert without_skipped_slices(volumes()["mask"])[1] == ()
+def test_separate_lesions_are_never_joined(drawn: list[tuple[int, int, int]], told: list[str]) -> None:
+    mask = boxes(drawn)
+    kept, notices = without_skipped_slices(mask)
+    assert kept is mask and [notice.code for notice in notices] == told
+
+
+def test_a_tumour_that_is_drawn_whole_stays_as_it_is() -> None:
+    for whole in (volumes()["mask"], volume(BALL | ball((44, 32, 32), 9)), volume(np.zeros_like(BALL))):
+        assert without_skipped_slices(whole) == (whole, ())
+
+
+def test_a_mask_on_single_slices_that_cannot_be_filled_is_doubted() -> None:
+    _mask, (notice,) = without_skipped_slices(boxes([(10, 10, 10), (30, 10, 10), (45, 10, 10)]))
+    assert notice.message == (
+        "the mask is drawn on single slices, 3 pieces with nothing above and below: draw the slices between"
+    )
+    assert notice.code in DOUBTFUL
+
+
+def ball(centre: tuple[int, int, int], radius: int) -> np.ndarray:
+    k, j, i = np.indices((60, 64, 64))
+    z, y, x = centre
+    return ((k - z) ** 2 + (j - y) ** 2 + (i - x) ** 2 <= radius**2).astype(np.uint8)
+
+
+def on_planes(array: np.ndarray, planes: Iterable[int]) -> np.ndarray:
+    kept = np.zeros_like(array)
+    for plane in planes:
+        kept[plane] = array[plane]
+    return kept
+
+
+def filled(array: np.ndarray) -> tuple[np.ndarray, list[Notice]]:
+    """What becomes of a mask with voxels of 1 mm."""
+    mask, notices = without_skipped_slices(Volume(array, (1.0,) * 3, (0.0,) * 3, np.eye(3)))
+    return mask.array, list(notices)
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+BALL, BESIDE = ball((20, 32, 32), 12), ball((22, 12, 12), 8)
+ON_THIRDS = on_planes(BALL, range(8, 33, 3))
+STRAY = ball((15, 32, 32), 0)
+"""A slip of the brush on a slice that was skipped."""
+
+
+@pytest.mark.parametrize(
+    ("given", "whole", "which", "least"),
+    [
+        (on_planes(BALL, [8, 11, 14, 18, 20, 23, 26, 29, 32]), BALL, "some slices only, about every 3rd", 0.94),
+        (ON_THIRDS | STRAY, BALL, "every 3rd", 0.94),
+        (on_planes(BALL, [8, 9, *range(12, 30, 3), 30, 31]), BALL, "every 3rd", 0.94),
+        (on_planes(BALL, [*range(8, 18, 2), *range(18, 22), *range(23, 33, 2)]), BALL, "every 2nd", 0.94),
+        (on_planes(BALL, range(10, 33, 7)), BALL, "every 7th", 0.85),
+        (on_planes(BALL, range(10, 33, 10)), BALL, "every 10th", 0.85),
+        (ON_THIRDS | on_planes(BESIDE, range(15, 31, 3)), BALL | BESIDE, "every 3rd", 0.94),
+        (BALL | on_planes(BESIDE, range(15, 31, 3)), BALL | BESIDE, "every 3rd", 0.98),
+    ],
+    ids=["slip", "stray", "pairs at the ends", "whole in the middle", "7th", "10th", "two phases", "one whole"],
+)  # fmt: skip
+def test_every_gap_of_a_mask_is_judged_by_itself(
+    given: np.ndarray, whole: np.ndarray, which: str, least: float
+) -> None:
+    mask, notices = filled(given)
+    assert [notice.code for notice in notices] == ["mask-slices-filled"]
+    assert f"drawn on {which} slice;" in notices[0].message
+    assert dice(mask, whole) > least > dice(given, whole)
+    assert np.array_equal(mask[given > 0], given[given > 0])
+
+
+@pytest.mark.parametrize(("every", "first"), [(n, first) for n in range(2, 7) for first in range(n)])
+def test_a_tip_that_lies_beside_the_next_slice_does_not_stop_the_filling(every: int, first: int) -> None:
+    slanting = BALL.copy()
+    for k in range(30, 42):  # a thin process that moves by 2 mm a slice
+        slanting[k, 30:34, 2 * k - 28 : 2 * k - 24] = 1
+    mask, notices = filled(on_planes(slanting, range(8 + first, 42, every)))
+    assert [notice.code for notice in notices] == ["mask-slices-filled"]
+    assert dice(mask, slanting) > 0.86
 
 
 def test_two_lesions_on_every_nth_slice_stay_two() -> None:
@@ -466,6 +551,77 @@ def test_a_volume_must_be_20_mm_thick_and_reach_the_tumour() -> None:
     above = Volume(arrays()["T1"][42:], SPACING, (*ORIGIN[:2], ORIGIN[2] + 42 * 2), np.eye(3))
     case = made(t1=above)
     assert codes(case) == ["tumour-cut-off"] and "T1 covers only" in case.warnings[0].message
+
+
+@pytest.fixture(scope="module")
+def head(sample_case: Path) -> Case:
+    """The sample, with its skull; the tumour lies on planes 52 to 134 of 160."""
+    return Case.read(sample_case)
+
+
+def of_head(head: Case, **changes: Volume) -> Case:
+    images = {**head.images, **changes}
+    return Case.fromArrays(t1=images["T1"], t2=images["T2"], flair=images["FLAIR"], mask=head.mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "level", "told"),
+    [
+        ("FLAIR", slice(100), 0, {"tumour-cut-off", "slices-not-reached"}),
+        ("T1", slice(88, None), 0, {"tumour-cut-off", "slices-not-reached"}),  # less than half of the brain
+        ("T2", slice(40, None), -7, set()),
+    ],
+)
+def test_a_sequence_that_ends_in_one_value_is_like_one_that_ends(
+    head: Case, name: str, kept: slice, level: int, told: set[str]
+) -> None:
+    """As resampling to the grid of another leaves it; its skull is on it, so that nobody stripped it."""
+    short = cut(
+        head.images[name], (0, 0, kept.start or 0), (*head.mask.size[:2], kept.stop or head.mask.size[2])
+    )
+    array = np.full_like(head.images[name].array, level)
+    array[kept] = short.array
+    blank = of_head(head, **{name: replace(head.images[name], array=array)})
+    assert blank.images[name].array.shape == short.array.shape
+    assert np.allclose(blank.images[name].origin, short.origin)
+    stack, expected = prepare(blank), prepare(of_head(head, **{name: short}))
+    assert {notice.code for notice in stack.warnings} == {"brain-estimated", *told}
+    assert stack.warnings == expected.warnings
+    assert np.array_equal(stack.planes, expected.planes)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_blank_ends_are_found_along_every_axis(head: Case, axis: int) -> None:
+    """The planes of one value lie along the volume's own axes, however it is stored."""
+    size = np.array(head.mask.size)
+    first, stop = np.zeros(3, int), size.copy()
+    first[axis], stop[axis] = size[axis] // 3, size[axis] - size[axis] // 3
+    short = cut(head.images["FLAIR"], first, stop)
+    array = np.zeros_like(head.images["FLAIR"].array)
+    array[tuple(slice(a, b) for a, b in zip(first, stop, strict=True))[::-1]] = short.array
+    found = without_blank_ends({**head.images, "FLAIR": replace(head.images["FLAIR"], array=array)})
+    assert found["FLAIR"].size == short.size and np.array_equal(found["FLAIR"].array, short.array)
+    assert found["T1"] is head.images["T1"]
+
+
+def test_what_is_stripped_or_has_air_around_it_has_no_blank_ends(head: Case) -> None:
+    stripped = {name: volume for name, volume in volumes().items() if name != "mask"}
+    ends_early = replace(stripped["T1"], array=np.where(np.arange(80)[:, None, None] < 44, arrays()["T1"], 0))
+    for images in (stripped, {**stripped, "T1": ends_early}):
+        assert all(found is images[name] for name, found in without_blank_ends(images).items())
+    k, j, i = np.indices(head.mask.array.shape, dtype=np.float32)
+    brain = ((k - 85) / 60) ** 2 + ((j - 112) / 80) ** 2 + ((i - 96) / 65) ** 2 < 1
+    alone = replace(head.images["T2"], array=np.where(brain, head.images["T2"].array, 0))
+    air = padded(head.images["T1"], (9, 9, 0), (9, 9, 30))
+    images = {"T1": air, "T2": alone, "FLAIR": head.images["FLAIR"]}
+    assert all(found is images[name] for name, found in without_blank_ends(images).items())
+
+
+def test_of_a_sequence_that_is_mostly_blank_it_is_said_how_far_it_reaches(head: Case) -> None:
+    array = head.images["T1"].array.copy()
+    array[:110] = 0
+    with pytest.raises(CaseError, match=r"T1 covers only \d+ % of the tumour mask"):
+        of_head(head, T1=replace(head.images["T1"], array=array))
 
 
 def test_the_count_of_slices_does_not_depend_on_storage() -> None:

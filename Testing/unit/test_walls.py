@@ -18,7 +18,10 @@ WITH_TORCH = (
     *("networks/images", "networks/readers", "networks/saliency", "training/"),
 )
 WITHOUT_TORCH_IN_NETWORKS = ("bundle", "bundle_files", "image_form")
-PURE = ("case", "case_files", "case_checks", "coarse", "grid", "voting", "result", "words", "errors")
+PURE = (
+    *("case", "case_files", "case_checks", "blank_ends", "skipped_slices", "coarse", "grid"),
+    *("voting", "result", "words", "errors"),
+)
 VALUES = {"coarse", "doubts", "errors", "extras", "grid", "result", "volume", "words"}
 AT_FILE_SCOPE = {"slicer", "vtk", "numpy", "SimpleITK"}
 

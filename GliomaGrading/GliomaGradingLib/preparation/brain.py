@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import SimpleITK as sitk
 
-from ..coarse import components, filled, grown, largest_component
+from ..coarse import LARGEST_BRAIN_LITRES, components, filled, grown, largest_component
 from ..errors import CaseError
 from ..grid import FieldOfView, Lattice, content_box, cut_around, cut_to_content, triple
 from ..result import Notice
@@ -27,8 +27,6 @@ from .background import background_value, foreground
 
 COARSE_MM, ROUGH_MM = 2.0, 4.0
 """The brain is looked for on a coarse grid, and the head on a rough one."""
-
-LARGEST_BRAIN_LITRES = 2.1
 
 STATISTICS_MM = 1.5
 """Where the brain is an estimate, every nth voxel is enough for mean and deviation: the nearest to this."""

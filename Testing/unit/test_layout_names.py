@@ -9,7 +9,13 @@ from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.entry import CaseEntry
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.reading.segment_names import names_tumour
-from GliomaGradingLib.reading.sequence_names import has_contrast, is_mask_name, is_other_organ
+from GliomaGradingLib.reading.sequence_names import (
+    CONTRAST,
+    has_contrast,
+    is_mask_name,
+    is_other_organ,
+    sequence_of,
+)
 from layout_trees import tree
 from test_layouts_dicom import UID, series
 
@@ -175,6 +181,33 @@ def test_contrast_in_chinese(tmp_path: Path) -> None:
     assert entry.problem == "T1 not found (增强_T1.nii.gz is with contrast and is not taken for T1)"
     assert has_contrast("T1 增強") and not has_contrast("非增强_T1") and not has_contrast("未增强")
     assert only(tmp_path / "b", "p1/{非增强_T1,T2,FLAIR,seg}.nii.gz").problem == ""
+
+
+# contrast: what one layout reads in a name, every layout does
+
+NAMED = " is with contrast and is not taken for T1)"
+
+
+@pytest.mark.parametrize(
+    "text", ["T1 w/c", "T1 W/WO", "T1 m. u. o. KM", "T1 m/o KM", "T1 w and w/o", "T1 m.KM"]
+)
+def test_what_only_a_description_may_have(text: str) -> None:
+    assert sequence_of(text) == CONTRAST
+    assert {sequence_of(one) for one in ("T1 w/o", "T1 w/o c", "T1 o. KM", "T1w w/o contrast")} == {"T1"}
+
+
+def test_one_with_contrast_is_named_where_the_sign_joins_the_word(tmp_path: Path) -> None:
+    entry = only(tmp_path, "p1/{MPRAGE,MPRAGE+C,t2,flair,seg}.nii.gz")
+    assert entry.problem == f"T1 not found (MPRAGE+C.nii.gz{NAMED}"
+
+
+def test_by_sequence_a_t1_is_told_by_capitals_too(tmp_path: Path) -> None:
+    tree(tmp_path, "T1/{p1_nKM,p2_mKM,p3_pc,p4,p5}.nii", "{T2,FLAIR,mask}/{p1,p2,p3,p4,p5}.nii")
+    assert {entry.case: entry.problem for entry in find_cohort(tmp_path).cases} == {
+        **{c: f"T1 not found ({c}_{w}.nii{NAMED}" for c, w in (("p1", "nKM"), ("p2", "mKM"), ("p3", "pc"))},
+        "p4": "",
+        "p5": "",
+    }  # fmt: skip
 
 
 # folders called like a sequence

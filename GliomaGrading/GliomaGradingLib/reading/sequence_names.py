@@ -91,14 +91,17 @@ _PLACED = (
 )
 _WITHOUT = (
     rf"(pre|non?|without|wo|w{_GAP}?o|native?|plain|unenhanced){_GAP}?(contrast|gado|gad|gd|ce|km)?"
-    rf"|pre{_GAP}?op|{_MINUS}"
+    rf"|pre{_GAP}?op|{_MINUS}|{_NO_CONTRAST.pattern}"
 )
 _TREATED = (
     rf"brain|bet|hd{_GAP}?bet|(skull)?{_GAP}?strip(ped)?|ss|n4(itk)?|bias|norm(ali[sz]ed)?|defaced"
     rf"|ax(ial)?|tra|sag|cor|[23]d|se|tse|fse|tfe|mprage|mpr|mp2rage|f?spgr|bravo|vibe|space|cube|blade|propeller"
 )
 _IDLE_OF_MASK = re.compile(rf"{_GAP}({_PLACED})$|{_ONTO}")
-_IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|((?<=t1)|(?<=t1w))(pre|c-)$|{_ONTO}")
+_IDLE = re.compile(
+    rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|((?<=t1)|(?<=t1w))(pre|c-|{_PLAIN_SCAN})$|{_ONTO}"
+)
+_IDLE_OF_T1 = re.compile(rf"{_IDLE.pattern}|{_GAP}gre$")
 _ONCE_MORE = re.compile(
     rf"({_PLACED}|{_TREATED}|native|space)({_GAP}({_PLACED}|{_TREATED}|native|space))*", re.IGNORECASE
 )
@@ -213,12 +216,13 @@ def denies_contrast(text: str) -> bool:
 
 def without_idle_words(name: str, is_mask: bool = False) -> str:
     """A name in lower case without the words at its end that do not say what it is: how an image was placed,
-    treated or taken, and that it is without contrast (``t1_brain_1mm``, ``t1_pre``, ``t1_to_flair``).
+    treated or taken, and that it is without contrast (``t1_brain_1mm``, ``t1_ohne_km``, ``t1_to_flair``).
 
     Args:
         is_mask: the words say what a mask is of, but for those of its place.
     """
-    idle = _IDLE_OF_MASK if is_mask else _IDLE
+    is_t1 = _names_t1(name) and not _T2.search(name)  # a gradient echo of T2 is another contrast
+    idle = _IDLE_OF_MASK if is_mask else _IDLE_OF_T1 if is_t1 else _IDLE
     while (shorter := idle.sub("", name)) not in (name, ""):
         name = shorter
     return name

@@ -293,6 +293,12 @@ def longest_ending(name: str, endings: tuple[str, ...]) -> str:
     return max(fitting, key=len, default="")
 
 
+def shortened(candidate: Candidate, role: str) -> Candidate:
+    """It as if called without the words behind that do not tell what it is: ``p1_t1`` for ``p1 T1_ax``."""
+    name = candidate.stem.replace(" ", "_")
+    return Candidate.called(candidate.path, without_idle_words(name, role == "mask"))
+
+
 def _is_given(candidate: Candidate, role: str, case: str) -> bool:
     """Whether it is a T1 with contrast, by any word of its name."""
     return role == "T1" and has_contrast(without_case(candidate.written, case))

@@ -50,16 +50,19 @@ RULES = """
 What holds for all of them:
 
 - A T1 with contrast medium is never taken for T1. Every word of a file's name is looked at (`c_post_ax_t1`,
-  `acq-axPostGd_T1w`), but for the case's own name; what denies it (`pre`, `non`, `without`, `ce-none`) goes
-  first. A DICOM folder that was found by its name is refused where its header tells of contrast; what a table
-  or an option names is graded, then with a warning. Where only such a T1 is there, T1 is missing, and the
-  message names the file that was not used.
+  `acq-axPostGd_T1w`, `T1_mKM`, `T1_p.c.`, `T1_avec_injection`, `T1_增强`), but for the case's own name; what
+  denies it (`pre`, `non`, `without`, `ce-none`, `ohne KM`, `sans injection`, `平扫`) goes first, and "with and
+  without" is with. The same words count in every layout and in DICOM descriptions. A DICOM folder that was
+  found by its name is refused where its header tells of contrast; what a table or an option names is graded,
+  then with a warning. Where only such a T1 is there, T1 is missing, and the message names the file that was
+  not used.
 - Every label of a mask is tumour, but for BraTS 2024's own, whose label 4 is the resection cavity.
   `--mask-labels` chooses others. Of a mask with several frames (4D) all are taken together, with a warning; the
   layers of a `.seg.nrrd` are segments, and a chosen label that several of them have is refused.
-- In folders of one's own (`plain`), words behind the sequence's that do not tell another one may follow where
-  one file alone fits: how the image was placed, treated or taken (`T1_brain`, `t1w_1mm`, `T1_MPRAGE`,
-  `T1_to_FLAIR`, which is a T1), and that there is no contrast (`T1_pre`, `T1_nonGd`).
+- In folders of one's own (`plain`, `flat`), words behind the sequence's that do not tell another one may
+  follow where one file alone fits: how the image was placed, treated or taken (`T1_brain`, `t1w_1mm`,
+  `T1_MPRAGE`, `T1_GRE`, `T1_to_FLAIR`, which is a T1), and that there is no contrast (`T1_pre`, `T1_nonGd`,
+  `T1_vor_KM`).
 - A T1-FLAIR is no FLAIR. A map or a mask that lies on a sequence's grid is not that sequence (`adc_reg_t2`,
   `mask_flair`), nor is the mask of something else the tumour's (`ventricles_seg`, `brain_mask`, `wmh_mask`), or
   another case's (`p2_seg` beside `p1_t1`). What the case is called does not count: `map_study_1_t1` is a T1.

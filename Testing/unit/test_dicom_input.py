@@ -554,6 +554,15 @@ def test_only_a_t1_with_contrast_is_no_t1(tmp_path):
     assert pick_series(folder, is_strict=False).problem.startswith("no T1 without contrast")
 
 
+@pytest.mark.parametrize("described", ["t1_tse_tra_mKM", "T1 nKM", "T1 p.c.", "T1 w/c", "T1 KM"])
+def test_a_description_alone_tells_of_contrast(tmp_path, described):
+    folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
+    maker.scan(folder / "s3", "T1", SeriesDescription=described)
+    write_mask(folder)
+    with pytest.raises(CaseError, match=r"no T1 without contrast \(series 3 is with contrast\)"):
+        Case.read(folder)
+
+
 def test_two_t1_of_unknown_contrast_the_first_is_taken_with_a_warning(tmp_path):
     folder = maker.study(tmp_path / "case", ("T2", "FLAIR"))
     maker.scan(folder / "late", "T1", SeriesNumber=2, AcquisitionTime="113000")

@@ -9,7 +9,14 @@ from GliomaGradingLib.case_files import find_case_files
 from GliomaGradingLib.cohort.entry import CaseEntry
 from GliomaGradingLib.cohort.listing import find_cohort
 from GliomaGradingLib.reading.segment_names import names_tumour
-from GliomaGradingLib.reading.sequence_names import has_contrast, is_mask_name, is_other_organ
+from GliomaGradingLib.reading.sequence_names import (
+    CONTRAST,
+    has_contrast,
+    is_mask_name,
+    is_other_organ,
+    read_sequence,
+    sequence_of,
+)
 from layout_trees import tree
 from test_layouts_dicom import UID, series
 
@@ -175,6 +182,148 @@ def test_contrast_in_chinese(tmp_path: Path) -> None:
     assert entry.problem == "T1 not found (增强_T1.nii.gz is with contrast and is not taken for T1)"
     assert has_contrast("T1 增強") and not has_contrast("非增强_T1") and not has_contrast("未增强")
     assert only(tmp_path / "b", "p1/{非增强_T1,T2,FLAIR,seg}.nii.gz").problem == ""
+
+
+# contrast: what one layout reads in a name, every layout does
+
+WITH = [
+    "KM", "mKM", "nKM", "mit KM", "nach KM", "mitKM", "nachKM", "p.c.", "pc", "PC", "wGad", "wGd",
+    "w Gd", "withC", "plusC", "plus C", "+C", "+GAD", "GRE+C", "GRE Gd", "Kontrast",
+    "mit Kontrastmittel", "avec injection", "apres injection", "après injection", "avecInj", "apresInj",
+    "con contraste", "con inyección", "con contrasto", "dopo mdc", "con iniezione", "com injeção", "增强",
+    "平扫 增强", "postGd", "mprage post", "vor und nach KM", "mit und ohne KM", "ohne und mit KM",
+    "with and without contrast", "avec et sans injection",
+]  # fmt: skip
+WITHOUT = [
+    "GRE", "3D GRE", "ohne KM", "vor KM", "oKM", "ohneKM", "vor Kontrastmittel", "ohne Kontrast",
+    "nativ", "sans injection", "avant injection", "avant injection de gado",
+    "sans produit de contraste", "sans contraste", "sansInj", "sin contraste", "sin medio de contraste",
+    "antes de contraste", "sin inyección", "senza contrasto", "senza mdc", "senza mezzo di contrasto",
+    "prima del contrasto", "senza iniezione", "sem injeção", "平扫", "非增强", "pre", "pre contrast",
+    "w o contrast", "unEnhanced", "without contrast",
+]  # fmt: skip
+SPIN_ECHO = {"EchoTime": "12", "RepetitionTime": "550", "ScanningSequence": "SE"}
+FLAT = "{}_{{t1,t2,flair,seg}}.nii"
+NAMED = " is with contrast and is not taken for T1)"
+
+
+def camel(words: str) -> str:
+    """Words run together as BIDS has them: ``mitKM``, ``preContrast``."""
+    first, *others = words.replace(".", "").split()
+    return first + "".join(word[0].upper() + word[1:] for word in others)
+
+
+def whole(names: str) -> tuple[str, ...]:
+    """Two cases with all four files."""
+    return tuple(names.format(case) for case in ("p1", "p2"))
+
+
+@pytest.mark.parametrize(("words", "is_given"), [*((w, True) for w in WITH), *((w, False) for w in WITHOUT)])
+def test_every_layout_and_dicom_reads_a_word_of_contrast_alike(
+    tmp_path: Path, words: str, is_given: bool
+) -> None:
+    name = f"T1_{words.replace(' ', '_')}"
+    assert sequence_of(f"T1 {words}") == sequence_of(f"t1_tse_tra_{words}") == (CONTRAST if is_given else "T1")
+    assert read_sequence((f"T1 {words}",), SPIN_ECHO).sequence == (CONTRAST if is_given else "T1")
+    taken: dict[str, CaseEntry] = {
+        "plain": only(tmp_path / "plain", f"PAT7/{name}.nii", "PAT7/{t2,flair,seg}.nii"),
+        "spaces": only(tmp_path / "spaces", f"PAT7/PAT7_T1 {words}.nii", "PAT7/{t2,flair,seg}.nii"),
+        "before": only(tmp_path / "before", f"PAT7/PAT7_{name[3:]}_T1.nii", "PAT7/PAT7_{t2,flair,seg}.nii"),
+        "bids": only(
+            tmp_path / "bids", f"sub-01/anat/sub-01_acq-{camel(words)}_T1w.nii", BIDS.replace("T1w,", ""),
+            "derivatives/x/sub-01/anat/sub-01_dseg.nii.gz",
+        ),
+        "flat": find_cohort(
+            tree(tmp_path / "flat", *whole(FLAT), f"p3_{name}.nii", "p3_{t2,flair,seg}.nii")
+        ).cases[2],
+    }  # fmt: skip
+    files = {how: entry.files["T1"].name if "T1" in entry.files else None for how, entry in taken.items()}
+    written = {
+        "plain": f"{name}.nii",
+        "spaces": f"PAT7_T1 {words}.nii",
+        "before": f"PAT7_{name[3:]}_T1.nii",
+        "bids": f"sub-01_acq-{camel(words)}_T1w.nii",
+        "flat": f"p3_{name}.nii",
+    }
+    assert files == (dict.fromkeys(written) if is_given else written)
+    problems = {how: entry.problem for how, entry in taken.items()}
+    assert problems == {how: f"T1 not found ({one}{NAMED}" if is_given else "" for how, one in written.items()}
+
+
+@pytest.mark.parametrize(
+    "text", ["T1 w/c", "T1 W/WO", "T1 m. u. o. KM", "T1 m/o KM", "T1 w and w/o", "T1 m.KM"]
+)
+def test_what_only_a_description_may_have(text: str) -> None:
+    assert sequence_of(text) == CONTRAST
+    assert {sequence_of(one) for one in ("T1 w/o", "T1 w/o c", "T1 o. KM", "T1w w/o contrast")} == {"T1"}
+
+
+@pytest.mark.parametrize(
+    ("native", "given"),
+    [
+        ("T1_GRE", "T1_GRE+C"), ("T1_ohne_KM", "T1_mit_KM"), ("T1_vor_KM", "T1_nach_KM"),
+        ("T1_平扫", "T1_增强"), ("T1_sans_injection", "T1_avec_injection"), ("T1平扫", "T1增强"),
+        ("T1", "T1_nKM"), ("T1_oKM", "T1_mKM"),
+        ("T1_sin_contraste", "T1_con_contraste"), ("T1_senza_mdc", "T1_con_mdc"), ("T1 GRE", "T1 GRE p.c."),
+    ],
+)  # fmt: skip
+def test_of_a_t1_and_one_with_contrast_the_first_is_taken(tmp_path: Path, native: str, given: str) -> None:
+    entry = only(tmp_path / "plain", f"p1/{{{native},{given},t2,flair,seg}}.nii.gz")
+    assert (entry.problem, entry.files["T1"].name) == ("", f"{native}.nii.gz")
+    names = f"{{}}_{{{{{native},{given},t2,flair,seg}}}}.nii.gz"
+    entries = find_cohort(tree(tmp_path / "flat", *whole(names))).cases
+    assert [(e.layout, e.problem, e.files["T1"].name) for e in entries] == [
+        ("flat", "", f"{case}_{native}.nii.gz") for case in ("p1", "p2")
+    ]
+
+
+def test_one_with_contrast_is_named_where_the_sign_joins_the_word(tmp_path: Path) -> None:
+    entry = only(tmp_path, "p1/{MPRAGE,MPRAGE+C,t2,flair,seg}.nii.gz")
+    assert entry.problem == f"T1 not found (MPRAGE+C.nii.gz{NAMED}"
+
+
+def test_a_gradient_echo_of_t2_is_no_t2(tmp_path: Path) -> None:
+    assert only(tmp_path / "plain", "p1/p1_{t1,T2_GRE,flair,seg}.nii").problem == "T2 not found"
+    tree(tmp_path / "flat", *whole(FLAT), "p3_{t1,T2_GRE,flair,seg}.nii")
+    assert find_cohort(tmp_path / "flat").cases[2].problem == "T2 not found"
+
+
+@pytest.mark.parametrize("case", ["PC_012", "PC-7", "PC012", "MKM_01", "nKM-3"])
+def test_a_case_may_be_called_like_post_contrast(tmp_path: Path, case: str) -> None:
+    assert only(tmp_path / "plain", f"{case}/{case}_{{T1,T2,FLAIR,seg}}.nii").problem == ""
+    other = f"{case}9"
+    flat = find_cohort(tree(tmp_path / "flat", f"{{{case},{other}}}_{{t1_GRE,t2,flair,seg}}.nii")).cases
+    assert sorted((entry.case, entry.problem) for entry in flat) == sorted([(case, ""), (other, "")])
+    for name in (
+        "PC_012_T1",
+        "PC012 T1",
+        "p1_6mo_T1",
+        "anne_mkmx_t1",
+        "t1_pcasl_m0",
+        "NCE_T1",
+        "T1-w w/o contrast",
+    ):
+        assert not has_contrast(name), name
+
+
+def test_in_one_folder_words_behind_make_no_case_and_are_of_no_other(tmp_path: Path) -> None:
+    tree(tmp_path, *whole("{}_{{t1,t2,flair,seg,t1_brain}}.nii"), "MNI152_T1_1mm.nii")
+    tree(tmp_path, "p3_{t2,flair,seg}.nii", "p3_2021-03-04_t1_1mm.nii", "p4_{t2_ax,flair,seg,t1_GRE,t1_ax}.nii")
+    entries = {entry.case: entry for entry in find_cohort(tmp_path).cases}
+    assert {case: entry.problem for case, entry in entries.items()} == {
+        "p1": "", "p2": "", "p3": "T1 not found", "p4": "p4_t1_GRE.nii and p4_t1_ax.nii could both be the T1"
+    }  # fmt: skip
+    assert "there is p3_2021-03-04_t1_1mm.nii" in entries["p3"].remedy
+    assert entries["p1"].files["T1"].name == "p1_t1.nii"
+
+
+def test_by_sequence_a_t1_is_told_by_capitals_too(tmp_path: Path) -> None:
+    tree(tmp_path, "T1/{p1_nKM,p2_mKM,p3_pc,p4,p5}.nii", "{T2,FLAIR,mask}/{p1,p2,p3,p4,p5}.nii")
+    assert {entry.case: entry.problem for entry in find_cohort(tmp_path).cases} == {
+        **{c: f"T1 not found ({c}_{w}.nii{NAMED}" for c, w in (("p1", "nKM"), ("p2", "mKM"), ("p3", "pc"))},
+        "p4": "",
+        "p5": "",
+    }  # fmt: skip
 
 
 # folders called like a sequence

@@ -13,7 +13,7 @@ from functools import lru_cache
 CONTRAST = "T1 with contrast"
 """What a T1 after contrast medium is called: never an input of the grading."""
 
-_SPLIT = re.compile(r"[^a-z0-9*+]+")
+_SPLIT = re.compile(r"[^a-z0-9*]+")
 _FLAIR = re.compile(r"flair|dark[ _-]?fluid|fluid[ _-]?atten")
 _FLAIR_WORDS = {"t2f", "fla", "fl"}
 _BEFORE = r"(^|[^a-z0-9])((ax|axial|sag|cor|tra|[23]d)+|s(?=t[12]w))?"
@@ -29,41 +29,61 @@ _AGENTS = (
     "|primovist|eovist|ablavar|dotagraf|cyclolux|pixxoscan"
 )
 """Beginnings of substances and brand names; "gado" is that of gadolinium, gadovist, gadobutrol and others."""
-_MEDIUM = rf"(contrast|kontra[sś]|{_AGENTS})[a-z]*|enhanc[a-z]*|inj(ect[a-zé]*)?|gad|gd|km|mdc|civ|ce"
+_INJECTION = "in[jiy]e[czç]"
+"""Its beginning; that of iniezione, inyección and injeção too."""
+_MEDIUM = rf"(contrast|kontra[sś]|{_AGENTS})[a-z]*|enhanc[a-z]*|{_INJECTION}[a-zà-ÿ]*|inj|gad|gd|km|mdc|civ|ce"
 _SHORT = r"ce|gd|gad|km|mdc|post|enh|inj"
 _SURE = re.compile(
     rf"contrast|kontra[sś]|enhanc|{_AGENTS}|\+ ?({_SHORT}|c|civ)([^a-z]|$)|(c|gd|gad)\+|(?<![a-z])(ce|km)\+"
-    r"|[a-z0-9] ?\+$|inject|postcon|(?<![a-z])civ(?![a-z])"
+    rf"|[a-z0-9] ?\+$|{_INJECTION}|postcon|(?<![a-z])civ(?![a-z])"
+    r"|(?<![a-z])(?!^pc[-_ ]?\d\d)p\.?c(?![a-z0-9])|(?<![a-z])(w/|plus[ _-])c(?![a-z])"
+    r"|(?<![a-z])(with|mit|avec|nach|apr[eè]s|dopo)(?=[^a-z0-9]*($|t1))"
     r"|контраст|(?<![а-яё])ку(?![а-яё])|增[强強]|造影|조영"
 )
-"""Tells of contrast medium wherever it stands; the last are Russian, Chinese, Japanese and Korean for it."""
+"""Tells of contrast medium wherever it stands; the last are Russian, Chinese, Japanese and Korean for it.
+
+``p.c.`` is post contrast, but ``PC_012`` at the beginning a patient; a bare "with" tells where it ends a text.
+"""
 _BESIDE = (
     r"t1wi?|t1n?|ax|axial|sag|cor|mprage|mpr|mp2rage|spgr|bravo|vibe|space|cube|tse|fse|se|ir|fs|with|dtpa"
     r"|[23]d|\d"
 )
 _SHORT_WORD = re.compile(
-    rf"({_BESIDE})*(({_SHORT})|t1(wi?)?c)({_BESIDE}|{_SHORT})*|.*(?<!pre)(?<!non)(?<!no)(?<!without)gd"
+    rf"({_BESIDE})*((w|mit|nach|avec|apres|dopo|plus)?({_SHORT})|[mn]km|(with|plus)c|t1(wi?)?c)"
+    rf"({_BESIDE}|{_SHORT})*|.*(?<!pre)(?<!non)(?<!no)(?<!without)gd"
 )
-"""A whole word that is short for contrast medium, alone or run together with its neighbours (``axpostgd``)."""
+"""A whole word short for contrast medium, alone or run together with its neighbours (``axpostgd``, ``nkm``)."""
 _T1_C = re.compile(r"(^|[^a-z0-9])t1(wi?)?[ _-]?c([^a-z]|$)")
 _MINUS = r"(c|ce|gd|gado?|km|mdc)(-(?![a-z0-9]|[ _](dtpa|dota|bopta|eob))| ?\( ?- ?\))(?![ _/]*\+)"
 """``C-``, ``Gd(-)``; not where the sign joins what follows, or is one of two: ``Gd-DTPA``, ``C-/+``."""
+_ARTICLE = r"((the|l|la|le|il|de|del|di|du|der|dem|medio|mezzo|produit)[ _'’-]*){0,3}"
+"""What may stand between "without" and the medium: ``sans produit de contraste``, ``avant l'injection``."""
+_OF_MEDIUM = rf"({_MEDIUM})([ _-]+(of|de|di|du|del|von)[ _-]+{_ARTICLE}({_MEDIUM}))?(?![a-z])"
+_PLAIN_SCAN = r"平[扫掃]|[非未无無]增[强強]|[非未无無単单]造影|造影(前|なし)|비조영|조영 ?전"
+"""Chinese, Japanese and Korean for one without contrast."""
 _NO_CONTRAST = re.compile(
-    rf"(?<![a-z])(pre|native?|unenhanced)[ _-]*({_MEDIUM})?(?![a-z])"
-    rf"|(?<![a-z])(non|no|without|w/?o|ohne|sans|senza|sin|sem|bez)[ _-]*(({_MEDIUM})(?![a-z])|[^a-z0-9]*$)"
+    rf"(?<![a-z])(pre|native?|un[ -]?enhanced)[ _-]*({_MEDIUM})?(?![a-z])"
+    r"|(?<![a-z])(non|no|without|w[/_ -]?o|ohne|sans|senza|sin|sem|bez)[ _-]*"
+    rf"({_ARTICLE}{_OF_MEDIUM}|[^a-z0-9]*$)|(?<![a-z./+])o\.?[ _-]*km(?![a-z])"
     rf"|(pre|non|no|without)({_MEDIUM})(?![a-z])|(?<![a-z])({_MEDIUM})[ _-]*(none|without|free)(?![a-z])"
-    rf"|(?<![a-z])(before|prior[ _-]to|avant|vor|przed)[ _-]*({_MEDIUM})(?![a-z])"
+    rf"|(?<![a-z])(before|prior[ _-]to|avant|vor|antes|prima|przed)[ _-]*{_ARTICLE}{_OF_MEDIUM}"
     rf"|(?<![a-z+])(?<!\+ )(?<!with ){_MINUS}"
     r"|(?<![а-яё])(бе[зс]|до|не)[ _-]*(контраст[а-яё]*|ку(?![а-яё]))"
-    r"|[非未无無]增[强強]|[非未无無単单]造影|造影(前|なし)|비조영|조영 ?전"
+    rf"|{_PLAIN_SCAN}"
 )
 """A bare "no" may be of anything ("NO FS"): it denies a medium where it names one, or ends a text."""
+_BOTH = re.compile(
+    r"(?<![a-z])((mit|m)[^a-z0-9]+((und|u|oder)[^a-z0-9]+)?(ohne|o)(km)?|w/wo|with[^a-z0-9]+without"
+    r"|(with|w|avec|con|com|z)[^a-z0-9]+(and|or|et|ou|e|y|i)[^a-z0-9]+(without|w[/_ ]?o|sans|senza|sin|sem|bez)"
+    r")(?![a-z])"
+)
+"""With and without: one of two, and nobody knows which."""
 _GAP = r"[-_ .]"
 _ONTO = (
     rf"{_GAP}((co)?reg(istered)?{_GAP}|aligned{_GAP}|resampled{_GAP}|warped{_GAP})?(on)?to{_GAP}"
     r"(t1(w|wi|n)?|t2(w|wi|f)?|flair|seg|mask|mni(152)?|sri(24)?|atlas)$"
 )
-_ONTO_ANOTHER = re.compile(_ONTO)
+_ONTO_ANOTHER = re.compile(_ONTO, re.IGNORECASE)
 """The end of ``T1_to_FLAIR``, which is a T1."""
 _PLACED = (
     r"(co)?reg(istered)?|aligned|resampled|resliced|iso(tropic)?|\d+([p.]\d+)?mm|mni(152)?|sri(24)?|atlas"
@@ -71,14 +91,17 @@ _PLACED = (
 )
 _WITHOUT = (
     rf"(pre|non?|without|wo|w{_GAP}?o|native?|plain|unenhanced){_GAP}?(contrast|gado|gad|gd|ce|km)?"
-    rf"|pre{_GAP}?op|{_MINUS}"
+    rf"|pre{_GAP}?op|{_MINUS}|{_NO_CONTRAST.pattern}"
 )
 _TREATED = (
     rf"brain|bet|hd{_GAP}?bet|(skull)?{_GAP}?strip(ped)?|ss|n4(itk)?|bias|norm(ali[sz]ed)?|defaced"
     rf"|ax(ial)?|tra|sag|cor|[23]d|se|tse|fse|tfe|mprage|mpr|mp2rage|f?spgr|bravo|vibe|space|cube|blade|propeller"
 )
 _IDLE_OF_MASK = re.compile(rf"{_GAP}({_PLACED})$|{_ONTO}")
-_IDLE = re.compile(rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|((?<=t1)|(?<=t1w))(pre|c-)$|{_ONTO}")
+_IDLE = re.compile(
+    rf"{_GAP}({_WITHOUT}|{_TREATED}|{_PLACED})$|((?<=t1)|(?<=t1w))(pre|c-|{_PLAIN_SCAN})$|{_ONTO}"
+)
+_IDLE_OF_T1 = re.compile(rf"{_IDLE.pattern}|{_GAP}gre$")
 _ONCE_MORE = re.compile(
     rf"({_PLACED}|{_TREATED}|native|space)({_GAP}({_PLACED}|{_TREATED}|native|space))*", re.IGNORECASE
 )
@@ -123,7 +146,7 @@ class Reading:
 
 def sequence_of(*texts: str) -> str:
     """T1, T2, FLAIR or ``CONTRAST``, if the texts (name, series description) agree on one; else ''."""
-    found = {_sequence_of(text.lower()) for text in texts if text} - {""}
+    found = {_sequence_of(text) for text in texts if text} - {""}
     if CONTRAST in found and found <= {CONTRAST, "T1"}:
         return CONTRAST
     return found.pop() if len(found) == 1 else ""
@@ -181,7 +204,7 @@ def has_contrast(text: str) -> bool:
     """Whether a name or a description tells of contrast medium; what denies it is taken out of it first.
 
     Every word counts, wherever it stands, also where words are run together as BIDS has them (``axPostGd``).
-    A case's own name is no such word: leave it out.
+    A case's own name is no such word: leave it out. Capitals tell words apart: give the text as it was written.
     """
     return any(map(_tells_of_contrast, (text.lower(), _HUMP.sub(" ", text).lower())))
 
@@ -193,12 +216,13 @@ def denies_contrast(text: str) -> bool:
 
 def without_idle_words(name: str, is_mask: bool = False) -> str:
     """A name in lower case without the words at its end that do not say what it is: how an image was placed,
-    treated or taken, and that it is without contrast (``t1_brain_1mm``, ``t1_pre``, ``t1_to_flair``).
+    treated or taken, and that it is without contrast (``t1_brain_1mm``, ``t1_ohne_km``, ``t1_to_flair``).
 
     Args:
         is_mask: the words say what a mask is of, but for those of its place.
     """
-    idle = _IDLE_OF_MASK if is_mask else _IDLE
+    is_t1 = _names_t1(name) and not _T2.search(name)  # a gradient echo of T2 is another contrast
+    idle = _IDLE_OF_MASK if is_mask else _IDLE_OF_T1 if is_t1 else _IDLE
     while (shorter := idle.sub("", name)) not in (name, ""):
         name = shorter
     return name
@@ -235,13 +259,14 @@ def tells_of_another(words: Iterable[str], sequence: str) -> bool:
     return bool({*words} & (_derived(sequence == "T1") | _MASK_WORDS))
 
 
-def _sequence_of(text: str) -> str:
-    text = _ONTO_ANOTHER.sub("", text)
+def _sequence_of(written: str) -> str:
+    written = _ONTO_ANOTHER.sub("", written)
+    text = written.lower()
     if _is_derived(text) or _MASK.search(text):
         return ""
     words = _words(text)
     if any(map(_T1_FLAIR_WORD.search, words)):
-        return CONTRAST if has_contrast(text) else "T1"
+        return CONTRAST if has_contrast(written) else "T1"
     is_t1 = _names_t1(text)
     is_flair = bool(_FLAIR.search(text) or words & _FLAIR_WORDS)
     is_t2 = bool(_T2.search(text))
@@ -251,7 +276,7 @@ def _sequence_of(text: str) -> str:
         return ""
     if is_t2:
         return "" if any(map(_OTHER_T2.fullmatch, words)) else "T2"
-    return CONTRAST if has_contrast(text) else "T1"
+    return CONTRAST if has_contrast(written) else "T1"
 
 
 def _words(text: str) -> set[str]:
@@ -272,10 +297,12 @@ def _names_t1(text: str) -> bool:
 
 
 def _is_contrast_t1(text: str) -> bool:
-    return bool(re.search(rf"{_BEFORE}t1(w|wi)?(ce|c|gd|gad|gado|km|post)([^a-z]|$)", text))
+    return bool(re.search(rf"{_BEFORE}t1(w|wi)?(ce|c|gd|gad|gado|[mn]?km|post|pc)([^a-z]|$)", text))
 
 
 def _tells_of_contrast(text: str) -> bool:
+    if _BOTH.search(text):
+        return True
     text = _NO_CONTRAST.sub(" ", text)
     short = any(_SHORT_WORD.fullmatch(word) for word in _words(text))
     return short or bool(_SURE.search(text) or _T1_C.search(text))

@@ -247,7 +247,9 @@ def best(candidates: Iterable[Candidate], role: str, endings: tuple[str, ...], c
     ranks = _ranks(role, endings)
     by_rank: dict[int, list[Path]] = {}
     for ending, candidate in named:
-        if ending and may_be(candidate.stem, role, ending, case, shared):
+        if not ending or _is_given(candidate, role, case):
+            continue
+        if may_be(candidate.stem, role, ending, case, shared):
             by_rank.setdefault(ranks[ending], []).append(candidate.path)
     return by_rank[min(by_rank)] if by_rank else []
 
@@ -291,14 +293,23 @@ def longest_ending(name: str, endings: tuple[str, ...]) -> str:
     return max(fitting, key=len, default="")
 
 
+def shortened(candidate: Candidate, role: str) -> Candidate:
+    """It as if called without the words behind that do not tell what it is: ``p1_t1`` for ``p1 T1_ax``."""
+    name = candidate.stem.replace(" ", "_")
+    return Candidate.called(candidate.path, without_idle_words(name, role == "mask"))
+
+
+def _is_given(candidate: Candidate, role: str, case: str) -> bool:
+    """Whether it is a T1 with contrast, by any word of its name."""
+    return role == "T1" and has_contrast(without_case(candidate.written, case))
+
+
 def may_be(name: str, role: str, ending: str, case: str, shared: str = "") -> bool:
-    """False for what only looks like it: a T1 with contrast, a brain mask, ``t1_to_flair`` for FLAIR.
+    """False for what only looks like it: a brain mask, ``t1_to_flair`` for FLAIR.
 
     Args:
         shared: what the names of the case's sequences begin with.
     """
-    if role == "T1" and has_contrast(without_case(name, case)):
-        return False
     before = _GAP.split(name.removesuffix(ending))[-1]
     rest = _beyond(name, case, shared)
     if role == "mask":
@@ -348,7 +359,7 @@ def own_name(case: str) -> str:
 
 def without_case(name: str, case: str) -> str:
     """A file's name without its case's, which may be ``post_001``; a case called ``post`` alone is a time."""
-    rest = name.removeprefix(case.lower())
+    rest = name[len(case) :] if name.lower().startswith(case.lower()) else name
     is_apart = rest[:1] in ("", "-", "_", " ", ".") and any(character.isdigit() for character in case)
     return rest if is_apart or not has_contrast(case) else name
 
@@ -389,8 +400,8 @@ def _has_contrast_t1(folder: Folder, case: str) -> bool:
 def _contrast(candidates: Iterable[Candidate], case: str, is_sure: bool = False) -> str:
     """The name of the first T1 with contrast, or ''; ``is_sure`` leaves out those with words in between."""
     for candidate in candidates:
-        stem = without_case(candidate.stem, case)
-        if CONTRAST_T1.search(candidate.stem) or (not is_sure and is_contrast_t1(stem)):
+        written = without_case(candidate.written, case)
+        if CONTRAST_T1.search(candidate.stem) or (not is_sure and is_contrast_t1(written)):
             return candidate.path.name
     return ""
 

@@ -68,7 +68,7 @@ class BySequence(Layout):
     def _has_contrast(self, volume: Candidate) -> bool:
         """Whether a volume of the T1's folder is with contrast; its case may be called like an agent."""
         own = own_name(self._case_of(volume, "T1"))
-        return bool(CONTRAST_T1.search(volume.stem)) or has_contrast(without_case(volume.stem, own))
+        return bool(CONTRAST_T1.search(volume.stem)) or has_contrast(without_case(volume.written, own))
 
     def _case(
         self,

@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ...reading.sequence_names import tells_of_the_same
 from ..visit_names import is_visit
-from .base import ROLES, Candidate, Found, Layout, best, by_role, longest_ending, missing, own_name
+from .base import (
+    ROLES,
+    Candidate,
+    Found,
+    Layout,
+    best,
+    by_role,
+    longest_ending,
+    missing,
+    own_name,
+    shortened,
+)
 from .folder import Folder
 from .plain import Plain
 
@@ -47,6 +59,9 @@ def _parts(case: str) -> list[tuple[str, str]]:
 class Flat(Layout):
     """``cohort/p1_t1.nii.gz, p1_t2.nii.gz, p1_flair.nii.gz, p1_seg.nii.gz, p2_t1.nii.gz ...``
 
+    Where a case lacks one, a file of it with words behind that say nothing of the sequence is taken, as in
+    folders of one's own (``p1_T1_GRE``).
+
     Source: no data set; what remains where the files of BraTS-like cases are put into one folder.
     """
 
@@ -70,13 +85,17 @@ class Flat(Layout):
         return found if sum(not case.problem for case in found) > 1 else []
 
     def _cases(self, folder: Folder) -> Iterator[Found]:
-        groups = self._groups(folder)
+        groups, others = self._groups(folder)
         found = {case: self._case(folder, case, files, files) for case, files in groups.items()}
         whose = {case: _whose(case, found) for case in found}
         there: dict[str, list[Candidate]] = {case: [*files] for case, files in groups.items()}
         for case, files in groups.items():
             if whose[case]:
                 there[whose[case]] += files
+        for other in others:
+            start = next((start for start, _rest in reversed(_parts(other.written)) if start in found), "")
+            if start:
+                there[whose[start] or start].append(other)
         for case in found:
             if not whose[case]:
                 made = self._case(folder, case, groups[case], there[case])
@@ -84,7 +103,7 @@ class Flat(Layout):
 
     def _case(self, folder: Folder, case: str, files: list[Candidate], there: list[Candidate]) -> Found:
         """The case that files of one beginning make; what else is ``there`` is told where one is missing."""
-        chosen = {role: best(files, role, self.endings[role], own_name(case)) for role in ROLES}
+        chosen = {role: self._best(role, files, own_name(case)) for role in ROLES}
         paths = {role: paths[0] for role, paths in chosen.items() if len(paths) == 1}
         doubtful = [role for role, paths in chosen.items() if len(paths) > 1]
         if doubtful:
@@ -92,13 +111,38 @@ class Flat(Layout):
             return Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
         return Found(case, folder.path, paths, *missing(paths, there, self.endings, own_name(case)))
 
-    def _groups(self, folder: Folder) -> dict[str, list[Candidate]]:
-        """Files by the name of their case; a T1 with contrast belongs to its case too."""
+    def _best(self, role: str, files: list[Candidate], case: str) -> list[Path]:
+        """The files that are called so, or where none is, those with idle words behind."""
+        endings = self.endings[role]
+        return best(files, role, endings, case) or best(
+            [shortened(one, role) for one in files], role, endings, case
+        )
+
+    def _groups(self, folder: Folder) -> tuple[dict[str, list[Candidate]], list[Candidate]]:
+        """Files by the name of their case, and those of none; a T1 with contrast belongs to its case too.
+
+        Names with idle words behind make no case of their own, which a template would be (``MNI_T1_1mm``).
+        """
         every = (*_CONTRAST, *(ending for role in ROLES for ending in self.endings[role]))
         groups: dict[str, list[Candidate]] = {}
+        others = []
         for candidate in folder.files:
             ending = longest_ending(candidate.stem, every)
-            case = candidate.path.name[: len(candidate.stem) - len(ending)]
+            case = candidate.written[: len(candidate.stem) - len(ending)]
             if ending and case:
                 groups.setdefault(case, []).append(candidate)
-        return groups
+            elif not ending:
+                others.append(candidate)
+        behind = [next(filter(groups.__contains__, self._starts(one)), "") for one in others]
+        for case, one in zip(behind, others, strict=True):
+            if case:
+                groups[case].append(one)
+        return groups, [one for case, one in zip(behind, others, strict=True) if not case]
+
+    def _starts(self, candidate: Candidate) -> Iterator[str]:
+        """What stands before the sequence, or before the mask, in a name with idle words behind."""
+        for role in ROLES:
+            name = shortened(candidate, role).stem
+            ending = longest_ending(name, self.endings[role])
+            if ending:
+                yield candidate.written[: len(name) - len(ending)]

@@ -25,9 +25,12 @@ _JUNK = {
 
 
 class Candidate:
-    """A file or folder that may be a sequence or the mask; its stem is lower case, without its ending."""
+    """A file or folder that may be a sequence or the mask; its stem is lower case, without its ending.
 
-    __slots__ = ("path", "stem")
+    ``written`` is the whole of it as it was written: capitals tell where words of contrast begin (``mKM``).
+    """
+
+    __slots__ = ("path", "stem", "written")
 
     @classmethod
     def called(cls, path: Path, name: str) -> Candidate:
@@ -38,13 +41,17 @@ class Candidate:
 
     def __init__(self, path: Path, is_folder: bool = False) -> None:
         self.path = path
-        self.stem = path.name.lower() if is_folder else stem(path)
+        self.written = path.name if is_folder else _written_stem(path)
+        self.stem = self.written.lower()
 
 
 def stem(path: Path) -> str:
     """A file name in lower case without the ending that makes it a volume; a folder's name in lower case."""
-    name = path.name.lower()
-    return name[: len(name) - len(volume_suffix(path))] if volume_suffix(path) else name
+    return _written_stem(path).lower()
+
+
+def _written_stem(path: Path) -> str:
+    return path.name[: len(path.name) - len(volume_suffix(path))]
 
 
 @dataclass(frozen=True)

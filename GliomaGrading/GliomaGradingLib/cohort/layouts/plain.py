@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...reading.imaging import volume_suffix
-from ...reading.sequence_names import has_contrast, without_idle_words
-from .base import MASKS, Candidate, Layout, anyhow, by_role, without_case
+from .base import MASKS, Candidate, Layout, anyhow, by_role, shortened
 
 
 class Plain(Layout):
@@ -36,8 +35,4 @@ class Plain(Layout):
         self, role: str, folder: Path, case: str, candidates: list[Candidate]
     ) -> Iterable[Candidate]:
         yield from super()._otherwise(role, folder, case, candidates)
-        for candidate in candidates:
-            is_contrast = role == "T1" and has_contrast(without_case(candidate.stem, case))
-            if volume_suffix(candidate.path) and not is_contrast:
-                name = candidate.stem.replace(" ", "_")
-                yield Candidate.called(candidate.path, without_idle_words(name, role == "mask"))
+        yield from (shortened(one, role) for one in candidates if volume_suffix(one.path))

@@ -281,6 +281,52 @@ def test_tables_that_cannot_be_read(tmp_path: Path, content: bytes, text: str) -
         read_table(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("case,age,grade\np1,45,3,4\n", "row 2 has 4 cells and the head has 3"),
+        ("case,age,grade\np0,45,3,\np1,45,3,,4\n", "row 3 has 5 cells and the head has 3"),
+        ("sep=;\ncase;note;grade\np1;a; b;4\n", "row 3 has 4 cells and the head has 3"),
+    ],
+)
+def test_a_row_that_is_longer_than_the_head_is_not_read_shifted(
+    tmp_path: Path, content: str, text: str
+) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UsageError) as refused:
+        read_table(tmp_path / "t.csv")
+    what = "semicolons" if ";" in content else "commas"
+    assert (refused.value.problem, refused.value.remedy) == (text, f"put cells with {what} into quotes")
+
+
+def test_empty_cells_beyond_the_head_are_none(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('case,age,grade\np1,"45,3",4, ,\np2,\n')
+    rows = [row for _number, row in read_table(tmp_path / "t.csv").rows]
+    assert rows == [
+        {"case": "p1", "age": "45,3", "grade": "4"},
+        {"case": "p2", "age": "", "grade": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ('"Patient\nID";Grade\r\np1;2\r\n', ["Patient ID", "Grade"]),
+        ('"a, b, c";"Patient\r\nID";Grade\r\n1;p1;2\r\n', ["a, b, c", "Patient ID", "Grade"]),
+        ("case\tgrade\tage, years, sex, x\np1\t2\t1\n", ["case", "grade", "age, years, sex, x"]),
+        ("case\tgrade\tage, years, sex, x\np1\t2\t45,3\n", ["case", "grade", "age, years, sex, x"]),
+        ("case;grade;age\np1;2;45,3\np2;4\n", ["case", "grade", "age"]),
+        ("case;grade\n", ["case", "grade"]),
+        ("case,grade\np1,a;b;c\n", ["case", "grade"]),
+    ],
+)
+def test_the_separator_is_the_one_that_divides_the_rows(
+    tmp_path: Path, content: str, columns: list[str]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content.encode())
+    assert list(read_table(tmp_path / "t.csv").columns.values()) == columns
+
+
 # manifests
 
 
@@ -336,6 +382,12 @@ def test_columns_of_a_manifest_have_their_usual_names(tmp_path: Path, names: str
 )
 def test_manifests_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
+        find_cohort(manifest(tmp_path, text))
+
+
+def test_labels_without_quotes_are_not_read_as_one(tmp_path: Path) -> None:
+    text = "case,t1,t2,flair,mask,mask_labels,grade\np1,a,b,c,d,1,2,4\n"
+    with pytest.raises(UsageError, match="row 2 has 8 cells and the head has 7"):
         find_cohort(manifest(tmp_path, text))
 
 

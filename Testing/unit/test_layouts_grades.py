@@ -36,7 +36,9 @@ def test_grades_of_any_spelling(text: str, grade: str | None) -> None:
     assert parse_grade(text) == grade
 
 
-@pytest.mark.parametrize("text", ["1", "WHO I", "5", "high", "glioblastoma", "2/3", "0"])
+@pytest.mark.parametrize(
+    "text", ["1", "WHO I", "5", "high", "glioblastoma", "2/3", "0", "-2", "-3", "-4", "- 4", "_4"]
+)
 def test_what_is_no_grade_is_not_guessed(text: str) -> None:
     with pytest.raises(ValueError):
         parse_grade(text)
@@ -486,7 +488,8 @@ def test_labels_as_spreadsheets_write_them(tmp_path: Path, cell: str, labels: tu
 
 
 @pytest.mark.parametrize(
-    "text", ["WHO 2021 grade 4", "CNS WHO grade 4", "Gr. 4", "gr 4", "WHO CNS 2016 IV", "G4"]
+    "text",
+    ["WHO 2021 grade 4", "CNS WHO grade 4", "Gr. 4", "gr 4", "WHO CNS 2016 IV", "G4", "WHO-4", "grade - 4"],
 )
 def test_grades_as_pathologists_write_them(text: str) -> None:
     assert parse_grade(text) == "HGG"

@@ -34,9 +34,10 @@ _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
 _WHO = re.compile(
-    r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*(grade|gr\.?|g)?[\s_-]*((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",
+    r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*((grade|gr\.?|g)[\s_-]*)?((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",
     re.IGNORECASE,
 )
+"""A sign stands after a word only: ``-4`` is a code for what is missing, and no grade."""
 
 
 class Word(Enum):

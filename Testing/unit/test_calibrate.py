@@ -325,6 +325,19 @@ def test_a_batchs_votes_are_not_known_grades(mostly_hgg, file):
         assert read_grades(path).told("p35").grade == "LGG" and read_grades(path).told("p05").grade == "HGG"
 
 
+@pytest.mark.parametrize(
+    "columns", ["decision", "probability_hgg", "agreement", "votes_for,votes_of", "Flair probability HGG"]
+)
+def test_votes_are_known_by_any_column_that_is_left_of_the_batchs(tmp_path, columns):
+    """``cut -f1,3,4 results.csv``"""
+    path = tmp_path / "cut.csv"
+    path.write_text(f"case,grade,{columns}\np1,HGG,HGG\np2,LGG,LGG\n")
+    with pytest.raises(UsageError, match=r"votes of a batch, in .*, or call its column of them known_grade"):
+        read_grades(path)
+    path.write_text(f"case,grade,known_grade,{columns}\np1,HGG,LGG,HGG\n")
+    assert read_grades(path).told("p1").grade == "LGG"
+
+
 def test_known_grades_joined_to_the_votes_are_the_grades(mostly_hgg, tmp_path):
     """A clinical table joined to results.csv: whatever stands first, ``grade`` is the vote."""
     votes = "case,grade,decision,probability_hgg"

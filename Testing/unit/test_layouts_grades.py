@@ -529,6 +529,12 @@ def test_columns_of_grades_that_disagree_leave_it_open(tmp_path: Path) -> None:
         ("grade,known_grade", "HGG,LGG", None, "the columns of grades contradict each other in row 2 of c.csv"),
         ("grade,known_grade", "odd,LGG", "LGG", ""),
         ("grade,decision,probability_hgg,known_grade", "HGG,HGG,0.9,LGG", "LGG", ""),
+        (
+            "grade,decision",
+            "HGG,HGG",
+            None,
+            "c.csv has no grades in grade: they are read from a column known_gr",
+        ),
         ("Grade at surgery", "4", None, "c.csv has no grades in Grade at surgery: they are read from a column"),
     ],
 )

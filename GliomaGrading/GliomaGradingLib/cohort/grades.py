@@ -29,7 +29,10 @@ ANY_TABLE = GradeSource(
 """A table that a user gives: a column that names the case, and one with its grade."""
 BESIDE_VOTES = replace(ANY_TABLE, grade=tuple(name for name in ANY_TABLE.grade if name != "grade"))
 """The table of a batch, with a column of known grades joined to it: what it calls grade is the vote."""
+_OF_VOTES = ("decision", "probability_hgg", "*_probability_hgg", "agreement", "votes_for")
+"""Columns of a batch's tables, of which some may have been taken away: any of them tells."""
 
+_NO_VOTES = "give a table of known grades, or call its column of them known_grade"
 _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
@@ -191,7 +194,7 @@ def read_grades(path: Path) -> GradeTable:
     table = read_table(path)
     own = _own_source(table)
     if own is BESIDE_VOTES and not table.having(own.grade):
-        raise UsageError("the grades of this table are votes of a batch", path, "give a table of known grades")
+        raise UsageError("the grades of this table are votes of a batch", path, _NO_VOTES)
     for source in (own,) if own is BESIDE_VOTES else (*known_sources(path), own):
         grades = _grades(table, source)
         if grades is not None:
@@ -207,7 +210,7 @@ def grade_columns(table: Table) -> list[str]:
 
 
 def _own_source(table: Table) -> GradeSource:
-    return BESIDE_VOTES if {"decision", "probability_hgg"} <= table.columns.keys() else ANY_TABLE
+    return BESIDE_VOTES if table.having(_OF_VOTES) else ANY_TABLE
 
 
 def unread_columns(table: Table, read: Sequence[str]) -> str:
@@ -215,7 +218,7 @@ def unread_columns(table: Table, read: Sequence[str]) -> str:
     heads = [head for name, head in table.columns.items() if "grade" in name and name not in read]
     if not heads:
         return ""
-    names = ", ".join(ANY_TABLE.grade)
+    names = ", ".join(_own_source(table).grade)
     return f"{table.path.name} has no grades in {' and '.join(heads)}: they are read from a column {names}"
 
 

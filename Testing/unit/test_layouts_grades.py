@@ -521,6 +521,33 @@ def test_columns_of_grades_that_disagree_leave_it_open(tmp_path: Path) -> None:
     assert cohort.cases[0].doubts == ("its rows or columns in g.csv contradict each other",)
 
 
+def test_what_is_no_grade_contradicts_a_grade_beside_it(tmp_path: Path) -> None:
+    """WHO grade 1 may be called LGG elsewhere; a column that has grades holds nothing else at will."""
+    tree(tmp_path / "cases", *(f"p{number}/{FOUR}" for number in range(1, 6)))
+    table = tmp_path / "g.csv"
+    rows = "p1,LGG,1\np2,HGG,4\np3,LGG,unknown\np4,LGG,mixed\np5,,1\n"
+    table.write_text(f"case,grade,WHO grade\n{rows}")
+    cohort = find_cohort(tmp_path / "cases", grades=table)
+    grades = {"p1": None, "p2": "HGG", "p3": "LGG", "p4": None, "p5": None}
+    assert {case.case: case.grade for case in cohort.cases} == grades
+    assert f"'1', 'mixed' in it is no grade that counts; {TOLD}" in cohort.notices[0]
+    assert cohort.notices[1] == (
+        f"rows or columns of p1, p4 in {table} contradict each other: the grade is left unknown"
+    )
+    doubt = ("its rows or columns in g.csv contradict each other",)
+    assert [case.doubts for case in cohort.cases] == [doubt, (), (), doubt, ()]
+
+
+def test_a_column_of_diagnoses_contradicts_no_grade(tmp_path: Path) -> None:
+    tree(tmp_path, *DATA_SETS["bids"])
+    (tmp_path / "participants.tsv").write_text(
+        "participant_id\tgrade\twho_grade\nsub-01\tGlioblastoma\t4\nsub-02\tlow\t2\n"
+    )
+    cohort = find_cohort(tmp_path)
+    assert {case.case: case.grade for case in cohort.cases} == {"sub-01": "HGG"}
+    assert not any("no grade" in text or "contradict" in text for text in cohort.notices)
+
+
 @pytest.mark.parametrize(
     ("columns", "cells", "grade", "told"),
     [
@@ -528,6 +555,9 @@ def test_columns_of_grades_that_disagree_leave_it_open(tmp_path: Path) -> None:
         ("known_grade", "LGG", "LGG", ""),
         ("grade,known_grade", "HGG,LGG", None, "the columns of grades contradict each other in row 2 of c.csv"),
         ("grade,known_grade", "odd,LGG", "LGG", ""),
+        ("grade,WHO grade", "LGG,1", None, "the columns of grades contradict each other in row 2 of c.csv"),
+        ("grade,WHO grade", "glioblastoma,4", "HGG", ""),
+        ("grade,WHO grade", "LGG,#N/A", "LGG", ""),
         ("grade,decision,probability_hgg,known_grade", "HGG,HGG,0.9,LGG", "LGG", ""),
         (
             "grade,decision",
@@ -546,7 +576,8 @@ def test_grades_of_a_table_of_cases(
     (tmp_path / "c.csv").write_text(f"case,t1,t2,flair,mask,{columns}\np1,{files},{cells}\n")
     cohort = find_cohort(tmp_path / "c.csv")
     assert cohort.cases[0].grade == grade
-    assert [text.startswith(told) for text in (*cohort.cases[0].doubts, *cohort.notices)] == [True] * bool(told)
+    texts = [text for text in (*cohort.cases[0].doubts, *cohort.notices) if "is no grade" not in text]
+    assert [text.startswith(told) for text in texts] == [True] * bool(told)
 
 
 def test_a_data_sets_table_whose_grades_are_called_otherwise_is_told(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -36,6 +36,19 @@ _NO_VOTES = "give a table of known grades, or call its column of them known_grad
 _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
+_UNKNOWN |= {
+    "#n/a",
+    "<na>",
+    "n.a.",
+    "null",
+    "missing",
+    "not known",
+    "not applicable",
+    "--",
+    "\u2013",
+    "\u2014",
+    ".",
+}
 _WHO = re.compile(
     r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*((grade|gr\.?|g)[\s_-]*)?((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",
     re.IGNORECASE,
@@ -254,8 +267,7 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
         return None
     rows: dict[str, set[str]] = {}
     unclear: dict[str, None] = {}
-    for _number, row in table.rows:
-        said, odd = said_by([row[column] for column in columns])
+    for (_number, row), (said, odd) in zip(table.rows, said_by_rows(table, columns), strict=True):
         unclear.update(dict.fromkeys(odd))
         for name in (row[name] for name in cases if known_text(row[name])):
             rows.setdefault(key(name), set()).update(said)
@@ -264,15 +276,30 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
     return GradeTable(table.path, said_of, tuple(unclear), _patients(table), heads)
 
 
-def said_by(texts: Sequence[str]) -> tuple[set[str], list[str]]:
-    """What the cells of one row say of a grade, and, where none of them has a grade, what stands there."""
-    grades, odd = set[str](), []
-    for text in texts:
+def said_by_rows(table: Table, columns: Sequence[str]) -> list[tuple[set[str], list[str]]]:
+    """What each row says of a grade, and what stands there that is none: beside a grade it contradicts it.
+
+    A column without any grade holds something else, such as a diagnosis, and contradicts nothing.
+    """
+    graded = {column for column in columns if any(_is_grade(row[column]) for _number, row in table.rows)}
+    return [_said_by({column: row[column] for column in columns}, graded) for _number, row in table.rows]
+
+
+def _said_by(cells: Mapping[str, str], graded: Container[str]) -> tuple[set[str], list[str]]:
+    grades, odd = set[str](), dict[str, str]()
+    for column, text in cells.items():
         try:
             grades.update(filter(None, [parse_grade(text)]))
         except ValueError:
-            odd.append(text)
-    return (grades, []) if grades else (set(odd[:1]), odd)
+            odd[column] = text
+    texts = [text for column, text in odd.items() if not grades or column in graded]
+    return grades | set(texts[:1]), texts
+
+
+def _is_grade(text: str) -> bool:
+    """Whether a text is a grade, also one that the project does not tell, such as 1."""
+    plain = text.strip().casefold()
+    return plain.upper() in (LGG, HGG) or bool(_WHO.fullmatch(plain))
 
 
 def _patients(table: Table) -> dict[str, str]:

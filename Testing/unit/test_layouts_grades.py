@@ -501,6 +501,50 @@ def test_what_is_no_grade(text: str) -> None:
         assert parse_grade(text) == "not LGG: " + text
 
 
+def named_by(folder: Path, text: str, *names: str) -> tuple[dict[str, tuple[str | None, str]], list[str]]:
+    """Grade and patient by case, and notices but for that of the table's columns of grades."""
+    cases = tree(folder / "cases", *(f"{name}/{FOUR}" for name in names))
+    (folder / "g.csv").write_text(text)
+    cohort = find_cohort(cases, grades=folder / "g.csv")
+    notices = [n.replace(str(folder / "g.csv"), "TABLE") for n in cohort.notices]
+    return {e.case: (e.grade, e.patient) for e in cohort.cases}, [n for n in notices if "grades are" not in n]
+
+
+RUNNING = "id,patient_id,grade\n1,12,HGG\n2,7,LGG\n3,99,HGG\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "found", "column"),
+    [
+        (("7", "12", "99"), {"7": "LGG", "12": "HGG", "99": "HGG"}, ""),
+        (("1", "7", "12"), {"1": None, "7": "LGG", "12": "HGG"}, "patient_id"),
+        (("1", "2", "7", "12"), {"1": "HGG", "2": "LGG", "7": None, "12": None}, "id"),
+        (("002", "007", "012"), {"002": None, "007": "LGG", "012": "HGG"}, "patient_id"),
+    ],
+)
+def test_a_running_number_is_no_patients(
+    tmp_path: Path, names: tuple[str, ...], found: dict[str, str | None], column: str
+) -> None:
+    cases, notices = named_by(tmp_path, RUNNING, *names)
+    assert {case: grade for case, (grade, _patient) in cases.items()} == found
+    told = f"TABLE has cases in different rows by its columns id and patient_id: only {column} is read"
+    assert notices == [told] * bool(column)
+    patients = {"1": "12", "2": "7"} if column == "id" else {}
+    assert {case: patient for case, (_, patient) in cases.items()} == {n: patients.get(n, n) for n in names}
+
+
+def test_one_name_in_different_rows_is_read_by_one_column(tmp_path: Path) -> None:
+    text = "id,patient_id,grade\n1,2,HGG\n2,1,LGG\n3,5,LGG\n4,6,HGG\n"
+    cases, notices = named_by(tmp_path, text, "1", "2", "5")
+    assert cases == {"1": ("LGG", "1"), "2": ("HGG", "2"), "5": ("LGG", "5")} and len(notices) == 1
+
+
+def test_scans_and_their_patients_are_read_by_both_columns(tmp_path: Path) -> None:
+    text = "case,patient,grade\np1,p1,2\np1_later,p1,4\np2_a,p2,4\n"
+    cases, notices = named_by(tmp_path, text, "p2_a", "p1_later")
+    assert cases == {"p2_a": ("HGG", "p2"), "p1_later": ("HGG", "p1")} and notices == []
+
+
 def test_letters_are_the_same_however_they_are_composed(tmp_path: Path) -> None:
     """macOS takes the letters of file names apart; who types a table does not."""
     cases = tree(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -73,6 +74,18 @@ class Told(NamedTuple):
     word: Word
 
 
+class Naming(NamedTuple):
+    """What one column that names cases tells: by the ``key`` of a name its rows' numbers, and what they say.
+
+    ``head``: as the table has it.
+    """
+
+    head: str
+    rows: Mapping[str, frozenset[int]]
+    said: Mapping[str, frozenset[str]]
+    patients: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class GradeTable:
     """Grades by case.
@@ -83,6 +96,7 @@ class GradeTable:
         unclear: what stood where a grade should be and was none ("grade 1", "mixed").
         patients: by the ``key`` of the case's name whose scan it is, where a column beside the cases' tells.
         columns: the heads of its columns of grades.
+        namings: its columns that name cases, as they stand, where several may mean other things by one name.
     """
 
     path: Path
@@ -90,6 +104,7 @@ class GradeTable:
     unclear: tuple[str, ...] = ()
     patients: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    namings: tuple[Naming, ...] = ()
 
     def told(self, name: str) -> Told:
         """What the rows of exactly this name tell."""
@@ -157,6 +172,43 @@ class CohortGrades:
         if row := self._names.row(names):
             return self.table.told(row)
         return Told(None, Word.ALIKE if self._names.is_alike(names) else Word.ABSENT)
+
+
+def by_one_naming(table: GradeTable, cases: Sequence[Names]) -> tuple[GradeTable, str]:
+    """The table as the column has it that names most cases, where its columns disagree on which row is whose.
+
+    A running number (``id``) may be called as the patient of another row is. Of two the first is taken.
+
+    Returns:
+        Also the sentence about it, '' where the columns agree.
+    """
+    found = [_found_by(naming, cases) for naming in table.namings]
+    pairs = itertools.combinations(found, 2)
+    if not any(_disagree(one, other, cases) for one, other in pairs):
+        return table, ""
+    number = max(range(len(found)), key=lambda n: sum(map(bool, found[n])))
+    naming = table.namings[number]
+    heads = " and ".join(naming.head for naming, rows in zip(table.namings, found, strict=True) if any(rows))
+    notice = f"{table.path} has cases in different rows by its columns {heads}: only {naming.head} is read"
+    return replace(table, rows=naming.said, patients=naming.patients), notice
+
+
+def _found_by(naming: Naming, cases: Sequence[Names]) -> list[frozenset[int]]:
+    """The rows that a column has for each case."""
+    names = CohortNames(naming.rows, cases)
+    return [naming.rows.get(names.row(case), frozenset()) for case in cases]
+
+
+def _disagree(one: Sequence[frozenset[int]], other: Sequence[frozenset[int]], cases: Sequence[Names]) -> bool:
+    """Whether two columns have one case in different rows, or one row for cases of different patients."""
+    if any(a and b and not a & b for a, b in zip(one, other, strict=True)):
+        return True
+    whose: dict[int, set[str]] = {}
+    for case, a, b in zip(cases, one, other, strict=True):
+        for row in a if not b else ():
+            whose.setdefault(row, set()).add(case.patient)
+    found = ((row, case.patient) for case, a, b in zip(cases, one, other, strict=True) if not a for row in b)
+    return any(row in whose and patient not in whose[row] for row, patient in found)
 
 
 def parse_grade(text: str) -> str | None:
@@ -265,15 +317,30 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
     columns, cases = table.having(source.grade), table.having(source.cases)
     if not columns or not cases:
         return None
-    rows: dict[str, set[str]] = {}
-    unclear: dict[str, None] = {}
-    for (_number, row), (said, odd) in zip(table.rows, said_by_rows(table, columns), strict=True):
-        unclear.update(dict.fromkeys(odd))
-        for name in (row[name] for name in cases if known_text(row[name])):
-            rows.setdefault(key(name), set()).update(said)
-    said_of = {name: frozenset(texts) for name, texts in rows.items()}
+    said = said_by_rows(table, columns)
+    namings = {column: _naming(table, column, said) for column in table.columns if column in cases}
+    rows: dict[str, frozenset[str]] = {}
+    for naming in namings.values():
+        rows.update({name: texts | rows.get(name, frozenset()) for name, texts in naming.said.items()})
+    unclear = dict.fromkeys(text for _grades, odd in said for text in odd)
     heads = tuple(table.columns[column] for column in columns)
-    return GradeTable(table.path, said_of, tuple(unclear), _patients(table), heads)
+    own = tuple(namings.values()) if source is ANY_TABLE or source is BESIDE_VOTES else ()
+    return GradeTable(table.path, rows, tuple(unclear), _patients(table), heads, own)
+
+
+def _naming(table: Table, column: str, said: Sequence[tuple[set[str], list[str]]]) -> Naming:
+    rows: dict[str, set[int]] = {}
+    texts: dict[str, set[str]] = {}
+    for (number, row), (grades, _odd) in zip(table.rows, said, strict=True):
+        if known_text(row[column]):
+            rows.setdefault(key(row[column]), set()).add(number)
+            texts.setdefault(key(row[column]), set()).update(grades)
+    return Naming(
+        table.columns[column],
+        {name: frozenset(numbers) for name, numbers in rows.items()},
+        {name: frozenset(grades) for name, grades in texts.items()},
+        _patients(table) if column in table.having(CASES)[:1] else {},
+    )
 
 
 def said_by_rows(table: Table, columns: Sequence[str]) -> list[tuple[set[str], list[str]]]:

@@ -136,6 +136,32 @@ def test_with_many_patients_of_each_grade_slopes_are_fitted_too(tmp_path):
     assert open_bundle(tmp_path / "ours").metadata["calibration"]["method"] == "slopes and intercepts"
 
 
+@pytest.mark.parametrize(
+    ("taught", "without", "remedy"),
+    [
+        (0, "40 (inputs doubted)", "mend the inputs that results.csv has warnings of"),
+        (
+            3,
+            "3 (taught the models) and 37 (inputs doubted)",
+            "grade patients who did not teach the models, mend the inputs that results.csv has warnings of",
+        ),
+    ],
+)
+def test_grades_that_are_known_and_left_out_are_not_called_unknown(mostly_hgg, taught, without, remedy):
+    rows = [
+        row | {"decision": "indeterminate", "warnings": "slices-not-reached"} for row in rows_of(mostly_hgg)
+    ]
+    for row in rows[:taught]:
+        row["warnings"] = "taught-the-models"
+    write_batch(mostly_hgg, rows, KNOWN)
+    with pytest.raises(UsageError) as refused:
+        recalibrate(open_bundle(), mostly_hgg, mostly_hgg.parent / "ours")
+    left = "0 HGG and 0 LGG patients are left to calibrate on, without the known grades of"
+    assert refused.value.problem == f"{left} {without}"
+    needed = "10 or more of each are needed: "
+    assert refused.value.remedy == f"{needed}{remedy}, or run it again with --resume --grades TABLE"
+
+
 def test_who_taught_the_models_and_doubtful_inputs_are_left_out(mostly_hgg, tmp_path, capsys):
     batch = mostly_hgg
     assert calibrate(batch, tmp_path / "first") == 0

@@ -69,7 +69,7 @@ class Changes(NamedTuple):
         return [
             f"{what}: {len(cases)} ({some_of(list(cases), _SHOWN_NAMES)})"
             for cases, what in (
-                (self.changed, "Graded again, the input having changed"),
+                (self.changed, "Tried again, the input having changed"),
                 (self.gone, "Dropped with their results, being no longer in the input"),
             )
             if cases
@@ -252,12 +252,21 @@ class Store:
         if not ours:
             return {}
         if BATCH not in ours:
+            self._check_has_record()
             problem = f"the folder holds a {ours[0]} that no batch of this program wrote"
             raise UsageError(problem, self.folder, "choose an empty folder")
         if not (self._resume or self._overwrite):
             remedy = "add --resume to go on with it, --overwrite to start anew, or choose another folder"
             raise UsageError("the folder holds the results of a batch", self.folder, remedy)
         return _read_batch(self.folder / BATCH, self._overwrite)
+
+    def _check_has_record(self) -> None:
+        if next(journal.read(self.folder / JOURNAL), None) is not None:
+            raise UsageError(
+                "the folder holds the results of a batch, and its batch.json is missing",
+                self.folder,
+                "restore batch.json, choose another --output, or move the folder away",
+            )
 
     def _retire(self) -> None:
         """Removes, before the first new outcome, what an earlier batch wrote at its end of fewer cases."""
@@ -306,7 +315,7 @@ def check_inputs(
     Cases that had failed are done again if their input has changed; new cases are welcome.
 
     Raises:
-        UsageError: says which; with ``retryChanged`` only where no case of the earlier batch is left.
+        UsageError: says which; with ``retryChanged`` only where most cases of the earlier batch are gone.
     """
     known = set(cases)
     for case in [case for case, done in store.done.items() if case not in known and done.status != GRADED]:
@@ -315,7 +324,7 @@ def check_inputs(
     if retryChanged:
         _check_some_left(store, gone)
     elif gone:
-        _check_names(store, gone, {fingerprint_of(c): c for c in cases if c not in store.done})
+        _check_names(store, gone, {c: fingerprint_of(c) for c in cases if c not in store.done})
     changed = [c for c in cases if c in store.done and fingerprint_of(c) != store.done[c].fingerprint]
     failed = {case for case in changed if store.done[case].status != GRADED}
     for case in failed:
@@ -338,28 +347,45 @@ def check_inputs(
 
 
 def _check_some_left(store: Store, gone: Sequence[str]) -> None:
-    """An input that holds none of the cases is another input, and not this one without them."""
-    if gone and len(gone) == len(store.done):
-        raise UsageError(
-            f"none of the cases that were graded here is in the input, such as {gone[0]}",
-            store.folder,
-            "give their input, use --overwrite to start anew, or choose another --output",
-        )
+    """An input that has few of the cases is another input, or a part of it, and not this one without some."""
+    if not _are_most_gone(store, gone):
+        return
+    graded = len(store.done)
+    which = f"none of the {graded}" if len(gone) == graded else f"only {graded - len(gone)} of the {graded}"
+    raise UsageError(
+        f"{which} cases that were graded here are in the input, which lacks {min(gone)}",
+        store.folder,
+        "give the whole input of this batch, use --overwrite for a batch of another one, "
+        "or choose another --output",
+    )
+
+
+def _are_most_gone(store: Store, gone: Sequence[str]) -> bool:
+    return 2 * len(gone) > len(store.done)
 
 
 def _check_names(store: Store, gone: Sequence[str], joined: Mapping[str, str]) -> None:
     """Cases are called otherwise where others have joined them: ``p1`` is ``siteA_p1`` beside ``siteB_p1``.
 
     Args:
-        joined: cases that are new, by their input.
+        joined: the inputs of cases that are new.
     """
-    for case in gone:
-        if now := joined.get(store.done[case].fingerprint):
+    names = {inputs: case for case, inputs in joined.items()}
+    renamed = {case: now for case in sorted(gone) if (now := names.get(store.done[case].fingerprint))}
+    have_others_joined = not joined.keys() <= set(renamed.values())
+    for case, now in renamed.items():
+        if have_others_joined and now.casefold() != case.casefold():
             raise UsageError(
                 f"{case} was graded here, and is called {now} since others have joined the input",
                 store.folder,
                 "grade the others into a folder of their own, or use --overwrite to start anew",
             )
+        again = "" if _are_most_gone(store, gone) else "add --retry-changed to grade it again, "
+        raise UsageError(
+            f"{case} was graded here, and is called {now} now",
+            store.folder,
+            f"give it its name back, {again}or use --overwrite to start anew",
+        )
 
 
 def no_room(error: OSError, folder: Path) -> BatchStopped:

@@ -489,6 +489,80 @@ def test_what_was_done_about_a_changed_input_is_told(source, tmp_path):
     assert len(table(tmp_path / "out")) == 4
 
 
+def test_a_changed_case_keeps_its_result_until_there_is_a_new_one(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    before = without_seconds(output)
+    for name in NAMES:
+        (source / name / f"{name}_t1.nii.gz").write_bytes(bytes([90]))
+    seen = []
+
+    def one_is_done():
+        return len(seen) == 1
+
+    watch = Watch(finished=lambda case, counts: seen.append((case, counts.done)), cancelled=one_is_done)
+    with pytest.raises(BatchInterrupted, match="1 of 6 cases are done"):
+        grade(source, output, Instant(), None, watch, resume=True, retryChanged=True)
+    ((new, done),) = seen
+    assert done == 1
+    after = without_seconds(output)
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {f"cases/{new}/result.json", "results.csv"}
+    assert [row["case"] for row in table(output)] == NAMES
+    assert {row["case"]: row["probability_hgg"] for row in table(output)}[new] == "0.900000"
+    runner, begun = Instant(), []
+    grade(source, output, runner, None, Watch(begun=begun.append), resume=True)  # as the interrupted one says
+    assert sorted(runner.seen) == [name for name in NAMES if name != new] and begun[0].earlier == 1
+    assert {row["probability_hgg"] for row in table(output)} == {"0.900000"}
+    grade(source, output, NeverSubmitted(), resume=True)
+    grade(source, tmp_path / "anew")
+    assert without_seconds(output) == without_seconds(tmp_path / "anew")
+
+
+def test_a_changed_case_whose_new_result_finds_no_room_has_none(source, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    grade(source, output)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write_durably", full)
+        with pytest.raises(BatchStopped, match="No space left on device"):
+            grade(source, output, resume=True, retryChanged=True)
+    others = [name for name in NAMES if name != "case_04"]
+    assert [row["case"] for row in table(output)] == others
+    assert sorted(path.name for path in (output / "cases").iterdir()) == others
+    runner = Instant()
+    grade(source, output, runner, resume=True)
+    assert runner.seen == ["case_04"] and [row["case"] for row in table(output)] == NAMES
+
+
+def test_a_changed_case_that_fails_has_no_result_any_more(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+    counts, _ = grade(
+        source, output, Instant({"case_04": UsageError("empty mask")}), resume=True, retryChanged=True
+    )
+    assert (counts.done, counts.failed) == (6, 1) and not (output / "cases" / "case_04").exists()
+    assert [row["status"] for row in table(output)] == ["graded"] * 4 + ["failed", "graded"]
+
+
+def test_a_case_that_was_outdated_and_is_gone_is_told_as_any_other(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+    with pytest.raises(BatchInterrupted):
+        grade(source, output, Instant(), None, Watch(cancelled=lambda: True), resume=True, retryChanged=True)
+    shutil.rmtree(source / "case_04")
+    with pytest.raises(UsageError, match="case_04 was graded here and is no longer in the input"):
+        grade(source, output, NeverStarted(), resume=True)
+    counts, _ = grade(source, output, NeverSubmitted(), resume=True, retryChanged=True)
+    assert counts.cases == counts.done == 5 and not (output / "cases" / "case_04").exists()
+
+
 def test_a_part_of_the_input_drops_no_results_of_the_rest(source, tmp_path):
     grade(source, tmp_path / "out")
     before = without_seconds(tmp_path / "out")

@@ -79,6 +79,8 @@ class Changes(NamedTuple):
 class Store:
     """Holds the output folder; from the moment it is made until ``close`` nobody else writes there.
 
+    ``done``: what there is of cases. ``outdated``: those of them that have to be done again.
+
     Args:
         resume: go on with what is there.
         overwrite: remove what an earlier batch left, and nothing else.
@@ -91,6 +93,7 @@ class Store:
     def __init__(self, folder: Path, resume: bool = False, overwrite: bool = False) -> None:
         self.folder = folder
         self.done: dict[str, Done] = {}
+        self.outdated: set[str] = set()
         self.model: dict[str, str] = {}
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
@@ -120,10 +123,15 @@ class Store:
         _check_same(_other_options(self._earlier, options), self.folder)
         try:
             for record in journal.read(self.folder / JOURNAL):
+                case = record["case"]
+                if record.get("outdated"):
+                    self.outdated.add(case)
+                    continue
+                self.outdated.discard(case)
                 if record.get("dropped"):
-                    self.done.pop(record["case"], None)
+                    self.done.pop(case, None)
                 else:
-                    self.done[record["case"]] = _done(record)
+                    self.done[case] = _done(record)
         except OSError as error:
             raise _unwritable(error, self.folder) from error
 
@@ -164,6 +172,7 @@ class Store:
             BatchStopped: there is no room, or the disk fails. Nothing of the case is left then.
         """
         assert self._journal is not None
+        self.done.pop(case, None)  # a result that is replaced; where that fails, it is none either
         record = {
             "case": case, "input": fingerprint, "folder": name, "row": row,
             "sizes": {file: len(content) for file, content in files.items()}, "strangeness": strangeness,
@@ -175,6 +184,25 @@ class Store:
         except OSError as error:
             raise no_room(error, self.folder) from error
         self.done[case] = _done(record)
+        self.outdated.discard(case)
+
+    def outdate(self, cases: Iterable[str]) -> None:
+        """Have cases done again, for good; what an earlier batch made of them stays until then.
+
+        Raises:
+            BatchStopped: there is no room, or the disk fails.
+        """
+        assert self._journal is not None
+        try:
+            for case in cases:
+                self._journal.append({"case": case, "outdated": True})
+                self.outdated.add(case)
+        except OSError as error:
+            raise no_room(error, self.folder) from error
+
+    def isDone(self, case: str) -> bool:
+        """Whether a case need not be done (again)."""
+        return case in self.done and case not in self.outdated
 
     def drop(self, cases: Mapping[str, Done]) -> None:
         """Remove what an earlier batch made of cases, for good.
@@ -310,7 +338,7 @@ class Store:
 def check_inputs(
     store: Store, cases: Sequence[str], fingerprint_of: Any, retryChanged: bool = False
 ) -> Changes:
-    """Refuses to go on where the input of a graded case has changed or is gone; or gives these, to be dropped.
+    """Refuses to go on where the input of a graded case has changed or is gone; or gives these to the caller.
 
     Cases that had failed are done again if their input has changed; new cases are welcome.
 
@@ -325,13 +353,15 @@ def check_inputs(
         _check_some_left(store, gone)
     elif gone:
         _check_names(store, gone, {c: fingerprint_of(c) for c in cases if c not in store.done})
-    changed = [c for c in cases if c in store.done and fingerprint_of(c) != store.done[c].fingerprint]
+    changed = [c for c in cases if store.isDone(c) and fingerprint_of(c) != store.done[c].fingerprint]
     failed = {case for case in changed if store.done[case].status != GRADED}
     for case in failed:
         del store.done[case]
     changed = [case for case in changed if case not in failed]
     if retryChanged:
-        return Changes(*({case: store.done.pop(case) for case in names} for names in (changed, gone)))
+        return Changes(
+            {case: store.done[case] for case in changed}, {case: store.done.pop(case) for case in gone}
+        )
     for cases_, what in ((gone, "no longer in the input"), (changed, "changed")):
         if cases_:
             more = f" and {len(cases_) - 1} more" if len(cases_) > 1 else ""

@@ -298,7 +298,8 @@ def test_a_row_that_is_longer_than_the_head_is_not_read_shifted(
     with pytest.raises(UsageError) as refused:
         read_table(tmp_path / "t.csv")
     what = "semicolons" if ";" in content else "commas"
-    assert (refused.value.problem, refused.value.remedy) == (text, f"put cells with {what} into quotes")
+    remedy = f"put cells with {what} into quotes, and name every column"
+    assert (refused.value.problem, refused.value.remedy) == (text, remedy)
 
 
 def test_empty_cells_beyond_the_head_are_none(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def _within_head(
             raise UsageError(
                 f"row {number} has {filled} cells and the head has {width}",
                 path,
-                f"put cells with {what} into quotes",
+                f"put cells with {what} into quotes, and name every column",
             )
         width = width or (len(cells) if filled else 0)
         yield number, cells

@@ -343,6 +343,58 @@ def test_cases_that_others_give_another_name_are_told_so(tmp_path):
     assert refused.value.problem == told and "a folder of their own" in refused.value.remedy
 
 
+def plain_cohort(folder, *names):
+    """Cases that are called as their folders."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for role in ("t1", "t2", "flair", "seg"):
+            (folder / name / f"{role}.nii.gz").write_bytes(b"\x20")
+    return folder
+
+
+def renamed(folder, before, after):
+    """By another name, as what ignores case cannot do it at once."""
+    (folder / before).rename(folder / "aside")
+    (folder / "aside").rename(folder / after)
+
+
+@pytest.mark.parametrize(("name", "joins"), [("P2", ["p9"]), ("P2", []), ("other", [])])
+def test_a_case_with_another_name_is_told_so(tmp_path, name, joins):
+    source = plain_cohort(tmp_path / "in", "p1", "p2")
+    grade(source, tmp_path / "out")
+    renamed(source, "p2", name)
+    plain_cohort(source, *joins)
+    with pytest.raises(UsageError) as refused:
+        grade(source, tmp_path / "out", NeverStarted(), resume=True)
+    assert refused.value.problem == f"p2 was graded here, and is called {name} now"
+    assert "give it its name back, add --retry-changed to grade it again, or" in refused.value.remedy
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, resume=True, retryChanged=True)
+    assert sorted(runner.seen) == sorted([name, *joins])
+
+
+def test_cases_that_are_all_renamed_are_not_told_to_be_dropped(tmp_path):
+    source = plain_cohort(tmp_path / "in", "p1", "p2")
+    grade(source, tmp_path / "out")
+    for name in ("p1", "p2"):
+        renamed(source, name, name.upper())
+    with pytest.raises(UsageError, match="p1 was graded here, and is called P1 now") as refused:
+        grade(source, tmp_path / "out", NeverStarted(), resume=True)
+    assert refused.value.remedy == "give it its name back, or use --overwrite to start anew"
+
+
+@pytest.mark.parametrize("choice", ["resume", "overwrite"])
+def test_a_batch_without_its_record_is_told_so(source, tmp_path, choice):
+    grade(source, tmp_path / "out")
+    (tmp_path / "out" / "batch.json").unlink()
+    before = without_seconds(tmp_path / "out")
+    with pytest.raises(UsageError) as refused:
+        grade(source, tmp_path / "out", NeverStarted(), **{choice: True})
+    assert refused.value.problem == "the folder holds the results of a batch, and its batch.json is missing"
+    assert refused.value.remedy == "restore batch.json, choose another --output, or move the folder away"
+    assert without_seconds(tmp_path / "out") == before
+
+
 def test_a_table_that_another_program_shows_stops_nothing_before_the_end(source, tmp_path, monkeypatch):
     """Windows lets nobody replace a file that Excel has open."""
     write = store.write_atomically
@@ -422,7 +474,7 @@ def test_what_was_done_about_a_changed_input_is_told(source, tmp_path):
     os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
     done = run(BatchJob(source, tmp_path / "out", resume=True, retryChanged=True), Settings(), Instant)
     assert done.remarks[:2] == [
-        "Graded again, the input having changed: 1 (case_04)",
+        "Tried again, the input having changed: 1 (case_04)",
         "Dropped with their results, being no longer in the input: 2 (case_02, case_03)",
     ]
     assert (
@@ -430,9 +482,100 @@ def test_what_was_done_about_a_changed_input_is_told(source, tmp_path):
         == []
     )
     other = make_cohort(tmp_path / "other", ["x1"])
-    with pytest.raises(UsageError, match="none of the cases that were graded here is in the input, such as"):
+    with pytest.raises(
+        UsageError, match="none of the 4 cases that were graded here are in the input, which lacks"
+    ):
         grade(other, tmp_path / "out", NeverStarted(), resume=True, retryChanged=True)
     assert len(table(tmp_path / "out")) == 4
+
+
+def test_a_changed_case_keeps_its_result_until_there_is_a_new_one(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    before = without_seconds(output)
+    for name in NAMES:
+        (source / name / f"{name}_t1.nii.gz").write_bytes(bytes([90]))
+    seen = []
+
+    def one_is_done():
+        return len(seen) == 1
+
+    watch = Watch(finished=lambda case, counts: seen.append((case, counts.done)), cancelled=one_is_done)
+    with pytest.raises(BatchInterrupted, match="1 of 6 cases are done"):
+        grade(source, output, Instant(), None, watch, resume=True, retryChanged=True)
+    ((new, done),) = seen
+    assert done == 1
+    after = without_seconds(output)
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {f"cases/{new}/result.json", "results.csv"}
+    assert [row["case"] for row in table(output)] == NAMES
+    assert {row["case"]: row["probability_hgg"] for row in table(output)}[new] == "0.900000"
+    runner, begun = Instant(), []
+    grade(source, output, runner, None, Watch(begun=begun.append), resume=True)  # as the interrupted one says
+    assert sorted(runner.seen) == [name for name in NAMES if name != new] and begun[0].earlier == 1
+    assert {row["probability_hgg"] for row in table(output)} == {"0.900000"}
+    grade(source, output, NeverSubmitted(), resume=True)
+    grade(source, tmp_path / "anew")
+    assert without_seconds(output) == without_seconds(tmp_path / "anew")
+
+
+def test_a_changed_case_whose_new_result_finds_no_room_has_none(source, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    grade(source, output)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write_durably", full)
+        with pytest.raises(BatchStopped, match="No space left on device"):
+            grade(source, output, resume=True, retryChanged=True)
+    others = [name for name in NAMES if name != "case_04"]
+    assert [row["case"] for row in table(output)] == others
+    assert sorted(path.name for path in (output / "cases").iterdir()) == others
+    runner = Instant()
+    grade(source, output, runner, resume=True)
+    assert runner.seen == ["case_04"] and [row["case"] for row in table(output)] == NAMES
+
+
+def test_a_changed_case_that_fails_has_no_result_any_more(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+    counts, _ = grade(
+        source, output, Instant({"case_04": UsageError("empty mask")}), resume=True, retryChanged=True
+    )
+    assert (counts.done, counts.failed) == (6, 1) and not (output / "cases" / "case_04").exists()
+    assert [row["status"] for row in table(output)] == ["graded"] * 4 + ["failed", "graded"]
+
+
+def test_a_case_that_was_outdated_and_is_gone_is_told_as_any_other(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    os.utime(source / "case_04" / "case_04_seg.nii.gz", (1, 1))
+    with pytest.raises(BatchInterrupted):
+        grade(source, output, Instant(), None, Watch(cancelled=lambda: True), resume=True, retryChanged=True)
+    shutil.rmtree(source / "case_04")
+    with pytest.raises(UsageError, match="case_04 was graded here and is no longer in the input"):
+        grade(source, output, NeverStarted(), resume=True)
+    counts, _ = grade(source, output, NeverSubmitted(), resume=True, retryChanged=True)
+    assert counts.cases == counts.done == 5 and not (output / "cases" / "case_04").exists()
+
+
+def test_a_part_of_the_input_drops_no_results_of_the_rest(source, tmp_path):
+    grade(source, tmp_path / "out")
+    before = without_seconds(tmp_path / "out")
+    with pytest.raises(UsageError) as refused:
+        grade(source / "case_03", tmp_path / "out", NeverStarted(), resume=True, retryChanged=True)
+    problem = "only 1 of the 6 cases that were graded here are in the input, which lacks case_00"
+    assert refused.value.problem == problem
+    assert refused.value.remedy.startswith("give the whole input of this batch, use --overwrite for a batch of")
+    assert without_seconds(tmp_path / "out") == before
+    for name in ("case_00", "case_01", "case_02"):
+        shutil.rmtree(source / name)
+    counts, _ = grade(source, tmp_path / "out", NeverSubmitted(), resume=True, retryChanged=True)
+    assert counts.cases == len(table(tmp_path / "out")) == 3
 
 
 @pytest.mark.parametrize("retry", ["--retry-failed", "--retry-changed"])

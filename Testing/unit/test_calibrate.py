@@ -136,6 +136,32 @@ def test_with_many_patients_of_each_grade_slopes_are_fitted_too(tmp_path):
     assert open_bundle(tmp_path / "ours").metadata["calibration"]["method"] == "slopes and intercepts"
 
 
+@pytest.mark.parametrize(
+    ("taught", "without", "remedy"),
+    [
+        (0, "40 (inputs doubted)", "mend the inputs that results.csv has warnings of"),
+        (
+            3,
+            "3 (taught the models) and 37 (inputs doubted)",
+            "grade patients who did not teach the models, mend the inputs that results.csv has warnings of",
+        ),
+    ],
+)
+def test_grades_that_are_known_and_left_out_are_not_called_unknown(mostly_hgg, taught, without, remedy):
+    rows = [
+        row | {"decision": "indeterminate", "warnings": "slices-not-reached"} for row in rows_of(mostly_hgg)
+    ]
+    for row in rows[:taught]:
+        row["warnings"] = "taught-the-models"
+    write_batch(mostly_hgg, rows, KNOWN)
+    with pytest.raises(UsageError) as refused:
+        recalibrate(open_bundle(), mostly_hgg, mostly_hgg.parent / "ours")
+    left = "0 HGG and 0 LGG patients are left to calibrate on, without the known grades of"
+    assert refused.value.problem == f"{left} {without}"
+    needed = "10 or more of each are needed: "
+    assert refused.value.remedy == f"{needed}{remedy}, or run it again with --resume --grades TABLE"
+
+
 def test_who_taught_the_models_and_doubtful_inputs_are_left_out(mostly_hgg, tmp_path, capsys):
     batch = mostly_hgg
     assert calibrate(batch, tmp_path / "first") == 0
@@ -323,6 +349,19 @@ def test_a_batchs_votes_are_not_known_grades(mostly_hgg, file):
             read_grades(path)
     else:
         assert read_grades(path).told("p35").grade == "LGG" and read_grades(path).told("p05").grade == "HGG"
+
+
+@pytest.mark.parametrize(
+    "columns", ["decision", "probability_hgg", "agreement", "votes_for,votes_of", "Flair probability HGG"]
+)
+def test_votes_are_known_by_any_column_that_is_left_of_the_batchs(tmp_path, columns):
+    """``cut -f1,3,4 results.csv``"""
+    path = tmp_path / "cut.csv"
+    path.write_text(f"case,grade,{columns}\np1,HGG,HGG\np2,LGG,LGG\n")
+    with pytest.raises(UsageError, match=r"votes of a batch, in .*, or call its column of them known_grade"):
+        read_grades(path)
+    path.write_text(f"case,grade,known_grade,{columns}\np1,HGG,LGG,HGG\n")
+    assert read_grades(path).told("p1").grade == "LGG"
 
 
 def test_known_grades_joined_to_the_votes_are_the_grades(mostly_hgg, tmp_path):

@@ -96,7 +96,7 @@ SHIPPABLE = [
     [
         (
             "collection,",
-            "",
+            "site,",
             "the table of crops has no column 'collection', in {}: the columns are",
         ),
         ("False", "perhaps", "shippable is 'perhaps' for patient b, in {}: give true or false"),

@@ -38,7 +38,9 @@ def test_grades_of_any_spelling(text: str, grade: str | None) -> None:
     assert parse_grade(text) == grade
 
 
-@pytest.mark.parametrize("text", ["1", "WHO I", "5", "high", "glioblastoma", "2/3", "0"])
+@pytest.mark.parametrize(
+    "text", ["1", "WHO I", "5", "high", "glioblastoma", "2/3", "0", "-2", "-3", "-4", "- 4", "_4"]
+)
 def test_what_is_no_grade_is_not_guessed(text: str) -> None:
     with pytest.raises(ValueError):
         parse_grade(text)
@@ -313,6 +315,53 @@ def test_tables_that_cannot_be_read(tmp_path: Path, content: bytes, text: str) -
         read_table(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("case,age,grade\np1,45,3,4\n", "row 2 has 4 cells and the head has 3"),
+        ("case,age,grade\np0,45,3,\np1,45,3,,4\n", "row 3 has 5 cells and the head has 3"),
+        ("sep=;\ncase;note;grade\np1;a; b;4\n", "row 3 has 4 cells and the head has 3"),
+    ],
+)
+def test_a_row_that_is_longer_than_the_head_is_not_read_shifted(
+    tmp_path: Path, content: str, text: str
+) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UsageError) as refused:
+        read_table(tmp_path / "t.csv")
+    what = "semicolons" if ";" in content else "commas"
+    remedy = f"put cells with {what} into quotes, and name every column"
+    assert (refused.value.problem, refused.value.remedy) == (text, remedy)
+
+
+def test_empty_cells_beyond_the_head_are_none(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('case,age,grade\np1,"45,3",4, ,\np2,\n')
+    rows = [row for _number, row in read_table(tmp_path / "t.csv").rows]
+    assert rows == [
+        {"case": "p1", "age": "45,3", "grade": "4"},
+        {"case": "p2", "age": "", "grade": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ('"Patient\nID";Grade\r\np1;2\r\n', ["Patient ID", "Grade"]),
+        ('"a, b, c";"Patient\r\nID";Grade\r\n1;p1;2\r\n', ["a, b, c", "Patient ID", "Grade"]),
+        ("case\tgrade\tage, years, sex, x\np1\t2\t1\n", ["case", "grade", "age, years, sex, x"]),
+        ("case\tgrade\tage, years, sex, x\np1\t2\t45,3\n", ["case", "grade", "age, years, sex, x"]),
+        ("case;grade;age\np1;2;45,3\np2;4\n", ["case", "grade", "age"]),
+        ("case;grade\n", ["case", "grade"]),
+        ("case,grade\np1,a;b;c\n", ["case", "grade"]),
+    ],
+)
+def test_the_separator_is_the_one_that_divides_the_rows(
+    tmp_path: Path, content: str, columns: list[str]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content.encode())
+    assert list(read_table(tmp_path / "t.csv").columns.values()) == columns
+
+
 # manifests
 
 
@@ -368,6 +417,12 @@ def test_columns_of_a_manifest_have_their_usual_names(tmp_path: Path, names: str
 )
 def test_manifests_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
+        find_cohort(manifest(tmp_path, text))
+
+
+def test_labels_without_quotes_are_not_read_as_one(tmp_path: Path) -> None:
+    text = "case,t1,t2,flair,mask,mask_labels,grade\np1,a,b,c,d,1,2,4\n"
+    with pytest.raises(UsageError, match="row 2 has 8 cells and the head has 7"):
         find_cohort(manifest(tmp_path, text))
 
 
@@ -466,7 +521,8 @@ def test_labels_as_spreadsheets_write_them(tmp_path: Path, cell: str, labels: tu
 
 
 @pytest.mark.parametrize(
-    "text", ["WHO 2021 grade 4", "CNS WHO grade 4", "Gr. 4", "gr 4", "WHO CNS 2016 IV", "G4"]
+    "text",
+    ["WHO 2021 grade 4", "CNS WHO grade 4", "Gr. 4", "gr 4", "WHO CNS 2016 IV", "G4", "WHO-4", "grade - 4"],
 )
 def test_grades_as_pathologists_write_them(text: str) -> None:
     assert parse_grade(text) == "HGG"
@@ -476,6 +532,50 @@ def test_grades_as_pathologists_write_them(text: str) -> None:
 def test_what_is_no_grade(text: str) -> None:
     with pytest.raises(ValueError, match=text):
         assert parse_grade(text) == "not LGG: " + text
+
+
+def named_by(folder: Path, text: str, *names: str) -> tuple[dict[str, tuple[str | None, str]], list[str]]:
+    """Grade and patient by case, and notices but for that of the table's columns of grades."""
+    cases = tree(folder / "cases", *(f"{name}/{FOUR}" for name in names))
+    (folder / "g.csv").write_text(text)
+    cohort = find_cohort(cases, grades=folder / "g.csv")
+    notices = [n.replace(str(folder / "g.csv"), "TABLE") for n in cohort.notices]
+    return {e.case: (e.grade, e.patient) for e in cohort.cases}, [n for n in notices if "grades are" not in n]
+
+
+RUNNING = "id,patient_id,grade\n1,12,HGG\n2,7,LGG\n3,99,HGG\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "found", "column"),
+    [
+        (("7", "12", "99"), {"7": "LGG", "12": "HGG", "99": "HGG"}, ""),
+        (("1", "7", "12"), {"1": None, "7": "LGG", "12": "HGG"}, "patient_id"),
+        (("1", "2", "7", "12"), {"1": "HGG", "2": "LGG", "7": None, "12": None}, "id"),
+        (("002", "007", "012"), {"002": None, "007": "LGG", "012": "HGG"}, "patient_id"),
+    ],
+)
+def test_a_running_number_is_no_patients(
+    tmp_path: Path, names: tuple[str, ...], found: dict[str, str | None], column: str
+) -> None:
+    cases, notices = named_by(tmp_path, RUNNING, *names)
+    assert {case: grade for case, (grade, _patient) in cases.items()} == found
+    told = f"TABLE has cases in different rows by its columns id and patient_id: only {column} is read"
+    assert notices == [told] * bool(column)
+    patients = {"1": "12", "2": "7"} if column == "id" else {}
+    assert {case: patient for case, (_, patient) in cases.items()} == {n: patients.get(n, n) for n in names}
+
+
+def test_one_name_in_different_rows_is_read_by_one_column(tmp_path: Path) -> None:
+    text = "id,patient_id,grade\n1,2,HGG\n2,1,LGG\n3,5,LGG\n4,6,HGG\n"
+    cases, notices = named_by(tmp_path, text, "1", "2", "5")
+    assert cases == {"1": ("LGG", "1"), "2": ("HGG", "2"), "5": ("LGG", "5")} and len(notices) == 1
+
+
+def test_scans_and_their_patients_are_read_by_both_columns(tmp_path: Path) -> None:
+    text = "case,patient,grade\np1,p1,2\np1_later,p1,4\np2_a,p2,4\n"
+    cases, notices = named_by(tmp_path, text, "p2_a", "p1_later")
+    assert cases == {"p2_a": ("HGG", "p2"), "p1_later": ("HGG", "p1")} and notices == []
 
 
 def test_letters_are_the_same_however_they_are_composed(tmp_path: Path) -> None:
@@ -498,6 +598,33 @@ def test_columns_of_grades_that_disagree_leave_it_open(tmp_path: Path) -> None:
     assert cohort.cases[0].doubts == ("its rows or columns in g.csv contradict each other",)
 
 
+def test_what_is_no_grade_contradicts_a_grade_beside_it(tmp_path: Path) -> None:
+    """WHO grade 1 may be called LGG elsewhere; a column that has grades holds nothing else at will."""
+    tree(tmp_path / "cases", *(f"p{number}/{FOUR}" for number in range(1, 6)))
+    table = tmp_path / "g.csv"
+    rows = "p1,LGG,1\np2,HGG,4\np3,LGG,unknown\np4,LGG,mixed\np5,,1\n"
+    table.write_text(f"case,grade,WHO grade\n{rows}")
+    cohort = find_cohort(tmp_path / "cases", grades=table)
+    grades = {"p1": None, "p2": "HGG", "p3": "LGG", "p4": None, "p5": None}
+    assert {case.case: case.grade for case in cohort.cases} == grades
+    assert f"'1', 'mixed' in it is no grade that counts; {TOLD}" in cohort.notices[0]
+    assert cohort.notices[1] == (
+        f"rows or columns of p1, p4 in {table} contradict each other: the grade is left unknown"
+    )
+    doubt = ("its rows or columns in g.csv contradict each other",)
+    assert [case.doubts for case in cohort.cases] == [doubt, (), (), doubt, ()]
+
+
+def test_a_column_of_diagnoses_contradicts_no_grade(tmp_path: Path) -> None:
+    tree(tmp_path, *DATA_SETS["bids"])
+    (tmp_path / "participants.tsv").write_text(
+        "participant_id\tgrade\twho_grade\nsub-01\tGlioblastoma\t4\nsub-02\tlow\t2\n"
+    )
+    cohort = find_cohort(tmp_path)
+    assert {case.case: case.grade for case in cohort.cases} == {"sub-01": "HGG"}
+    assert not any("no grade" in text or "contradict" in text for text in cohort.notices)
+
+
 @pytest.mark.parametrize(
     ("columns", "cells", "grade", "told"),
     [
@@ -505,7 +632,16 @@ def test_columns_of_grades_that_disagree_leave_it_open(tmp_path: Path) -> None:
         ("known_grade", "LGG", "LGG", ""),
         ("grade,known_grade", "HGG,LGG", None, "the columns of grades contradict each other in row 2 of c.csv"),
         ("grade,known_grade", "odd,LGG", "LGG", ""),
+        ("grade,WHO grade", "LGG,1", None, "the columns of grades contradict each other in row 2 of c.csv"),
+        ("grade,WHO grade", "glioblastoma,4", "HGG", ""),
+        ("grade,WHO grade", "LGG,#N/A", "LGG", ""),
         ("grade,decision,probability_hgg,known_grade", "HGG,HGG,0.9,LGG", "LGG", ""),
+        (
+            "grade,decision",
+            "HGG,HGG",
+            None,
+            "c.csv has no grades in grade: they are read from a column known_gr",
+        ),
         ("Grade at surgery", "4", None, "c.csv has no grades in Grade at surgery: they are read from a column"),
     ],
 )
@@ -517,7 +653,8 @@ def test_grades_of_a_table_of_cases(
     (tmp_path / "c.csv").write_text(f"case,t1,t2,flair,mask,{columns}\np1,{files},{cells}\n")
     cohort = find_cohort(tmp_path / "c.csv")
     assert cohort.cases[0].grade == grade
-    assert [text.startswith(told) for text in (*cohort.cases[0].doubts, *cohort.notices)] == [True] * bool(told)
+    texts = [text for text in (*cohort.cases[0].doubts, *cohort.notices) if "is no grade" not in text]
+    assert [text.startswith(told) for text in texts] == [True] * bool(told)
 
 
 def test_a_data_sets_table_whose_grades_are_called_otherwise_is_told(tmp_path: Path) -> None:

@@ -118,11 +118,12 @@ class Batch:
         self._counts = _counted(self.store, len(entries))
         self.store.open(self.runner.start(), identity)
         self._isOpen = True
-        self.store.drop({**self.changes.changed, **self.changes.gone})
+        self.store.drop(self.changes.gone)
+        self.store.outdate(self.changes.changed)
         self._forget()
         self._names = dict(zip(entries, folder_names(entries), strict=True))
         self._counts = _counted(self.store, len(entries))
-        self._waiting = deque(n for n, entry in enumerate(self.cases) if entry.case not in self.store.done)
+        self._waiting = deque(n for n, entry in enumerate(self.cases) if not self.store.isDone(entry.case))
 
     def _forget(self) -> None:
         """Cases that have to be done again: their files are gone, or they failed and shall have another try."""
@@ -221,7 +222,7 @@ def _problem(entry: CaseEntry) -> str:
 
 def _counted(store: Store, cases: int) -> Counts:
     counts = Counts(cases)
-    for done in store.done.values():
+    for done in (done for case, done in store.done.items() if store.isDone(case)):
         counts = _with(counts, done.status, done.decision)
     return replace(counts, earlier=counts.done)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -29,14 +30,31 @@ ANY_TABLE = GradeSource(
 """A table that a user gives: a column that names the case, and one with its grade."""
 BESIDE_VOTES = replace(ANY_TABLE, grade=tuple(name for name in ANY_TABLE.grade if name != "grade"))
 """The table of a batch, with a column of known grades joined to it: what it calls grade is the vote."""
+_OF_VOTES = ("decision", "probability_hgg", "*_probability_hgg", "agreement", "votes_for")
+"""Columns of a batch's tables, of which some may have been taken away: any of them tells."""
 
+_NO_VOTES = "give a table of known grades, or call its column of them known_grade"
 _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
+_UNKNOWN |= {
+    "#n/a",
+    "<na>",
+    "n.a.",
+    "null",
+    "missing",
+    "not known",
+    "not applicable",
+    "--",
+    "\u2013",
+    "\u2014",
+    ".",
+}
 _WHO = re.compile(
-    r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*(grade|gr\.?|g)?[\s_-]*((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",
+    r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*((grade|gr\.?|g)[\s_-]*)?((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",
     re.IGNORECASE,
 )
+"""A sign stands after a word only: ``-4`` is a code for what is missing, and no grade."""
 
 
 class Word(Enum):
@@ -56,6 +74,18 @@ class Told(NamedTuple):
     word: Word
 
 
+class Naming(NamedTuple):
+    """What one column that names cases tells: by the ``key`` of a name its rows' numbers, and what they say.
+
+    ``head``: as the table has it.
+    """
+
+    head: str
+    rows: Mapping[str, frozenset[int]]
+    said: Mapping[str, frozenset[str]]
+    patients: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class GradeTable:
     """Grades by case.
@@ -66,6 +96,7 @@ class GradeTable:
         unclear: what stood where a grade should be and was none ("grade 1", "mixed").
         patients: by the ``key`` of the case's name whose scan it is, where a column beside the cases' tells.
         columns: the heads of its columns of grades.
+        namings: its columns that name cases, as they stand, where several may mean other things by one name.
     """
 
     path: Path
@@ -73,6 +104,7 @@ class GradeTable:
     unclear: tuple[str, ...] = ()
     patients: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    namings: tuple[Naming, ...] = ()
 
     def told(self, name: str) -> Told:
         """What the rows of exactly this name tell."""
@@ -142,6 +174,43 @@ class CohortGrades:
         return Told(None, Word.ALIKE if self._names.is_alike(names) else Word.ABSENT)
 
 
+def by_one_naming(table: GradeTable, cases: Sequence[Names]) -> tuple[GradeTable, str]:
+    """The table as the column has it that names most cases, where its columns disagree on which row is whose.
+
+    A running number (``id``) may be called as the patient of another row is. Of two the first is taken.
+
+    Returns:
+        Also the sentence about it, '' where the columns agree.
+    """
+    found = [_found_by(naming, cases) for naming in table.namings]
+    pairs = itertools.combinations(found, 2)
+    if not any(_disagree(one, other, cases) for one, other in pairs):
+        return table, ""
+    number = max(range(len(found)), key=lambda n: sum(map(bool, found[n])))
+    naming = table.namings[number]
+    heads = " and ".join(naming.head for naming, rows in zip(table.namings, found, strict=True) if any(rows))
+    notice = f"{table.path} has cases in different rows by its columns {heads}: only {naming.head} is read"
+    return replace(table, rows=naming.said, patients=naming.patients), notice
+
+
+def _found_by(naming: Naming, cases: Sequence[Names]) -> list[frozenset[int]]:
+    """The rows that a column has for each case."""
+    names = CohortNames(naming.rows, cases)
+    return [naming.rows.get(names.row(case), frozenset()) for case in cases]
+
+
+def _disagree(one: Sequence[frozenset[int]], other: Sequence[frozenset[int]], cases: Sequence[Names]) -> bool:
+    """Whether two columns have one case in different rows, or one row for cases of different patients."""
+    if any(a and b and not a & b for a, b in zip(one, other, strict=True)):
+        return True
+    whose: dict[int, set[str]] = {}
+    for case, a, b in zip(cases, one, other, strict=True):
+        for row in a if not b else ():
+            whose.setdefault(row, set()).add(case.patient)
+    found = ((row, case.patient) for case, a, b in zip(cases, one, other, strict=True) if not a for row in b)
+    return any(row in whose and patient not in whose[row] for row, patient in found)
+
+
 def parse_grade(text: str) -> str | None:
     """LGG or HGG for "HGG", "4", "IV", "WHO grade 2", "G3", "4.0"; None for what says nothing.
 
@@ -190,7 +259,7 @@ def read_grades(path: Path) -> GradeTable:
     table = read_table(path)
     own = _own_source(table)
     if own is BESIDE_VOTES and not table.having(own.grade):
-        raise UsageError("the grades of this table are votes of a batch", path, "give a table of known grades")
+        raise UsageError("the grades of this table are votes of a batch", path, _NO_VOTES)
     for source in (own,) if own is BESIDE_VOTES else (*known_sources(path), own):
         grades = _grades(table, source)
         if grades is not None:
@@ -206,7 +275,7 @@ def grade_columns(table: Table) -> list[str]:
 
 
 def _own_source(table: Table) -> GradeSource:
-    return BESIDE_VOTES if {"decision", "probability_hgg"} <= table.columns.keys() else ANY_TABLE
+    return BESIDE_VOTES if table.having(_OF_VOTES) else ANY_TABLE
 
 
 def unread_columns(table: Table, read: Sequence[str]) -> str:
@@ -214,7 +283,7 @@ def unread_columns(table: Table, read: Sequence[str]) -> str:
     heads = [head for name, head in table.columns.items() if "grade" in name and name not in read]
     if not heads:
         return ""
-    names = ", ".join(ANY_TABLE.grade)
+    names = ", ".join(_own_source(table).grade)
     return f"{table.path.name} has no grades in {' and '.join(heads)}: they are read from a column {names}"
 
 
@@ -248,27 +317,56 @@ def _grades(table: Table, source: GradeSource) -> GradeTable | None:
     columns, cases = table.having(source.grade), table.having(source.cases)
     if not columns or not cases:
         return None
-    rows: dict[str, set[str]] = {}
-    unclear: dict[str, None] = {}
-    for _number, row in table.rows:
-        said, odd = said_by([row[column] for column in columns])
-        unclear.update(dict.fromkeys(odd))
-        for name in (row[name] for name in cases if known_text(row[name])):
-            rows.setdefault(key(name), set()).update(said)
-    said_of = {name: frozenset(texts) for name, texts in rows.items()}
+    said = said_by_rows(table, columns)
+    namings = {column: _naming(table, column, said) for column in table.columns if column in cases}
+    rows: dict[str, frozenset[str]] = {}
+    for naming in namings.values():
+        rows.update({name: texts | rows.get(name, frozenset()) for name, texts in naming.said.items()})
+    unclear = dict.fromkeys(text for _grades, odd in said for text in odd)
     heads = tuple(table.columns[column] for column in columns)
-    return GradeTable(table.path, said_of, tuple(unclear), _patients(table), heads)
+    own = tuple(namings.values()) if source is ANY_TABLE or source is BESIDE_VOTES else ()
+    return GradeTable(table.path, rows, tuple(unclear), _patients(table), heads, own)
 
 
-def said_by(texts: Sequence[str]) -> tuple[set[str], list[str]]:
-    """What the cells of one row say of a grade, and, where none of them has a grade, what stands there."""
-    grades, odd = set[str](), []
-    for text in texts:
+def _naming(table: Table, column: str, said: Sequence[tuple[set[str], list[str]]]) -> Naming:
+    rows: dict[str, set[int]] = {}
+    texts: dict[str, set[str]] = {}
+    for (number, row), (grades, _odd) in zip(table.rows, said, strict=True):
+        if known_text(row[column]):
+            rows.setdefault(key(row[column]), set()).add(number)
+            texts.setdefault(key(row[column]), set()).update(grades)
+    return Naming(
+        table.columns[column],
+        {name: frozenset(numbers) for name, numbers in rows.items()},
+        {name: frozenset(grades) for name, grades in texts.items()},
+        _patients(table) if column in table.having(CASES)[:1] else {},
+    )
+
+
+def said_by_rows(table: Table, columns: Sequence[str]) -> list[tuple[set[str], list[str]]]:
+    """What each row says of a grade, and what stands there that is none: beside a grade it contradicts it.
+
+    A column without any grade holds something else, such as a diagnosis, and contradicts nothing.
+    """
+    graded = {column for column in columns if any(_is_grade(row[column]) for _number, row in table.rows)}
+    return [_said_by({column: row[column] for column in columns}, graded) for _number, row in table.rows]
+
+
+def _said_by(cells: Mapping[str, str], graded: Container[str]) -> tuple[set[str], list[str]]:
+    grades, odd = set[str](), dict[str, str]()
+    for column, text in cells.items():
         try:
             grades.update(filter(None, [parse_grade(text)]))
         except ValueError:
-            odd.append(text)
-    return (grades, []) if grades else (set(odd[:1]), odd)
+            odd[column] = text
+    texts = [text for column, text in odd.items() if not grades or column in graded]
+    return grades | set(texts[:1]), texts
+
+
+def _is_grade(text: str) -> bool:
+    """Whether a text is a grade, also one that the project does not tell, such as 1."""
+    plain = text.strip().casefold()
+    return plain.upper() in (LGG, HGG) or bool(_WHO.fullmatch(plain))
 
 
 def _patients(table: Table) -> dict[str, str]:

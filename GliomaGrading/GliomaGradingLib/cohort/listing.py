@@ -21,6 +21,7 @@ from .grades import (
     GradeTable,
     Names,
     Word,
+    by_one_naming,
     find_grades,
     key,
     no_grade,
@@ -431,11 +432,13 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _with_given_grades(cohort: Cohort, table: GradeTable, ids: Sequence[str]) -> Cohort:
-    whose = CohortNames(table.patients, known := _all_names(cohort, ids))
+    table, disagreement = by_one_naming(table, known := _all_names(cohort, ids))
+    whose = CohortNames(table.patients, known)
     patients = [table.patients.get(whose.row(names)) for names in known]
     told_of = zip(cohort.cases, patients, strict=True)
     cohort = replace(cohort, cases=tuple(replace(e, patient=name) if name else e for e, name in told_of))
     cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), _all_names(cohort, ids))
+    told = [*filter(None, [disagreement]), *told]
     return replace(
         cohort,
         cases=tuple(cases),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .entry import MANIFEST, CaseEntry, clean_name
-from .grades import CASES, PATIENTS, grade_columns, known_text, said_by, unread_columns
+from .grades import CASES, PATIENTS, grade_columns, known_text, said_by_rows, unread_columns
 from .layouts import ROLES
 from .tables import Table, read_table
 
@@ -54,7 +54,7 @@ def read_manifest(path: Path) -> Manifest:
         raise UsageError("the manifest names no case", path, "give it a row for each case")
     _check_names(table)
     columns = grade_columns(table)
-    said = [said_by([row[column] for column in columns]) for _number, row in table.rows]
+    said = said_by_rows(table, columns)
     rows = zip(table.rows, said, strict=True)
     entries = tuple(_entry(path, number, row, *grades) for (number, row), grades in rows)
     odd = dict.fromkeys(text for _grades, texts in said for text in texts)

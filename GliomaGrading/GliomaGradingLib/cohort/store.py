@@ -69,7 +69,7 @@ class Changes(NamedTuple):
         return [
             f"{what}: {len(cases)} ({some_of(list(cases), _SHOWN_NAMES)})"
             for cases, what in (
-                (self.changed, "Graded again, the input having changed"),
+                (self.changed, "Tried again, the input having changed"),
                 (self.gone, "Dropped with their results, being no longer in the input"),
             )
             if cases
@@ -78,6 +78,8 @@ class Changes(NamedTuple):
 
 class Store:
     """Holds the output folder; from the moment it is made until ``close`` nobody else writes there.
+
+    ``done``: what there is of cases. ``outdated``: those of them that have to be done again.
 
     Args:
         resume: go on with what is there.
@@ -91,6 +93,7 @@ class Store:
     def __init__(self, folder: Path, resume: bool = False, overwrite: bool = False) -> None:
         self.folder = folder
         self.done: dict[str, Done] = {}
+        self.outdated: set[str] = set()
         self.model: dict[str, str] = {}
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
@@ -120,10 +123,15 @@ class Store:
         _check_same(_other_options(self._earlier, options), self.folder)
         try:
             for record in journal.read(self.folder / JOURNAL):
+                case = record["case"]
+                if record.get("outdated"):
+                    self.outdated.add(case)
+                    continue
+                self.outdated.discard(case)
                 if record.get("dropped"):
-                    self.done.pop(record["case"], None)
+                    self.done.pop(case, None)
                 else:
-                    self.done[record["case"]] = _done(record)
+                    self.done[case] = _done(record)
         except OSError as error:
             raise _unwritable(error, self.folder) from error
 
@@ -164,6 +172,7 @@ class Store:
             BatchStopped: there is no room, or the disk fails. Nothing of the case is left then.
         """
         assert self._journal is not None
+        self.done.pop(case, None)  # a result that is replaced; where that fails, it is none either
         record = {
             "case": case, "input": fingerprint, "folder": name, "row": row,
             "sizes": {file: len(content) for file, content in files.items()}, "strangeness": strangeness,
@@ -175,6 +184,25 @@ class Store:
         except OSError as error:
             raise no_room(error, self.folder) from error
         self.done[case] = _done(record)
+        self.outdated.discard(case)
+
+    def outdate(self, cases: Iterable[str]) -> None:
+        """Have cases done again, for good; what an earlier batch made of them stays until then.
+
+        Raises:
+            BatchStopped: there is no room, or the disk fails.
+        """
+        assert self._journal is not None
+        try:
+            for case in cases:
+                self._journal.append({"case": case, "outdated": True})
+                self.outdated.add(case)
+        except OSError as error:
+            raise no_room(error, self.folder) from error
+
+    def isDone(self, case: str) -> bool:
+        """Whether a case need not be done (again)."""
+        return case in self.done and case not in self.outdated
 
     def drop(self, cases: Mapping[str, Done]) -> None:
         """Remove what an earlier batch made of cases, for good.
@@ -252,12 +280,21 @@ class Store:
         if not ours:
             return {}
         if BATCH not in ours:
+            self._check_has_record()
             problem = f"the folder holds a {ours[0]} that no batch of this program wrote"
             raise UsageError(problem, self.folder, "choose an empty folder")
         if not (self._resume or self._overwrite):
             remedy = "add --resume to go on with it, --overwrite to start anew, or choose another folder"
             raise UsageError("the folder holds the results of a batch", self.folder, remedy)
         return _read_batch(self.folder / BATCH, self._overwrite)
+
+    def _check_has_record(self) -> None:
+        if next(journal.read(self.folder / JOURNAL), None) is not None:
+            raise UsageError(
+                "the folder holds the results of a batch, and its batch.json is missing",
+                self.folder,
+                "restore batch.json, choose another --output, or move the folder away",
+            )
 
     def _retire(self) -> None:
         """Removes, before the first new outcome, what an earlier batch wrote at its end of fewer cases."""
@@ -301,12 +338,12 @@ class Store:
 def check_inputs(
     store: Store, cases: Sequence[str], fingerprint_of: Any, retryChanged: bool = False
 ) -> Changes:
-    """Refuses to go on where the input of a graded case has changed or is gone; or gives these, to be dropped.
+    """Refuses to go on where the input of a graded case has changed or is gone; or gives these to the caller.
 
     Cases that had failed are done again if their input has changed; new cases are welcome.
 
     Raises:
-        UsageError: says which; with ``retryChanged`` only where no case of the earlier batch is left.
+        UsageError: says which; with ``retryChanged`` only where most cases of the earlier batch are gone.
     """
     known = set(cases)
     for case in [case for case, done in store.done.items() if case not in known and done.status != GRADED]:
@@ -315,14 +352,16 @@ def check_inputs(
     if retryChanged:
         _check_some_left(store, gone)
     elif gone:
-        _check_names(store, gone, {fingerprint_of(c): c for c in cases if c not in store.done})
-    changed = [c for c in cases if c in store.done and fingerprint_of(c) != store.done[c].fingerprint]
+        _check_names(store, gone, {c: fingerprint_of(c) for c in cases if c not in store.done})
+    changed = [c for c in cases if store.isDone(c) and fingerprint_of(c) != store.done[c].fingerprint]
     failed = {case for case in changed if store.done[case].status != GRADED}
     for case in failed:
         del store.done[case]
     changed = [case for case in changed if case not in failed]
     if retryChanged:
-        return Changes(*({case: store.done.pop(case) for case in names} for names in (changed, gone)))
+        return Changes(
+            {case: store.done[case] for case in changed}, {case: store.done.pop(case) for case in gone}
+        )
     for cases_, what in ((gone, "no longer in the input"), (changed, "changed")):
         if cases_:
             more = f" and {len(cases_) - 1} more" if len(cases_) > 1 else ""
@@ -338,28 +377,45 @@ def check_inputs(
 
 
 def _check_some_left(store: Store, gone: Sequence[str]) -> None:
-    """An input that holds none of the cases is another input, and not this one without them."""
-    if gone and len(gone) == len(store.done):
-        raise UsageError(
-            f"none of the cases that were graded here is in the input, such as {gone[0]}",
-            store.folder,
-            "give their input, use --overwrite to start anew, or choose another --output",
-        )
+    """An input that has few of the cases is another input, or a part of it, and not this one without some."""
+    if not _are_most_gone(store, gone):
+        return
+    graded = len(store.done)
+    which = f"none of the {graded}" if len(gone) == graded else f"only {graded - len(gone)} of the {graded}"
+    raise UsageError(
+        f"{which} cases that were graded here are in the input, which lacks {min(gone)}",
+        store.folder,
+        "give the whole input of this batch, use --overwrite for a batch of another one, "
+        "or choose another --output",
+    )
+
+
+def _are_most_gone(store: Store, gone: Sequence[str]) -> bool:
+    return 2 * len(gone) > len(store.done)
 
 
 def _check_names(store: Store, gone: Sequence[str], joined: Mapping[str, str]) -> None:
     """Cases are called otherwise where others have joined them: ``p1`` is ``siteA_p1`` beside ``siteB_p1``.
 
     Args:
-        joined: cases that are new, by their input.
+        joined: the inputs of cases that are new.
     """
-    for case in gone:
-        if now := joined.get(store.done[case].fingerprint):
+    names = {inputs: case for case, inputs in joined.items()}
+    renamed = {case: now for case in sorted(gone) if (now := names.get(store.done[case].fingerprint))}
+    have_others_joined = not joined.keys() <= set(renamed.values())
+    for case, now in renamed.items():
+        if have_others_joined and now.casefold() != case.casefold():
             raise UsageError(
                 f"{case} was graded here, and is called {now} since others have joined the input",
                 store.folder,
                 "grade the others into a folder of their own, or use --overwrite to start anew",
             )
+        again = "" if _are_most_gone(store, gone) else "add --retry-changed to grade it again, "
+        raise UsageError(
+            f"{case} was graded here, and is called {now} now",
+            store.folder,
+            f"give it its name back, {again}or use --overwrite to start anew",
+        )
 
 
 def no_room(error: OSError, folder: Path) -> BatchStopped:

@@ -15,6 +15,9 @@ from ..errors import UsageError
 
 _SAVE = "save it as 'CSV UTF-8'"
 _SEPARATORS = (",", ";", "\t", "|")
+_IN_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SAMPLE = 1_000_000
+"""Characters of a table from which its separator is told."""
 _SEPARATOR_LINE = re.compile(r"sep=(.)")
 """Excel's own first line, which is none of the table's."""
 MAX_BYTES = 200_000_000
@@ -49,7 +52,8 @@ def read_table(path: Path) -> Table:
     """Read a table with a head.
 
     Raises:
-        UsageError: it cannot be read, is empty or not in UTF-8, or (Excel) openpyxl is not installed.
+        UsageError: it cannot be read, is empty or not in UTF-8, a row is longer than the head, or (Excel)
+            openpyxl is not installed.
     """
     rows = _excel(path) if path.suffix.lower() == ".xlsx" else _delimited(path)
     lines = ((number, [cell.strip() for cell in cells]) for number, cells in rows)
@@ -59,7 +63,7 @@ def read_table(path: Path) -> Table:
         raise UsageError("the table is empty", path, "give a table whose first row names its columns")
     names = [normalised(cell) for cell in head[1]]
     _check_unique(path, [name for name in names if name])
-    columns = {name: cell for name, cell in zip(names, head[1], strict=True) if name}
+    columns = {name: " ".join(cell.split()) for name, cell in zip(names, head[1], strict=True) if name}
     content = ((n, dict(zip(names, [*cells, *[""] * len(names)], strict=False))) for n, cells in filled)
     return Table(path, columns, tuple((n, {k: v for k, v in row.items() if k}) for n, row in content))
 
@@ -74,12 +78,46 @@ def _delimited(path: Path) -> Iterator[tuple[int, list[str]]]:
     text = _text(path)
     head = next((line for line in text.splitlines() if line.strip()), "")
     named = _SEPARATOR_LINE.fullmatch(head)
-    separator = named[1] if named else max(_SEPARATORS, key=head.count)
+    separator = named[1] if named else max(_SEPARATORS, key=lambda mark: _divisions(text[:_SAMPLE], mark))
     rows = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+    content = ((number, cells) for number, cells in rows if not (named and number == 1))
     try:
-        yield from ((number, cells) for number, cells in rows if not (named and number == 1))
+        yield from _within_head(content, path, separator)
     except csv.Error as error:
         raise UsageError(f"the table is damaged ({error})", path, _SAVE) from None
+
+
+def _divisions(text: str, separator: str) -> tuple[int, int]:
+    """How often a separator divides the rows, in each at most as often as the head, and how often the head.
+
+    The head alone does not tell: that of a table with tabs may have more commas, within its names.
+    """
+    width, divisions = 0, 0
+    with contextlib.suppress(csv.Error):  # quotes that fit another separator, or the sample's last row
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+            if width:
+                divisions += max(min(len(cells), width) - 1, 0)
+            elif any(map(str.strip, cells)):
+                width = len(cells)
+    return divisions, width
+
+
+def _within_head(
+    rows: Iterable[tuple[int, list[str]]], path: Path, separator: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are no longer than the head: else cells behind a divided one are read as the next column's."""
+    width = 0
+    for number, cells in rows:
+        filled = max((place for place, cell in enumerate(cells, 1) if cell.strip()), default=0)
+        if 1 < width < filled:
+            what = _IN_WORDS.get(separator, f"'{separator}'")
+            raise UsageError(
+                f"row {number} has {filled} cells and the head has {width}",
+                path,
+                f"put cells with {what} into quotes, and name every column",
+            )
+        width = width or (len(cells) if filled else 0)
+        yield number, cells
 
 
 def _text(path: Path) -> str:

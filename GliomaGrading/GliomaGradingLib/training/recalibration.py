@@ -44,6 +44,12 @@ FOLDS = 10
 FARTHEST = 60.0
 """An intercept that takes any probability to 0 or 1."""
 TAUGHT_THEM, DOUBTED = LEFT_OUT = ("taught the models", "inputs doubted")
+_NEEDED = f"{FEWEST_OF_A_GRADE} or more of each are needed"
+_MORE_GRADES = "run it again with --resume --grades TABLE"
+_REMEDIES = {
+    TAUGHT_THEM: "grade patients who did not teach the models",
+    DOUBTED: "mend the inputs that results.csv has warnings of",
+}
 GRADE_AGAIN = "run 'batch' with this bundle, or name the other one with --bundle"
 ANOTHER = "choose another --output"
 
@@ -214,13 +220,20 @@ def _remarks(bundle: Bundle, batch: Path) -> Iterator[str]:
 
 
 def _check_enough(graded: Graded, batch: Path) -> None:
-    if min(graded.counts) < FEWEST_OF_A_GRADE:
-        hgg, lgg = graded.counts
-        raise UsageError(
-            f"the batch knows the grade of {hgg} HGG and {lgg} LGG patients to calibrate on",
-            batch,
-            f"{FEWEST_OF_A_GRADE} or more of each are needed: run it again with --resume --grades TABLE",
-        )
+    if min(graded.counts) >= FEWEST_OF_A_GRADE:
+        return
+    hgg, lgg = graded.counts
+    left_out = {why: number for why, number in graded.left_out.items() if number}
+    if not left_out:
+        problem = f"the batch knows the grade of {hgg} HGG and {lgg} LGG patients to calibrate on"
+        raise UsageError(problem, batch, f"{_NEEDED}: {_MORE_GRADES}")
+    cases = " and ".join(f"{number} ({why})" for why, number in left_out.items())
+    remedies = ", ".join(_REMEDIES[why] for why in left_out)
+    raise UsageError(
+        f"{hgg} HGG and {lgg} LGG patients are left to calibrate on, without the known grades of {cases}",
+        batch,
+        f"{_NEEDED}: {remedies}, or {_MORE_GRADES}",
+    )
 
 
 def why_left_out(row: Mapping[str, str]) -> str:

@@ -437,7 +437,7 @@ def _with_given_grades(cohort: Cohort, table: GradeTable, ids: Sequence[str]) ->
     patients = [table.patients.get(whose.row(names)) for names in known]
     told_of = zip(cohort.cases, patients, strict=True)
     cohort = replace(cohort, cases=tuple(replace(e, patient=name) if name else e for e, name in told_of))
-    cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), _all_names(cohort, ids))
+    cases, told = _with_grades(cohort.cases, [table], [""] * len(cohort.cases), known)
     told = [*filter(None, [disagreement]), *told]
     return replace(
         cohort,

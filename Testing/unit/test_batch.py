@@ -277,6 +277,113 @@ def test_what_is_not_ours_is_never_overwritten(source, tmp_path):
     assert (tmp_path / "out" / "cases" / "mine.txt").read_text() == "keep"
 
 
+def test_to_start_anew_removes_what_a_batch_wrote_and_nothing_else(source, tmp_path):
+    out, cases = tmp_path / "out", tmp_path / "out" / "cases"
+    grade(source, out)
+    shutil.copytree(cases / "case_04", cases / "case_04 as it was")
+    shutil.copytree(cases / "case_05", cases / "case_77")
+    text = (cases / "case_77" / "result.json").read_text(encoding="utf-8")
+    (cases / "case_77" / "result.json").write_text(text.replace("case_05", "case_77"), encoding="utf-8")
+    mine = [
+        out / "mine.txt",
+        cases / "my_review.txt",
+        cases / "case_03" / "notes.docx",
+        cases / "old" / "x.txt",
+    ]
+    (cases / "old").mkdir()
+    for path in mine:
+        path.write_text("keep")
+    (cases / "case_03" / "slices.png").write_text("of a batch with reports")
+    (source / "case_05" / "case_05_t1.nii.gz").write_bytes(b"\x50")
+    shutil.rmtree(source / "case_00")
+    shutil.rmtree(source / "case_03")
+    grade(source, out, overwrite=True)
+    assert [path.read_text() for path in mine] == ["keep"] * 4
+    assert (cases / "case_04 as it was" / "result.json").is_file(), "somebody's copy"
+    left = ["case_01", "case_02", "case_03", "case_04", "case_04 as it was", "case_05", "my_review.txt", "old"]
+    assert sorted(path.name for path in cases.iterdir()) == left, "case_77 was of a batch that was killed"
+    assert [path.name for path in (cases / "case_03").iterdir()] == ["notes.docx"]
+    assert [row["case"] for row in table(out)] == ["case_01", "case_02", "case_04", "case_05"]
+    assert json.loads((cases / "case_05" / "result.json").read_bytes())["probability_hgg"] == 0.8
+
+
+@pytest.mark.parametrize("again", ["overwrite", "resume"])
+def test_a_new_result_comes_beside_somebodys_own_file(source, tmp_path, again):
+    grade(source, tmp_path / "out")
+    folder = tmp_path / "out" / "cases" / "case_03"
+    (folder / "notes.docx").write_text("keep")
+    (folder / "result.json").write_text("cut short")
+    (folder / "report.html").write_text("of an earlier result")
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, **{again: True})
+    assert sorted(runner.seen) == (["case_03"] if again == "resume" else NAMES)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.docx", "result.json"]
+    assert (folder / "notes.docx").read_text() == "keep"
+    assert json.loads((folder / "result.json").read_bytes())["probability_hgg"] == 0.21
+    assert not list(folder.parent.glob(".*"))
+    grade(source, tmp_path / "out", NeverSubmitted(), resume=True)
+
+
+def test_a_case_that_fails_or_goes_leaves_somebodys_own_file(source, tmp_path):
+    grade(source, tmp_path / "out")
+    cases = tmp_path / "out" / "cases"
+    for name in ("case_02", "case_04"):
+        (cases / name / "notes.docx").write_text("keep")
+    shutil.rmtree(source / "case_02")
+    os.utime(source / "case_04" / "case_04_t1.nii.gz", (1, 1))
+    runner = Instant({"case_04": UsageError("empty mask")})
+    grade(source, tmp_path / "out", runner, resume=True, retryChanged=True)
+    for name in ("case_02", "case_04"):
+        assert [path.name for path in (cases / name).iterdir()] == ["notes.docx"]
+
+
+def test_somebodys_own_file_where_a_cases_folder_goes_is_named(source, tmp_path):
+    grade(source, tmp_path / "out")
+    folder = tmp_path / "out" / "cases" / "case_03"
+    shutil.rmtree(folder)
+    folder.write_text("keep")
+    with pytest.raises(BatchStopped) as stopped:
+        grade(source, tmp_path / "out", resume=True)
+    assert str(stopped.value) == (
+        f"a file that no batch wrote stands where the results of a case go, in {folder}: "
+        "move it away, then run again with --resume; what was reported is safe"
+    )
+    assert folder.read_text() == "keep"
+    folder.unlink()
+    assert grade(source, tmp_path / "out", resume=True)[0].earlier == 5
+
+
+def test_a_result_that_does_not_get_beside_somebodys_own_file_is_made_again(source, tmp_path, monkeypatch):
+    """The disk fails between the first file of a case and its second."""
+    grade(source, tmp_path / "out")
+    folder = tmp_path / "out" / "cases" / "case_03"
+    (folder / "notes.docx").write_text("keep")
+    (folder / "result.json").unlink()
+    real = Path.rename
+
+    def failing(path, target):
+        if Path(target).parent == folder:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(BatchStopped, match=os.strerror(errno.EIO)):
+        grade(source, tmp_path / "out", resume=True)
+    monkeypatch.undo()
+    assert [path.name for path in folder.iterdir()] == ["notes.docx"] and not list(folder.parent.glob(".*"))
+    assert grade(source, tmp_path / "out", resume=True)[0].earlier == 5
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.docx", "result.json"]
+
+
+def test_what_a_batch_writes_of_a_case_is_known_by_name():
+    """What is not would stay beside the result of the next batch."""
+    from GliomaGradingLib.cohort.case_folder import FILES
+
+    assert {"result.json", "report.html", "slices.png", "result.dcm", "overlay.dcm", "thumbnail.png"} == {
+        *FILES
+    }
+
+
 @pytest.mark.parametrize(
     ("runner", "settings", "words"),
     [

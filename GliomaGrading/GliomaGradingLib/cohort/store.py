@@ -5,7 +5,8 @@
     batch.json      the bundle, options and software that all results share
     journal.jsonl   a line for each case that is done (``journal``)
     batch.lock      held by the batch that writes here (``lock``)
-    cases/NAME/     result.json and thumbnail.png of a graded case; with reports also report.html, slices.png
+    cases/NAME/     result.json and thumbnail.png of a graded case; with reports also report.html, slices.png;
+                    and whatever somebody else has put there (``case_folder``)
     results.csv     a row per case; during the run the rows that there are
     cases.csv       at the end, what results.csv has no column for (``case_table``)
 """
@@ -29,6 +30,7 @@ from ..export.tables import COLUMNS, GRADED, Row, csv_line, plain
 from ..files import sync_folder, write_atomically, write_durably
 from ..wording import some_of
 from . import journal
+from .case_folder import is_of_a_case, put_in_place, remove_results
 from .lock import FolderLock
 from .work import BatchStopped
 
@@ -186,7 +188,7 @@ class Store:
         try:
             for case, done in cases.items():
                 self._retire()
-                _remove(self.folder / CASES / done.folder)
+                remove_results(self.folder / CASES / done.folder, done.sizes)
                 self._journal.append({"case": case, "dropped": True})
         except OSError as error:
             raise no_room(error, self.folder) from error
@@ -267,10 +269,18 @@ class Store:
             self._is_retired = True
 
     def _clear(self) -> None:
+        self._clear_cases()
         for name in (RESULTS, CASE_TABLE, PAGE, EVALUATION, JOURNAL):
             (self.folder / name).unlink(missing_ok=True)
-        if (self.folder / CASES).is_dir() and not (self.folder / CASES).is_symlink():
-            shutil.rmtree(self.folder / CASES)
+
+    def _clear_cases(self) -> None:
+        if not (self.folder / CASES).is_dir():
+            return
+        records = journal.read(self.folder / JOURNAL)
+        written = {record["folder"]: record["sizes"] for record in records if "folder" in record}
+        for folder in list((self.folder / CASES).iterdir()):
+            if folder.name in written or is_of_a_case(folder):
+                remove_results(folder, written.get(folder.name, ()))
 
     def _sweep(self) -> None:
         """Removes what a killed batch had begun to write."""
@@ -281,7 +291,7 @@ class Store:
         cases = self.folder / CASES
         target = cases / name
         if not files:
-            _remove(target)
+            remove_results(target)
             return
         part = cases / f".{name}.{secrets.token_hex(6)}{_PART}"
         try:
@@ -289,12 +299,12 @@ class Store:
             for file, content in files.items():
                 write_durably(part / file, content)
             sync_folder(part)
-            _remove(target)  # left by a batch that was killed before it could say that the case is done
-            part.rename(target)
+            put_in_place(part, target)
             sync_folder(cases)
         except OSError:
-            for place in (part, target):  # the target where only its name did not get to the disk
-                shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_results(target)  # where only its name did not get to the disk
             raise
 
 
@@ -368,6 +378,12 @@ def no_room(error: OSError, folder: Path) -> BatchStopped:
             f"the results cannot be written ({error.strerror or error})",
             Path(error.filename) if isinstance(error.filename, str) else folder,
             "close the program that has the file open, then run again with --resume; what was reported is safe",
+        )
+    if isinstance(error, FileExistsError):
+        return BatchStopped(
+            "a file that no batch wrote stands where the results of a case go",
+            Path(error.filename),
+            "move it away, then run again with --resume; what was reported is safe",
         )
     return BatchStopped(
         f"the results cannot be written ({error.strerror or error})",
@@ -453,10 +469,3 @@ def _size(path: Path) -> int:
 
 def _leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
-
-
-def _remove(target: Path) -> None:
-    if target.is_symlink() or target.is_file():
-        target.unlink()
-    elif target.exists():
-        shutil.rmtree(target)

@@ -24,10 +24,11 @@ from .taught import Teachers
 from .thumbnail import NAME as THUMBNAIL
 
 
-def finish(
-    store: Store, cohort: Cohort, bundle: str | Path | None = None
-) -> tuple[list[str], dict[str, Any] | None]:
+def finish(store: Store, cohort: Cohort, teachers: Teachers) -> tuple[list[str], dict[str, Any] | None]:
     """Write the page, the table of cases and the evaluation.
+
+    Args:
+        teachers: of the bundle that graded, asked before it did: in the end another may lie in its place.
 
     Gives remarks, such as why there is no evaluation or who taught the bundle; and the evaluation, if there is
     one.
@@ -38,11 +39,10 @@ def finish(
     rows = read_rows(store.folder / RESULTS)
     known = known_cases(cohort.cases, rows)
     evaluation, more = _evaluated(known)
-    teachers = Teachers.of(bundle)
     remarks = [*teachers.remarks(cohort.cases), *more]
     if evaluation:
         compared = [cohort.cases[place] for place in known.places]
-        evaluation["taught_the_models"] = len(teachers.among(compared))
+        evaluation["taught_the_models"] = teachers.count_among(compared)
         evaluation["calibrated_on_patients"] = teachers.calibrated_on
     page = cohort_page(
         cohort,

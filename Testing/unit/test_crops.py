@@ -77,6 +77,33 @@ def test_grades_that_contradict_those_of_the_crops_are_refused(tmp_path):
             training_set_from_crops(arrays, table)
 
 
+@pytest.mark.parametrize(("stored", "count"), [(["HGG"], 1), ([], 0), (["HGG", "LGG", "LGG"], 3)])
+def test_crops_with_grades_of_other_patients_are_refused(tmp_path, stored, count):
+    arrays, table = write_crops(tmp_path, grades=("HGG", "HGG"))
+    with np.load(arrays) as content:
+        np.savez(arrays, **content, grades=np.array(stored))
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(arrays, table)
+    told = f"the crops have {count} grades of 2 patients, in {arrays}: "
+    assert str(refused.value) == told + "give each patient one, or leave 'grades' out"
+
+
+@pytest.mark.parametrize("value", [256, -1, 1.5, np.nan, np.inf])
+def test_labels_that_no_mask_can_have_are_refused(tmp_path, value):
+    """256 would be no tumour, and -1 the label 255."""
+    labels = np.zeros((2, 32, 32, 32), float if isinstance(value, float) else np.int16)
+    labels[:, 10:22, 10:20, 10:20] = 255
+    arrays, table = write_crops(tmp_path, segmentations=labels)
+    np.testing.assert_array_equal(training_set_from_crops(arrays, table).labels, labels)
+    labels[1, 12, 12, 12] = value
+    write_crops(tmp_path, segmentations=labels)
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(arrays, table)
+    assert str(refused.value) == (
+        f"the mask of patient b has the value {value:g}, in {arrays}: give labels from 0 (no tumour) to 255"
+    )
+
+
 def test_a_table_that_excel_has_saved_is_read(tmp_path):
     arrays, table = write_crops(tmp_path)
     for text in ("patient;grade;collection;shippable\na;HGG;X;TRUE\nb;LGG;X;FALSE\n", *SHIPPABLE):

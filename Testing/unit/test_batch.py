@@ -415,6 +415,20 @@ def test_results_of_another_bundle_or_other_options_do_not_mix(source, tmp_path,
     assert runner.seen == [] and without_seconds(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("labels", [(1, 2, 4), (4, 2, 1), (1, 2, 2, 4)])
+def test_the_same_labels_in_another_order_are_the_same_options(source, tmp_path, labels):
+    out = tmp_path / "out"
+    grade(source, out, settings=Settings(maskLabels=(4, 1, 2)))
+    assert json.loads((out / "batch.json").read_text())["options"]["mask_labels"] == [1, 2, 4]
+    assert grade(source, out, NeverSubmitted(), Settings(maskLabels=labels), resume=True)[0].earlier == 6
+    record = json.loads((out / "batch.json").read_text())
+    record["options"]["mask_labels"] = [4, 2, 2, 1]  # as batches kept them once
+    (out / "batch.json").write_text(json.dumps(record))
+    assert grade(source, out, NeverSubmitted(), Settings(maskLabels=labels), resume=True)[0].earlier == 6
+    with pytest.raises(UsageError, match="with --mask-labels 1,2,4, and this batch is with --mask-labels 1,4"):
+        grade(source, out, NeverStarted(), Settings(maskLabels=(4, 1)), resume=True)
+
+
 def test_a_switch_is_told_in_words_both_ways(source, tmp_path):
     settings = Settings(reports=True, dicom=True, maskLabels=(1, 4))
     grade(source, tmp_path / "out", settings=settings)

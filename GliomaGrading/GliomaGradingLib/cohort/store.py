@@ -442,11 +442,16 @@ def _other_model(earlier: Mapping[str, Any], model: Mapping[str, Any]) -> _Diffe
 
 def _other_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> _Differences:
     for key in sorted({*earlier.get("options", {}), *options}):
-        old, new = earlier.get("options", {}).get(key), options.get(key)
+        old, new = (_in_order(of.get(key)) for of in (earlier.get("options", {}), options))
         if old != new:
             yield f"--{key.replace('_', '-')}", old, new
     if earlier.get("glioma-grading") != __version__:
         yield "version", earlier.get("glioma-grading"), __version__
+
+
+def _in_order(value: Any) -> Any:
+    """Labels of masks may be given, and were once kept, in any order."""
+    return sorted(set(value)) if isinstance(value, list) else value
 
 
 def _named(model: Mapping[str, Any]) -> str:

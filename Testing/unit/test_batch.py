@@ -821,6 +821,31 @@ def test_a_batch_that_is_refused_for_what_lies_there_leaves_it_alone(source, tmp
     assert (tmp_path / "out" / "results.csv").read_text() == "mine"
 
 
+def test_a_file_system_without_locks_is_left_as_it_was(source, tmp_path, monkeypatch):
+    def no_locks(descriptor):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock, "_lock", no_locks)
+    told = "the file system cannot lock the folder .*: choose another --output"
+    leaves_nothing(source, tmp_path / "new" / "out", told)
+    (tmp_path / "there").mkdir()
+    leaves_nothing(source, tmp_path / "there", told)
+    (tmp_path / "there" / "batch.lock").write_text("of an earlier batch")
+    leaves_nothing(source, tmp_path / "there", told)
+    assert (tmp_path / "there" / "batch.lock").read_text() == "of an earlier batch"
+
+
+def test_a_folder_that_could_not_be_locked_or_flushed_goes_again(source, tmp_path, monkeypatch):
+    def no_room(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(lock.os, "open", no_room)
+        leaves_nothing(source, tmp_path / "new" / "out", "the results cannot be written .No space left")
+    monkeypatch.setattr(store, "sync_folder", no_room)
+    leaves_nothing(source, tmp_path / "new" / "out", "the results cannot be written .No space left")
+
+
 def test_the_lock_of_an_earlier_batch_stays(source, tmp_path):
     grade(source, tmp_path / "out")
     inode = (tmp_path / "out" / "batch.lock").stat().st_ino

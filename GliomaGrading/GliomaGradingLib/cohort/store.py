@@ -97,14 +97,19 @@ class Store:
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
         self._is_retired = False
+        self._made: list[Path] = []
         try:
-            self._made = [place for place in (folder, *folder.parents) if not place.exists()]
+            self._made += [place for place in (folder, *folder.parents) if not place.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             for place in self._made:
                 sync_folder(place.parent)
             self._lock = FolderLock(folder)
         except OSError as error:
+            self._remove_made()
             raise _unwritable(error, folder) from error
+        except BaseException:
+            self._remove_made()
+            raise
         try:
             self._earlier = self._inspect()
         except BaseException:
@@ -237,9 +242,7 @@ class Store:
             self._journal.close()
         if self._lock.isNew and not (self.folder / BATCH).exists():  # nothing was begun, nothing stays
             self._lock.discard()
-            for place in self._made:
-                with contextlib.suppress(OSError):  # somebody else's file is in it by now
-                    place.rmdir()
+            self._remove_made()
         self._lock.release()
 
     def __enter__(self) -> Store:
@@ -247,6 +250,11 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _remove_made(self) -> None:
+        for place in self._made:
+            with contextlib.suppress(OSError):  # somebody else's file is in it by now
+                place.rmdir()
 
     def _inspect(self) -> dict[str, Any]:
         """batch.json of the earlier batch; empty where there was none."""

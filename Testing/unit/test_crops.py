@@ -14,6 +14,7 @@ from GliomaGradingLib.grading import Grader
 from GliomaGradingLib.networks.bundle import write_bundle
 from GliomaGradingLib.networks.image_form import ImageForm
 from GliomaGradingLib.networks.network import TransferModel
+from GliomaGradingLib.preparation import slices
 from GliomaGradingLib.preparation.slices import InputForm, crop, prepare
 from GliomaGradingLib.training.crops import training_set_from_cases, training_set_from_crops
 from GliomaGradingLib.training.recipe import Recipe
@@ -172,6 +173,31 @@ def test_a_case_becomes_its_crop(case):
     images, labels = crop(case)
     np.testing.assert_allclose(data.images[0], images, atol=5e-3)
     np.testing.assert_array_equal(data.labels[0], labels)
+
+
+@pytest.mark.parametrize("form", [InputForm(), InputForm.wholeSlice(64)], ids=["tumour region", "whole slice"])
+def test_a_mask_with_labels_is_cut_out_as_the_whole_one_is(case, form, monkeypatch):
+    """The same points, each with its label; the brain, which takes seconds to find, is looked for once."""
+    found = []
+    find = slices.find_brain
+    monkeypatch.setattr(slices, "find_brain", lambda *a: found.append(1) or find(*a))
+    plain = training_set_from_cases([(case, "HGG")], form=form)
+    mask = case.mask.array
+    left = (mask > 0) & (np.arange(mask.shape[2]) < np.argwhere(mask)[:, 2].mean())
+    kinds = {"every voxel": 4 * mask, "the left half": 4 * left, "both": np.where(left, 4, 2 * mask)}
+    labels = {}
+    for kind, parts in kinds.items():
+        found.clear()
+        labelled = replace(case, parts=replace(case.mask, array=parts.astype(np.uint8)))
+        data = training_set_from_cases([(labelled, "HGG")], form=form)
+        assert len(found) == 1
+        np.testing.assert_array_equal(data.images, plain.images)
+        labels[kind] = data.labels
+    inside = plain.labels != 0
+    np.testing.assert_array_equal(labels["every voxel"], 4 * plain.labels)
+    np.testing.assert_array_equal(labels["both"] == 4, labels["the left half"] == 4)
+    np.testing.assert_array_equal(labels["both"] != 0, inside)
+    assert 0.4 < (labels["both"] == 4).sum() / inside.sum() < 0.6
 
 
 @pytest.mark.parametrize(

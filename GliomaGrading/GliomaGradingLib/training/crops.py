@@ -12,7 +12,7 @@ from ..case import Case
 from ..cohort.tables import read_table
 from ..errors import CaseError, reason
 from ..preparation.registration import register
-from ..preparation.slices import AXIAL_MM, InputForm, crop, labelled_planes, prepare, stack_from_crop
+from ..preparation.slices import AXIAL_MM, InputForm, crop, prepare_labelled, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
 from .dataset import UNREADABLE, TrainingSet, checked, read_arrays
 
@@ -127,8 +127,8 @@ def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, flo
     if form.kind == "tumour-region":
         images, labels = crop(case, form)
         return images, labels, _first_plane(images, labels, form)
-    stack = prepare(case, form)
-    return stack.planes, labelled_planes(case, stack, form), float(stack.first)
+    stack, labels = prepare_labelled(case, form)
+    return stack.planes, labels, float(stack.first)
 
 
 def _first_plane(images: np.ndarray, labels: np.ndarray, form: InputForm) -> float:

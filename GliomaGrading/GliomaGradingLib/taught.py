@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 _CHALLENGE = re.compile(r"brats\d{2}_(?!training)", re.IGNORECASE)
@@ -24,6 +25,11 @@ def named_in(names: Sequence[str], texts: Iterable[str]) -> list[str]:
     """Those texts that hold one of the names as a whole word."""
     if not names:
         return []
-    bare = sorted({_CHALLENGE.sub("", name) for name in names}, key=len, reverse=True)
-    found = re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, bare))})(?![^\W_])", re.IGNORECASE)
+    found = _any_of(tuple(names))
     return [text for text in texts if found.search(text)]
+
+
+@lru_cache(4)  # hundreds of names, and a cohort asks for each of its cases
+def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
+    bare = sorted({_CHALLENGE.sub("", name) for name in names}, key=len, reverse=True)
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, bare))})(?![^\W_])", re.IGNORECASE)

@@ -279,6 +279,7 @@ def around(options: argparse.Namespace) -> dict[str, Any]:
     from GliomaGradingLib.cohort.finish import finish
     from GliomaGradingLib.cohort.run import BatchJob, list_cases
     from GliomaGradingLib.cohort.store import BATCH, Store
+    from GliomaGradingLib.cohort.taught import Teachers
     from GliomaGradingLib.cohort.work import fingerprint
 
     out = options.work / f"out-batch-{options.cases}"
@@ -302,7 +303,7 @@ def around(options: argparse.Namespace) -> dict[str, Any]:
             store.open(earlier["model"], earlier["options"])
         with timed("page"):
             store.write_table(entry.case for entry in cohort.cases)
-            finish(store, cohort)
+            finish(store, cohort, Teachers.of(None))
     sizes = [path.stat().st_size for entry in cohort.cases for path in entry.files.values()]
     return {
         "cases": options.cases,

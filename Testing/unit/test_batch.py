@@ -277,6 +277,113 @@ def test_what_is_not_ours_is_never_overwritten(source, tmp_path):
     assert (tmp_path / "out" / "cases" / "mine.txt").read_text() == "keep"
 
 
+def test_to_start_anew_removes_what_a_batch_wrote_and_nothing_else(source, tmp_path):
+    out, cases = tmp_path / "out", tmp_path / "out" / "cases"
+    grade(source, out)
+    shutil.copytree(cases / "case_04", cases / "case_04 as it was")
+    shutil.copytree(cases / "case_05", cases / "case_77")
+    text = (cases / "case_77" / "result.json").read_text(encoding="utf-8")
+    (cases / "case_77" / "result.json").write_text(text.replace("case_05", "case_77"), encoding="utf-8")
+    mine = [
+        out / "mine.txt",
+        cases / "my_review.txt",
+        cases / "case_03" / "notes.docx",
+        cases / "old" / "x.txt",
+    ]
+    (cases / "old").mkdir()
+    for path in mine:
+        path.write_text("keep")
+    (cases / "case_03" / "slices.png").write_text("of a batch with reports")
+    (source / "case_05" / "case_05_t1.nii.gz").write_bytes(b"\x50")
+    shutil.rmtree(source / "case_00")
+    shutil.rmtree(source / "case_03")
+    grade(source, out, overwrite=True)
+    assert [path.read_text() for path in mine] == ["keep"] * 4
+    assert (cases / "case_04 as it was" / "result.json").is_file(), "somebody's copy"
+    left = ["case_01", "case_02", "case_03", "case_04", "case_04 as it was", "case_05", "my_review.txt", "old"]
+    assert sorted(path.name for path in cases.iterdir()) == left, "case_77 was of a batch that was killed"
+    assert [path.name for path in (cases / "case_03").iterdir()] == ["notes.docx"]
+    assert [row["case"] for row in table(out)] == ["case_01", "case_02", "case_04", "case_05"]
+    assert json.loads((cases / "case_05" / "result.json").read_bytes())["probability_hgg"] == 0.8
+
+
+@pytest.mark.parametrize("again", ["overwrite", "resume"])
+def test_a_new_result_comes_beside_somebodys_own_file(source, tmp_path, again):
+    grade(source, tmp_path / "out")
+    folder = tmp_path / "out" / "cases" / "case_03"
+    (folder / "notes.docx").write_text("keep")
+    (folder / "result.json").write_text("cut short")
+    (folder / "report.html").write_text("of an earlier result")
+    runner = Instant()
+    grade(source, tmp_path / "out", runner, **{again: True})
+    assert sorted(runner.seen) == (["case_03"] if again == "resume" else NAMES)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.docx", "result.json"]
+    assert (folder / "notes.docx").read_text() == "keep"
+    assert json.loads((folder / "result.json").read_bytes())["probability_hgg"] == 0.21
+    assert not list(folder.parent.glob(".*"))
+    grade(source, tmp_path / "out", NeverSubmitted(), resume=True)
+
+
+def test_a_case_that_fails_or_goes_leaves_somebodys_own_file(source, tmp_path):
+    grade(source, tmp_path / "out")
+    cases = tmp_path / "out" / "cases"
+    for name in ("case_02", "case_04"):
+        (cases / name / "notes.docx").write_text("keep")
+    shutil.rmtree(source / "case_02")
+    os.utime(source / "case_04" / "case_04_t1.nii.gz", (1, 1))
+    runner = Instant({"case_04": UsageError("empty mask")})
+    grade(source, tmp_path / "out", runner, resume=True, retryChanged=True)
+    for name in ("case_02", "case_04"):
+        assert [path.name for path in (cases / name).iterdir()] == ["notes.docx"]
+
+
+def test_somebodys_own_file_where_a_cases_folder_goes_is_named(source, tmp_path):
+    grade(source, tmp_path / "out")
+    folder = tmp_path / "out" / "cases" / "case_03"
+    shutil.rmtree(folder)
+    folder.write_text("keep")
+    with pytest.raises(BatchStopped) as stopped:
+        grade(source, tmp_path / "out", resume=True)
+    assert str(stopped.value) == (
+        f"a file that no batch wrote stands where the results of a case go, in {folder}: "
+        "move it away, then run again with --resume; what was reported is safe"
+    )
+    assert folder.read_text() == "keep"
+    folder.unlink()
+    assert grade(source, tmp_path / "out", resume=True)[0].earlier == 5
+
+
+def test_a_result_that_does_not_get_beside_somebodys_own_file_is_made_again(source, tmp_path, monkeypatch):
+    """The disk fails between the first file of a case and its second."""
+    grade(source, tmp_path / "out")
+    folder = tmp_path / "out" / "cases" / "case_03"
+    (folder / "notes.docx").write_text("keep")
+    (folder / "result.json").unlink()
+    real = Path.rename
+
+    def failing(path, target):
+        if Path(target).parent == folder:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(BatchStopped, match=os.strerror(errno.EIO)):
+        grade(source, tmp_path / "out", resume=True)
+    monkeypatch.undo()
+    assert [path.name for path in folder.iterdir()] == ["notes.docx"] and not list(folder.parent.glob(".*"))
+    assert grade(source, tmp_path / "out", resume=True)[0].earlier == 5
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.docx", "result.json"]
+
+
+def test_what_a_batch_writes_of_a_case_is_known_by_name():
+    """What is not would stay beside the result of the next batch."""
+    from GliomaGradingLib.cohort.case_folder import FILES
+
+    assert {"result.json", "report.html", "slices.png", "result.dcm", "overlay.dcm", "thumbnail.png"} == {
+        *FILES
+    }
+
+
 @pytest.mark.parametrize(
     ("runner", "settings", "words"),
     [
@@ -306,6 +413,20 @@ def test_results_of_another_bundle_or_other_options_do_not_mix(source, tmp_path,
     with pytest.raises(UsageError, match=words):
         grade(source, tmp_path / "out", runner, settings, resume=True)
     assert runner.seen == [] and without_seconds(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("labels", [(1, 2, 4), (4, 2, 1), (1, 2, 2, 4)])
+def test_the_same_labels_in_another_order_are_the_same_options(source, tmp_path, labels):
+    out = tmp_path / "out"
+    grade(source, out, settings=Settings(maskLabels=(4, 1, 2)))
+    assert json.loads((out / "batch.json").read_text())["options"]["mask_labels"] == [1, 2, 4]
+    assert grade(source, out, NeverSubmitted(), Settings(maskLabels=labels), resume=True)[0].earlier == 6
+    record = json.loads((out / "batch.json").read_text())
+    record["options"]["mask_labels"] = [4, 2, 2, 1]  # as batches kept them once
+    (out / "batch.json").write_text(json.dumps(record))
+    assert grade(source, out, NeverSubmitted(), Settings(maskLabels=labels), resume=True)[0].earlier == 6
+    with pytest.raises(UsageError, match="with --mask-labels 1,2,4, and this batch is with --mask-labels 1,4"):
+        grade(source, out, NeverStarted(), Settings(maskLabels=(4, 1)), resume=True)
 
 
 def test_a_switch_is_told_in_words_both_ways(source, tmp_path):
@@ -848,6 +969,31 @@ def test_a_batch_that_is_refused_for_what_lies_there_leaves_it_alone(source, tmp
     (tmp_path / "out" / "results.csv").write_text("mine")
     leaves_nothing(source, tmp_path / "out", "holds a results.csv that no batch of this program wrote")
     assert (tmp_path / "out" / "results.csv").read_text() == "mine"
+
+
+def test_a_file_system_without_locks_is_left_as_it_was(source, tmp_path, monkeypatch):
+    def no_locks(descriptor):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock, "_lock", no_locks)
+    told = "the file system cannot lock the folder .*: choose another --output"
+    leaves_nothing(source, tmp_path / "new" / "out", told)
+    (tmp_path / "there").mkdir()
+    leaves_nothing(source, tmp_path / "there", told)
+    (tmp_path / "there" / "batch.lock").write_text("of an earlier batch")
+    leaves_nothing(source, tmp_path / "there", told)
+    assert (tmp_path / "there" / "batch.lock").read_text() == "of an earlier batch"
+
+
+def test_a_folder_that_could_not_be_locked_or_flushed_goes_again(source, tmp_path, monkeypatch):
+    def no_room(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(lock.os, "open", no_room)
+        leaves_nothing(source, tmp_path / "new" / "out", "the results cannot be written .No space left")
+    monkeypatch.setattr(store, "sync_folder", no_room)
+    leaves_nothing(source, tmp_path / "new" / "out", "the results cannot be written .No space left")
 
 
 def test_the_lock_of_an_earlier_batch_stays(source, tmp_path):

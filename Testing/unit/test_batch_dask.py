@@ -103,6 +103,23 @@ def test_two_workers_of_this_machine(tmp_path):
     assert counts.graded == 4
 
 
+def test_a_cluster_of_this_machine_changes_nothing_for_others_in_its_process():
+    """Slicer's console may have clusters of its own."""
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 7}):
+        runner = DaskRunner(Settings(), engine=ENGINE, environment=ENVIRONMENT)
+        before = dask.config.get("temporary-directory", None)
+        cluster = runner._local_cluster()
+        try:
+            assert cluster.scheduler.allowed_failures == 1
+            assert dask.config.get("distributed.scheduler.allowed-failures") == 7
+            assert dask.config.get("temporary-directory", None) == before
+        finally:
+            cluster.close()
+            runner.close()
+
+
 def test_no_scheduler_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("GliomaGradingLib.cohort.dask_runner._CONNECT_SECONDS", 1)
     source, settings = make_cohort(tmp_path / "in", NAMES[:1]), Settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ from GliomaGradingLib.cohort.evaluation import (
 from GliomaGradingLib.cohort.look import ODDS, UNUSUAL, WRONG, worth_a_look
 from GliomaGradingLib.cohort.page import _case
 from GliomaGradingLib.cohort.run import BatchJob, run
-from GliomaGradingLib.cohort.work import Settings
+from GliomaGradingLib.cohort.work import BatchStopped, Settings
 from GliomaGradingLib.errors import UsageError
 from GliomaGradingLib.export.tables import COLUMNS
 from test_batch import Instant, grade, table
@@ -154,6 +156,35 @@ def test_cases_of_one_grade_are_evaluated_by_what_is_defined(cohort, tmp_path, k
     assert "Decision withheld: 0.250" in text and "nan" not in text.split("<script>")[0].lower()
     line = in_a_line(kept)
     assert "AUC" not in line and f"{defined} " in line and line.count("withheld 0.250") == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (True, True)], ids=str)
+def test_what_a_batch_leaves_at_its_end_is_of_one_run(cohort, tmp_path, monkeypatch, first, second):
+    """Grades are given, taken back, or others: where a file cannot be written, all stay as they were."""
+    source, grades, answers = cohort
+    others = tmp_path / "others.csv"
+    others.write_text("case,grade\nh1,LGG\nl1,HGG\n")
+    out, names = tmp_path / "out", ("cases.csv", "cohort.html", "evaluation.json")
+    grade(source, out, Instant(answers), grades=grades if first else None)
+    before = {name: (out / name).read_bytes() for name in names if (out / name).exists()}
+    assert len(before) == 2 + first
+    again = {"grades": others if second else None, "resume": True}
+    real = Path.replace
+
+    def failing(path, target):
+        if Path(target).name == "cohort.html" and path.suffix == ".part" and not failed:
+            failed.append(target)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, target)
+
+    failed = []
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(BatchStopped, match="No space left on device"):
+        grade(source, out, Instant(answers), **again)
+    assert {name: (out / name).read_bytes() for name in names if (out / name).exists()} == before
+    grade(source, out, Instant(answers), **again)
+    after = {name: (out / name).read_bytes() for name in names if (out / name).exists()}
+    assert len(after) == 2 + second and not {*after.values()} & {*before.values()}
 
 
 def test_the_batch_ends_with_its_evaluation_in_a_line(cohort, tmp_path):

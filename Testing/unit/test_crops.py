@@ -14,6 +14,7 @@ from GliomaGradingLib.grading import Grader
 from GliomaGradingLib.networks.bundle import write_bundle
 from GliomaGradingLib.networks.image_form import ImageForm
 from GliomaGradingLib.networks.network import TransferModel
+from GliomaGradingLib.preparation import slices
 from GliomaGradingLib.preparation.slices import InputForm, crop, prepare
 from GliomaGradingLib.training.crops import training_set_from_cases, training_set_from_crops
 from GliomaGradingLib.training.recipe import Recipe
@@ -75,6 +76,33 @@ def test_grades_that_contradict_those_of_the_crops_are_refused(tmp_path):
         table.write_text(table.read_text().replace("b,LGG", "b,HGG"))
         with pytest.raises(CaseError, match=told):
             training_set_from_crops(arrays, table)
+
+
+@pytest.mark.parametrize(("stored", "count"), [(["HGG"], 1), ([], 0), (["HGG", "LGG", "LGG"], 3)])
+def test_crops_with_grades_of_other_patients_are_refused(tmp_path, stored, count):
+    arrays, table = write_crops(tmp_path, grades=("HGG", "HGG"))
+    with np.load(arrays) as content:
+        np.savez(arrays, **content, grades=np.array(stored))
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(arrays, table)
+    told = f"the crops have {count} grades of 2 patients, in {arrays}: "
+    assert str(refused.value) == told + "give each patient one, or leave 'grades' out"
+
+
+@pytest.mark.parametrize("value", [256, -1, 1.5, np.nan, np.inf])
+def test_labels_that_no_mask_can_have_are_refused(tmp_path, value):
+    """256 would be no tumour, and -1 the label 255."""
+    labels = np.zeros((2, 32, 32, 32), float if isinstance(value, float) else np.int16)
+    labels[:, 10:22, 10:20, 10:20] = 255
+    arrays, table = write_crops(tmp_path, segmentations=labels)
+    np.testing.assert_array_equal(training_set_from_crops(arrays, table).labels, labels)
+    labels[1, 12, 12, 12] = value
+    write_crops(tmp_path, segmentations=labels)
+    with pytest.raises(CaseError) as refused:
+        training_set_from_crops(arrays, table)
+    assert str(refused.value) == (
+        f"the mask of patient b has the value {value:g}, in {arrays}: give labels from 0 (no tumour) to 255"
+    )
 
 
 def test_a_table_that_excel_has_saved_is_read(tmp_path):
@@ -145,6 +173,31 @@ def test_a_case_becomes_its_crop(case):
     images, labels = crop(case)
     np.testing.assert_allclose(data.images[0], images, atol=5e-3)
     np.testing.assert_array_equal(data.labels[0], labels)
+
+
+@pytest.mark.parametrize("form", [InputForm(), InputForm.wholeSlice(64)], ids=["tumour region", "whole slice"])
+def test_a_mask_with_labels_is_cut_out_as_the_whole_one_is(case, form, monkeypatch):
+    """The same points, each with its label; the brain, which takes seconds to find, is looked for once."""
+    found = []
+    find = slices.find_brain
+    monkeypatch.setattr(slices, "find_brain", lambda *a: found.append(1) or find(*a))
+    plain = training_set_from_cases([(case, "HGG")], form=form)
+    mask = case.mask.array
+    left = (mask > 0) & (np.arange(mask.shape[2]) < np.argwhere(mask)[:, 2].mean())
+    kinds = {"every voxel": 4 * mask, "the left half": 4 * left, "both": np.where(left, 4, 2 * mask)}
+    labels = {}
+    for kind, parts in kinds.items():
+        found.clear()
+        labelled = replace(case, parts=replace(case.mask, array=parts.astype(np.uint8)))
+        data = training_set_from_cases([(labelled, "HGG")], form=form)
+        assert len(found) == 1
+        np.testing.assert_array_equal(data.images, plain.images)
+        labels[kind] = data.labels
+    inside = plain.labels != 0
+    np.testing.assert_array_equal(labels["every voxel"], 4 * plain.labels)
+    np.testing.assert_array_equal(labels["both"] == 4, labels["the left half"] == 4)
+    np.testing.assert_array_equal(labels["both"] != 0, inside)
+    assert 0.4 < (labels["both"] == 4).sum() / inside.sum() < 0.6
 
 
 @pytest.mark.parametrize(

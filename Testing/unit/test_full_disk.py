@@ -460,6 +460,48 @@ def test_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_study(place / "study")[1].logits[:, 2].min() >= 20
 
 
+def test_the_curve_of_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint got to the disk and the row did not: on resume no epoch is left that would write it."""
+    from GliomaGradingLib.training import fit as fit_module
+    from GliomaGradingLib.training import study as study_module
+    from GliomaGradingLib.training.fit import EpochFigures, curves_csv
+    from GliomaGradingLib.training.recipe import Recipe
+    from GliomaGradingLib.training.study import Study, run_study
+    from small_training import small_training_set
+
+    both = [EpochFigures(1, 0.1, 0.5, 1.0), EpochFigures(2, 0.05, 0.6, 0.9)]
+
+    class Fit:
+        """Two epochs; those of the checkpoint are not made again."""
+
+        def __init__(self, _data: Any, _sequence: int, _split: Any, _recipe: Any, checkpoint: Path, *_: object):
+            self.checkpoint, self.source = checkpoint, None
+            self.curves = both[: int(checkpoint.read_text())] if checkpoint.exists() else []
+
+        def run(self, done: Any) -> None:
+            for figures in both[len(self.curves) :]:
+                self.curves = [*self.curves, figures]
+                self.checkpoint.write_text(str(len(self.curves)))
+                done(figures)
+
+    def no_room(path: Path, content: bytes) -> None:
+        if path.name == "curves.csv" and content == curves_csv(both).encode():
+            raise OSError(errno.ENOSPC, NO_ROOM)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(study_module, "Fit", Fit)
+    monkeypatch.setattr(study_module, "part_logits", lambda _model, _source, part: 0.0 * part.patient)
+    data, study = small_training_set(4), Study(folds=2, recipe=Recipe(pretrained=False))
+    with monkeypatch.context() as full:
+        for module in (fit_module, study_module):
+            full.setattr(module, "write_atomically", no_room)
+        with pytest.raises(OSError, match=NO_ROOM):
+            run_study(data, study, tmp_path)
+    run_study(data, study, tmp_path)
+    curves = [path.read_text() for path in tmp_path.rglob("curves.csv")]
+    assert curves == [curves_csv(both)] * 6
+
+
 # What a batch leaves
 
 

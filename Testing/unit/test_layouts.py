@@ -11,6 +11,7 @@ from GliomaGradingLib.cli import main
 from GliomaGradingLib.cohort.layouts import LAYOUTS, NAMES
 from GliomaGradingLib.cohort.layouts.base import CONTRAST_T1, stem
 from GliomaGradingLib.cohort.listing import Cohort, describe, find_cohort
+from GliomaGradingLib.cohort.walk import cases_below
 from GliomaGradingLib.errors import CaseError, UsageError
 from layout_trees import DATA_SETS, alternatives, tree
 
@@ -206,6 +207,23 @@ def test_contrast_may_be_told_by_a_sign(tmp_path: Path, names: str, sign: str) -
     assert find_case_files(tmp_path / "p7").paths["T1"].name == native
     (tmp_path / "p7" / native).unlink()
     assert f"T1 not found ({given} is with contrast" in find_cohort(tmp_path).cases[0].problem
+
+
+@pytest.mark.parametrize(
+    ("files", "unclear", "is_case"),
+    [
+        ("a/a_{t1,t2,flair,seg}.nii.gz", (), True),
+        ("a/T1_{brain,n4}.nii.gz", ("T1",), True),
+        ("a/{T1,T2}_{brain,n4}.nii.gz a/a_{seg,mask}.nii.gz", ("T1", "T2", "mask"), True),
+        ("a/a_{seg,mask}.nii.gz", ("mask",), False),
+        ("sub-1/anat/sub-1_{T1w,FLAIR,acq-a_T2w,acq-b_T2w}.nii.gz", ("T2",), True),
+    ],
+)
+def test_roles_that_several_files_would_do_for_are_told(tmp_path, files, unclear, is_case) -> None:
+    """Two files for a sequence make a case of a folder, two masks do not."""
+    tree(tmp_path, *files.split())
+    found = cases_below(tmp_path).found
+    assert [case.unclear for _layout, case in found] == ([unclear] if is_case else [])
 
 
 def test_an_image_is_not_what_it_was_registered_to(tmp_path: Path) -> None:

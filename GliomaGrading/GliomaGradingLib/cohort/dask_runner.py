@@ -180,8 +180,11 @@ class DaskRunner:
         import dask
 
         self._folder = tempfile.mkdtemp(prefix="glioma-grading-dask-")
-        dask.config.set({"distributed.scheduler.allowed-failures": _LOST_WORKERS})
-        with dask.config.set({"temporary-directory": self._folder}):  # the scheduler's, in this process
+        for_scheduler = {
+            "distributed.scheduler.allowed-failures": _LOST_WORKERS,
+            "temporary-directory": self._folder,
+        }
+        with dask.config.set(for_scheduler):  # which reads it as it is made, in this process
             return self._dask.LocalCluster(
                 n_workers=self._workers or 1,
                 threads_per_worker=1,

@@ -12,7 +12,7 @@ from ..export.outputs import PAGE as REPORT
 from ..export.outputs import RESULT
 from ..export.tables import GRADED, plain
 from ..extras import INSTALL_COHORT
-from ..files import write_atomically
+from ..files import all_or_nothing
 from ..words import HGG, LGG
 from .case_table import case_table
 from .evaluation import Known, evaluate, known_cases
@@ -24,10 +24,11 @@ from .taught import Teachers
 from .thumbnail import NAME as THUMBNAIL
 
 
-def finish(
-    store: Store, cohort: Cohort, bundle: str | Path | None = None
-) -> tuple[list[str], dict[str, Any] | None]:
+def finish(store: Store, cohort: Cohort, teachers: Teachers) -> tuple[list[str], dict[str, Any] | None]:
     """Write the page, the table of cases and the evaluation.
+
+    Args:
+        teachers: of the bundle that graded, asked before it did: in the end another may lie in its place.
 
     Gives remarks, such as why there is no evaluation or who taught the bundle; and the evaluation, if there is
     one.
@@ -38,34 +39,11 @@ def finish(
     rows = read_rows(store.folder / RESULTS)
     known = known_cases(cohort.cases, rows)
     evaluation, more = _evaluated(known)
-    teachers = Teachers.of(bundle)
     remarks = [*teachers.remarks(cohort.cases), *more]
     if evaluation:
-        compared = [cohort.cases[place] for place in known.places]
-        evaluation["taught_the_models"] = len(teachers.among(compared))
-        evaluation["calibrated_on_patients"] = teachers.calibrated_on
-    page = cohort_page(
-        cohort,
-        rows,
-        known,
-        evaluation,
-        worth_a_look(cohort.cases, rows, [store.done[entry.case].strangeness for entry in cohort.cases]),
-        lambda place: _picture(_folder(store, cohort, place)),
-        lambda place: _link(store, cohort, rows, place),
-        store.model,
-        remarks,
-    )
-    table = case_table(store, cohort, rows)
-    try:
-        write_atomically(store.folder / CASE_TABLE, table.encode("utf-8", "backslashreplace"))
-        if evaluation:
-            text = json.dumps(evaluation, indent=2, allow_nan=False)
-            write_atomically(store.folder / EVALUATION, text + "\n")
-        else:
-            (store.folder / EVALUATION).unlink(missing_ok=True)
-        write_atomically(store.folder / PAGE, page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise no_room(error, store.folder) from error
+        evaluation |= _of_teachers(teachers, cohort, known)
+    page = _page(store, cohort, rows, known, evaluation, remarks)
+    _write(store, case_table(store, cohort, rows), page, evaluation)
     return remarks, evaluation
 
 
@@ -88,6 +66,47 @@ def _evaluated(known: Known) -> tuple[dict[str, Any] | None, list[str]]:
         return None, [f"There is no evaluation ({error}): {remedy}."]
     except (ValueError, ArithmeticError) as error:  # too few cases for a figure
         return None, [f"There is no evaluation ({error})."]
+
+
+def _of_teachers(teachers: Teachers, cohort: Cohort, known: Known) -> dict[str, int | None]:
+    compared = [cohort.cases[place] for place in known.places]
+    return {
+        "taught_the_models": teachers.count_among(compared),
+        "calibrated_on_patients": teachers.calibrated_on,
+    }
+
+
+def _page(
+    store: Store,
+    cohort: Cohort,
+    rows: Sequence[Mapping[str, str]],
+    known: Known,
+    evaluation: Mapping[str, Any] | None,
+    remarks: Sequence[str],
+) -> str:
+    return cohort_page(
+        cohort,
+        rows,
+        known,
+        evaluation,
+        worth_a_look(cohort.cases, rows, [store.done[entry.case].strangeness for entry in cohort.cases]),
+        lambda place: _picture(_folder(store, cohort, place)),
+        lambda place: _link(store, cohort, rows, place),
+        store.model,
+        remarks,
+    )
+
+
+def _write(store: Store, table: str, page: str, evaluation: Mapping[str, Any] | None) -> None:
+    """All of them or none: they are of one run."""
+    try:
+        with all_or_nothing(store.folder, removed=[] if evaluation else [EVALUATION]) as write:
+            write(CASE_TABLE, table.encode("utf-8", "backslashreplace"))
+            if evaluation:
+                write(EVALUATION, json.dumps(evaluation, indent=2, allow_nan=False) + "\n")
+            write(PAGE, page.encode("utf-8", "replace"))
+    except OSError as error:
+        raise no_room(error, store.folder) from error
 
 
 def _folder(store: Store, cohort: Cohort, place: int) -> Path:

@@ -33,8 +33,8 @@ class FolderLock:
         self.path = folder / NAME
         self.isNew = not self.path.exists()
         self._descriptor = self._held(folder)
-        os.ftruncate(self._descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without the text
+            os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
     def _held(self, folder: Path) -> int:
@@ -45,6 +45,9 @@ class FolderLock:
             except OSError as error:
                 holder = _holder(self.path)
                 os.close(descriptor)
+                if self.isNew and error.errno not in _BUSY:  # nobody else can have locked it either
+                    with contextlib.suppress(OSError):
+                        self.path.unlink()
                 raise _refusal(error, folder, holder) from error
             if _is_at(self.path, descriptor):
                 return descriptor

@@ -17,6 +17,7 @@ from .duplicates import duplicate_notices
 from .finish import finish
 from .listing import Cohort, check_cases, find_cohort
 from .store import BATCH, CASES, Store
+from .taught import Teachers
 from .walk import cases_below
 from .work import Runner, Settings
 
@@ -124,11 +125,12 @@ def run(
     cohort = list_cases(replace(job, source=absolute(job.source), grades=grades))
     with ExitStack() as stack:
         store = stack.enter_context(Store(job.output, job.resume, job.overwrite))
+        teachers = Teachers.of(settings.bundle)
         runner = makeRunner()
         stack.callback(runner.close)
         batch = Batch(cohort.cases, store, runner, settings, watch, job.retryFailed, job.retryChanged)
         counts = batch.run()
-        remarks, evaluation = finish(store, cohort, settings.bundle)
+        remarks, evaluation = finish(store, cohort, teachers)
         outcomes = Outcomes(store, [entry.case for entry in cohort.cases])
         return Finished(counts, outcomes, cohort, [*batch.changes.told(), *remarks], evaluation)
 

@@ -5,7 +5,8 @@
     batch.json      the bundle, options and software that all results share
     journal.jsonl   a line for each case that is done (``journal``)
     batch.lock      held by the batch that writes here (``lock``)
-    cases/NAME/     result.json and thumbnail.png of a graded case; with reports also report.html, slices.png
+    cases/NAME/     result.json and thumbnail.png of a graded case; with reports also report.html, slices.png;
+                    and whatever somebody else has put there (``case_folder``)
     results.csv     a row per case; during the run the rows that there are
     cases.csv       at the end, what results.csv has no column for (``case_table``)
 """
@@ -29,6 +30,7 @@ from ..export.tables import COLUMNS, GRADED, Row, csv_line, plain
 from ..files import sync_folder, write_atomically, write_durably
 from ..wording import some_of
 from . import journal
+from .case_folder import is_of_a_case, put_in_place, remove_results
 from .lock import FolderLock
 from .work import BatchStopped
 
@@ -98,14 +100,19 @@ class Store:
         self._resume, self._overwrite = resume, overwrite
         self._journal: journal.Journal | None = None
         self._is_retired = False
+        self._made: list[Path] = []
         try:
-            self._made = [place for place in (folder, *folder.parents) if not place.exists()]
+            self._made += [place for place in (folder, *folder.parents) if not place.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             for place in self._made:
                 sync_folder(place.parent)
             self._lock = FolderLock(folder)
         except OSError as error:
+            self._remove_made()
             raise _unwritable(error, folder) from error
+        except BaseException:
+            self._remove_made()
+            raise
         try:
             self._earlier = self._inspect()
         except BaseException:
@@ -214,7 +221,7 @@ class Store:
         try:
             for case, done in cases.items():
                 self._retire()
-                _remove(self.folder / CASES / done.folder)
+                remove_results(self.folder / CASES / done.folder, done.sizes)
                 self._journal.append({"case": case, "dropped": True})
         except OSError as error:
             raise no_room(error, self.folder) from error
@@ -263,9 +270,7 @@ class Store:
             self._journal.close()
         if self._lock.isNew and not (self.folder / BATCH).exists():  # nothing was begun, nothing stays
             self._lock.discard()
-            for place in self._made:
-                with contextlib.suppress(OSError):  # somebody else's file is in it by now
-                    place.rmdir()
+            self._remove_made()
         self._lock.release()
 
     def __enter__(self) -> Store:
@@ -273,6 +278,11 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _remove_made(self) -> None:
+        for place in self._made:
+            with contextlib.suppress(OSError):  # somebody else's file is in it by now
+                place.rmdir()
 
     def _inspect(self) -> dict[str, Any]:
         """batch.json of the earlier batch; empty where there was none."""
@@ -304,10 +314,18 @@ class Store:
             self._is_retired = True
 
     def _clear(self) -> None:
+        self._clear_cases()
         for name in (RESULTS, CASE_TABLE, PAGE, EVALUATION, JOURNAL):
             (self.folder / name).unlink(missing_ok=True)
-        if (self.folder / CASES).is_dir() and not (self.folder / CASES).is_symlink():
-            shutil.rmtree(self.folder / CASES)
+
+    def _clear_cases(self) -> None:
+        if not (self.folder / CASES).is_dir():
+            return
+        records = journal.read(self.folder / JOURNAL)
+        written = {record["folder"]: record["sizes"] for record in records if "folder" in record}
+        for folder in list((self.folder / CASES).iterdir()):
+            if folder.name in written or is_of_a_case(folder):
+                remove_results(folder, written.get(folder.name, ()))
 
     def _sweep(self) -> None:
         """Removes what a killed batch had begun to write."""
@@ -318,7 +336,7 @@ class Store:
         cases = self.folder / CASES
         target = cases / name
         if not files:
-            _remove(target)
+            remove_results(target)
             return
         part = cases / f".{name}.{secrets.token_hex(6)}{_PART}"
         try:
@@ -326,12 +344,12 @@ class Store:
             for file, content in files.items():
                 write_durably(part / file, content)
             sync_folder(part)
-            _remove(target)  # left by a batch that was killed before it could say that the case is done
-            part.rename(target)
+            put_in_place(part, target)
             sync_folder(cases)
         except OSError:
-            for place in (part, target):  # the target where only its name did not get to the disk
-                shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_results(target)  # where only its name did not get to the disk
             raise
 
 
@@ -425,6 +443,12 @@ def no_room(error: OSError, folder: Path) -> BatchStopped:
             Path(error.filename) if isinstance(error.filename, str) else folder,
             "close the program that has the file open, then run again with --resume; what was reported is safe",
         )
+    if isinstance(error, FileExistsError):
+        return BatchStopped(
+            "a file that no batch wrote stands where the results of a case go",
+            Path(error.filename),
+            "move it away, then run again with --resume; what was reported is safe",
+        )
     return BatchStopped(
         f"the results cannot be written ({error.strerror or error})",
         folder,
@@ -482,11 +506,16 @@ def _other_model(earlier: Mapping[str, Any], model: Mapping[str, Any]) -> _Diffe
 
 def _other_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> _Differences:
     for key in sorted({*earlier.get("options", {}), *options}):
-        old, new = earlier.get("options", {}).get(key), options.get(key)
+        old, new = (_in_order(of.get(key)) for of in (earlier.get("options", {}), options))
         if old != new:
             yield f"--{key.replace('_', '-')}", old, new
     if earlier.get("glioma-grading") != __version__:
         yield "version", earlier.get("glioma-grading"), __version__
+
+
+def _in_order(value: Any) -> Any:
+    """Labels of masks may be given, and were once kept, in any order."""
+    return sorted(set(value)) if isinstance(value, list) else value
 
 
 def _named(model: Mapping[str, Any]) -> str:
@@ -509,10 +538,3 @@ def _size(path: Path) -> int:
 
 def _leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
-
-
-def _remove(target: Path) -> None:
-    if target.is_symlink() or target.is_file():
-        target.unlink()
-    elif target.exists():
-        shutil.rmtree(target)

@@ -58,7 +58,7 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """The options that results depend on: two batches that differ here do not mix."""
-        labels = list(self.maskLabels) if self.maskLabels else None
+        labels = sorted(set(self.maskLabels)) if self.maskLabels else None
         return {
             "device": self.device,
             "vote": self.vote,

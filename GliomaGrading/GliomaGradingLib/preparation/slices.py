@@ -128,6 +128,10 @@ class SliceStack:
     region: Lattice | None = None
 
 
+Placed = tuple[np.ndarray, np.ndarray]
+"""A mask on the axial grid, only where there is some: uint8 KJI, and its first index x, y, z."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A case on its two lattices: everything that is needed to cut slices or a crop out of it.
@@ -156,8 +160,8 @@ class Scene:
         return with_margin(cut_to_content(self.mask))
 
     @cached_property
-    def tumour(self) -> tuple[np.ndarray, np.ndarray]:
-        """The tumour on the axial grid, only where there is some: uint8 KJI, and its first index x, y, z."""
+    def tumour(self) -> Placed:
+        """The tumour on the axial grid."""
         content = self._content
         if content.array.size == 0:
             raise _empty_mask(self.mask)
@@ -170,18 +174,15 @@ class Scene:
             )
         return inside, low
 
-    def with_parts(self, parts: Volume) -> Scene:
-        """The same scene, in which the tumour has its labels: of the same points, and at the same place.
+    def labelled(self, parts: Volume) -> Placed:
+        """The tumour with its labels, to be cut out in place of ``tumour``: where the region lies, that says.
 
         Args:
             parts: uint8, the labels on the mask's grid, 0 where the mask is.
         """
-        other = replace(self)
-        labelled = self._on_axial(with_margin(cut_to_content(canonical(parts))))
-        other.__dict__.update(tumour=labelled, start=self.start)  # where they would be kept once they are found
-        return other
+        return self._on_axial(with_margin(cut_to_content(canonical(parts))))
 
-    def _on_axial(self, content: Volume) -> tuple[np.ndarray, np.ndarray]:
+    def _on_axial(self, content: Volume) -> Placed:
         """A mask, cut to its content, on the axial grid: the nearest voxels (uint8 KJI); its first index."""
         fov = FieldOfView.of(content)
         low = [int(np.floor(self.axial.index(a, fov.low[a]))) for a in range(3)]
@@ -262,35 +263,48 @@ class Scene:
         ends = [self.lattice.index(a, self.axial.position(a, np.array([low[a], high[a]]))) for a in range(3)]
         return np.floor([e[0] for e in ends]).astype(int), np.ceil([e[1] for e in ends]).astype(int)
 
-    def planes_of(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, Lattice]:
-        """Images (3, P, H, W) and tumour (P, H, W) at planes of the axial grid, and where the points lie."""
+    def planes_of(
+        self, indices: np.ndarray, tumour: Placed | None = None
+    ) -> tuple[np.ndarray, np.ndarray, Lattice]:
+        """Images (3, P, H, W) and tumour (P, H, W) at planes of the axial grid, and where the points lie.
+
+        Args:
+            tumour: what to cut out in place of the scene's own.
+        """
         if self.form.kind == "whole-slice":
-            return self._whole_planes(indices)
+            return self._whole_planes(indices, tumour)
         ends = self.lattice.size[2] - 1
         levels = np.clip(self.lattice.index(2, self.axial.position(2, indices)), 0, ends)
         first = int(np.floor(levels.min()))
         count = int(np.ceil(levels.max())) - first + 1
-        images, mask = self.block(np.array([*self.start[:2], first]), (self.form.pixels,) * 2 + (count,))
+        size = (self.form.pixels,) * 2 + (count,)
+        images, mask = self.block(np.array([*self.start[:2], first]), size, tumour)
         weights = linear_weights(levels - first, count)
         images = np.einsum("pz,szyx->spyx", weights, images).astype(np.float32)
         region = self.lattice.window((*self.start[:2], 0), (self.form.pixels, self.form.pixels, 1))
         return images, mask[nearest(levels) - first], _with_planes(region, self.axial, indices)
 
-    def block(self, start: np.ndarray, size: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """A block of the crop lattice: images (3, K, J, I) float32, tumour (K, J, I) uint8."""
+    def block(
+        self, start: np.ndarray, size: tuple[int, int, int], tumour: Placed | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A block of the crop lattice: images (3, K, J, I) float32, tumour (K, J, I) uint8.
+
+        Args:
+            tumour: what to cut out in place of the scene's own.
+        """
         positions = [self.lattice.position(a, start[a] + np.arange(size[a])) for a in range(3)]
         points = [self.axial.index(a, positions[a]) for a in range(3)]
-        return self._at(points)
+        return self._at(points, tumour)
 
-    def _at(self, points: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _at(self, points: list[np.ndarray], tumour: Placed | None) -> tuple[np.ndarray, np.ndarray]:
         """Images and tumour at a product of continuous indices (x, y, z) of the axial grid."""
         low = np.array([int(np.floor(p.min() + 1e-6)) for p in points])
         high = np.array([int(np.ceil(p.max() - 1e-6)) for p in points])
         window = self.axial.window(low, high - low + 1)
         weights = [linear_weights(p - o, n) for p, o, n in zip(points, low, window.size, strict=True)]
         images = [self._interpolate(window, name, weights) for name in SEQUENCES]
-        tumour, corner = self.tumour
-        mask = gather(tumour, [nearest(p) - c for p, c in zip(points, corner, strict=True)][::-1])
+        inside, corner = self.tumour if tumour is None else tumour
+        mask = gather(inside, [nearest(p) - c for p, c in zip(points, corner, strict=True)][::-1])
         return np.stack(images), mask
 
     def _interpolate(self, window: Lattice, name: str, weights: list[np.ndarray]) -> np.ndarray:
@@ -313,12 +327,14 @@ class Scene:
             scaled = Volume.fromImage(shrunk, voxels.source)
         return sharply_sampled(scaled, window)
 
-    def _whole_planes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, Lattice]:
+    def _whole_planes(
+        self, indices: np.ndarray, tumour: Placed | None
+    ) -> tuple[np.ndarray, np.ndarray, Lattice]:
         size, step = self.form.pixels, self.form.pixel_mm
         offsets = (np.arange(size) - (size - 1) / 2) * step
         centre = self.brain.centre
         points = [self.axial.index(a, centre[a] + offsets) for a in range(2)]
-        images, mask = self._at([*points, indices.astype(float)])
+        images, mask = self._at([*points, indices.astype(float)], tumour)
         start = (centre[0] + offsets[0], centre[1] + offsets[0], 0.0)
         region = Lattice(start, (step, step, AXIAL_MM), (size, size, 1))
         return images, mask, _with_planes(region, self.axial, indices)
@@ -353,20 +369,22 @@ def crop(case: Case, form: InputForm | None = None) -> tuple[np.ndarray, np.ndar
     its labels where the case has them (``Case.parts``).
     """
     scene = scene_of(case, form or InputForm())
-    size = (scene.form.pixels,) * 3
-    images, tumour = scene.block(scene.start, size)
-    if case.parts is not None:
-        tumour = scene.with_parts(case.parts).block(scene.start, size)[1]
-    return images, tumour
+    tumour = None if case.parts is None else scene.labelled(case.parts)
+    return scene.block(scene.start, (scene.form.pixels,) * 3, tumour)
 
 
-def labelled_planes(case: Case, stack: SliceStack, form: InputForm) -> np.ndarray:
-    """The mask of a case's slices with its labels (uint8, as ``SliceStack.mask``), where the case has them."""
-    if case.parts is None:
-        return stack.mask
+def prepare_labelled(case: Case, form: InputForm) -> tuple[SliceStack, np.ndarray]:
+    """A case's slices, as ``prepare``, and their mask with its labels (uint8) where the case has them.
+
+    Raises:
+        CaseError: as ``prepare``.
+    """
     scene = scene_of(case, form)
+    stack = _stack(scene, case.warnings)
+    if case.parts is None:
+        return stack, stack.mask
     indices = _with_margin(stack.info, form.margin, scene.axial.size[2])
-    return scene.with_parts(case.parts).planes_of(indices)[1]
+    return stack, scene.planes_of(indices, scene.labelled(case.parts))[1]
 
 
 def stack_from_crop(

@@ -12,7 +12,7 @@ from ..case import Case
 from ..cohort.tables import read_table
 from ..errors import CaseError, reason
 from ..preparation.registration import register
-from ..preparation.slices import AXIAL_MM, InputForm, crop, labelled_planes, prepare, stack_from_crop
+from ..preparation.slices import AXIAL_MM, InputForm, crop, prepare_labelled, stack_from_crop
 from ..words import HGG, LGG, SEQUENCES
 from .dataset import UNREADABLE, TrainingSet, checked, read_arrays
 
@@ -34,19 +34,19 @@ def training_set_from_crops(arrays: Path, table: Path) -> TrainingSet:
             or false), and perhaps other public names of the patient (``PUBLIC_NAMES``).
 
     Raises:
-        CaseError: the crops cannot be read, the two do not tell of the same patients or of other grades, or a
-            patient cannot be learned from (``dataset.checked``).
+        CaseError: the crops cannot be read, the two do not tell of the same patients or of other grades, a mask
+            has a label that is none, or a patient cannot be learned from (``dataset.checked``).
         UsageError: the table cannot be read.
     """
     names = ("images", "segmentations", "patients", "sequences", "grades")
     try:
         content = read_arrays(arrays, names, optional="grades")
+        patients = list(map(str, content["patients"]))
         with np.errstate(over="ignore"):  # what is too large for float16 is told with its patient's name
             images = content["images"].astype(np.float16)
-        labels = content["segmentations"].astype(np.uint8)
-        patients = list(map(str, content["patients"]))
+        labels = _labels(content["segmentations"], patients, arrays)
         sequences = tuple(map(str, content["sequences"]))
-        stored = [_GRADE_WORDS.get(str(grade), str(grade)) for grade in content.get("grades", ())]
+        stored = _stored_grades(content.get("grades"), patients, arrays)
     except UNREADABLE as error:
         raise CaseError(
             f"the crops cannot be read ({reason(error)})", arrays, "see 'make data' in the README"
@@ -127,8 +127,8 @@ def _planes_of(case: Case, form: InputForm) -> tuple[np.ndarray, np.ndarray, flo
     if form.kind == "tumour-region":
         images, labels = crop(case, form)
         return images, labels, _first_plane(images, labels, form)
-    stack = prepare(case, form)
-    return stack.planes, labelled_planes(case, stack, form), float(stack.first)
+    stack, labels = prepare_labelled(case, form)
+    return stack.planes, labels, float(stack.first)
 
 
 def _first_plane(images: np.ndarray, labels: np.ndarray, form: InputForm) -> float:
@@ -157,11 +157,33 @@ def _public_names(row: dict[str, str]) -> str:
     return " ".join(row[name] for name in PUBLIC_NAMES if row.get(name))
 
 
+def _labels(stored: np.ndarray, patients: Sequence[str], arrays: Path) -> np.ndarray:
+    """Masks with a byte a voxel; what does not fit into one would become another label, or none."""
+    with np.errstate(invalid="ignore"):
+        labels = stored.astype(np.uint8)
+    for name, told, kept in zip(patients, stored, labels, strict=False):  # their number is for ``checked``
+        if (lost := told[told != kept]).size:
+            problem = f"the mask of patient {name} has the value {lost.flat[0]:g}"
+            raise CaseError(problem, arrays, "give labels from 0 (no tumour) to 255")
+    return labels
+
+
+def _stored_grades(stored: np.ndarray | None, patients: Sequence[str], arrays: Path) -> list[str]:
+    """The grades that the crops have themselves, one for each patient, or none."""
+    if stored is None:
+        return []
+    grades = [_GRADE_WORDS.get(str(grade), str(grade)) for grade in stored]
+    if len(grades) != len(patients):
+        problem = f"the crops have {len(grades)} grades of {len(patients)} patients"
+        raise CaseError(problem, arrays, "give each patient one, or leave 'grades' out")
+    return grades
+
+
 def _check_same_grades(
     patients: Sequence[str], told: Sequence[str], stored: Sequence[str], table: Path
 ) -> None:
     """Where the crops have grades of their own, those of the table have to be the same."""
-    for name, here, there in zip(patients, told, stored, strict=False):
+    for name, here, there in zip(patients, told, stored or told, strict=True):
         if {here, there} == {LGG, HGG}:
             raise CaseError(
                 f"patient {name} is {here} in the table and {there} in the crops",

@@ -11,7 +11,6 @@ import torch
 
 from .. import __version__
 from ..errors import UsageError
-from ..files import write_atomically
 from ..networks.bundle import Bundle, check_target, write_bundle
 from ..networks.network import TransferModel
 from ..voting import Calibration, DecisionRule
@@ -20,7 +19,7 @@ from .checks import PRETRAINED, beginning, check_beginning, check_grades, finger
 from .dataset import TrainingSet
 from .equipment import BARE, Equipment
 from .evaluate import calibrate, evidence_of_grades, own_probabilities, unit_probabilities
-from .fit import Fit, check_pretrained, curves_csv
+from .fit import Fit, check_pretrained, keep_curves
 from .metrics import auc
 from .recipe import Recipe
 from .splits import Part, Split
@@ -193,13 +192,8 @@ def _trained(data: TrainingSet, column: int, recipe: Recipe, work: Path, equipme
     split, checkpoint = Split(everyone, NOBODY, NOBODY), run / "checkpoint.pt"
     fit = Fit(data, column, split, recipe, checkpoint, equipment)
     model = fit.run()
-    equipment.team.first(lambda: _keep_curves(run, fit))
+    equipment.team.first(lambda: keep_curves(run, fit.curves))
     return model
-
-
-def _keep_curves(run: Path, fit: Fit) -> None:
-    run.mkdir(parents=True, exist_ok=True)  # without epochs there was no checkpoint to make it for
-    write_atomically(run / "curves.csv", curves_csv(fit.curves).encode())
 
 
 def _averaged(models: list[TransferModel]) -> TransferModel:

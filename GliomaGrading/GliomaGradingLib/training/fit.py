@@ -321,6 +321,16 @@ def _tensors_of_2014(recipe: Recipe, pretrained: Path | None) -> Path | None:
     return pretrained
 
 
+def keep_curves(run: Path, curves: list[EpochFigures]) -> None:
+    """Write ``curves.csv`` beside a run's checkpoint; nothing where there were no epochs.
+
+    A run that was ended between a checkpoint and its row, as by a full disk, has the row from the checkpoint:
+    so write them once more when ``Fit.run`` has come to its end.
+    """
+    if curves:
+        write_atomically(run / "curves.csv", curves_csv(curves).encode())
+
+
 def curves_csv(curves: list[EpochFigures]) -> str:
     """The curves as CSV, a row an epoch."""
     rows = ({k: v if k == "epoch" else f"{v:.6g}" for k, v in asdict(figures).items()} for figures in curves)

@@ -31,7 +31,7 @@ from .checks import (
 )
 from .dataset import TrainingSet
 from .equipment import BARE, Equipment
-from .fit import EpochFigures, Fit, check_pretrained, curves_csv
+from .fit import EpochFigures, Fit, check_pretrained, keep_curves
 from .probe import FrozenFeatures
 from .recipe import Recipe, recipe_from_dict
 from .source import SliceSource, part_logits
@@ -314,11 +314,12 @@ def _run(
     fit = Fit(data, sequence, split, recipe, folder / "checkpoint.pt", equipment, features)
 
     def done(figures: EpochFigures) -> None:
-        write_atomically(folder / "curves.csv", curves_csv(fit.curves).encode())
+        keep_curves(folder, fit.curves)
         if epoch_done:
             epoch_done(folder.name, figures)
 
     model = fit.run(done if team.is_first else None)
+    team.first(lambda: keep_curves(folder, fit.curves))
     return team.first(lambda: _tested(model, fit.source, split.test, folder))
 
 

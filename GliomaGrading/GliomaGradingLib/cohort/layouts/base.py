@@ -65,6 +65,7 @@ class Found:
         patient: what scans of one patient share, where the files tell; else the layout says. It is not shown.
         subject: what the patient's folder is called, where the case is one of his visits.
         again: the case that it is once more, such as registered, and is not graded beside; '' for none.
+        unclear: roles that several files would do for, and none is taken.
     """
 
     case: str
@@ -75,6 +76,7 @@ class Found:
     patient: str = ""
     subject: str = ""
     again: str = ""
+    unclear: tuple[str, ...] = ()
 
     @property
     def sequences(self) -> int:
@@ -160,15 +162,16 @@ class Layout:
     def find(self, folder: Folder) -> list[Found]:
         """The cases that lie in the folder itself; an incomplete one says what is missing."""
         case = self.identifier(folder.name)
-        found = Found(case, folder.path, *self._matched(folder.path, case, folder.files, folder.places))
-        is_case = found.sequences or unclear(found) or _has_contrast_t1(folder, case)
+        found = self._matched(folder.path, case, folder.files, folder.places)
+        is_case = found.sequences or {*found.unclear} & {*SEQUENCES} or _has_contrast_t1(folder, case)
         return [found] if is_case else []
 
     def _matched(
         self, folder: Path, case: str, files: Sequence[Candidate], places: Sequence[Candidate] = ()
-    ) -> tuple[dict[str, Path], str, str]:
-        """The case's paths, its problem and the remedy; a folder is taken where no file is called so."""
+    ) -> Found:
+        """The case that files and folders make; a folder is taken where no file is called so."""
         paths, doubt, candidates = {}, "", [*files, *places]
+        unclear: list[str] = []
         for role in ROLES:
             endings = self.endings[role]
             chosen = (
@@ -183,9 +186,11 @@ class Layout:
             elif chosen:
                 names = " and ".join(sorted(p.name for p in chosen)[:4])
                 doubt = doubt or f"{names} could both be the {role}"
+                unclear.append(role)
         if doubt:
-            return paths, doubt, "remove one, or name the files one by one"
-        return (paths, *missing(paths, candidates, self.endings, case))
+            remedy = "remove one, or name the files one by one"
+            return Found(case, folder, paths, doubt, remedy, unclear=tuple(unclear))
+        return Found(case, folder, paths, *missing(paths, candidates, self.endings, case))
 
     def _with_rivals(self, chosen: Path, files: Sequence[Candidate], case: str) -> list[Path]:
         """A mask, with those beside it that other layouts would take as well or rather.
@@ -362,11 +367,6 @@ def without_case(name: str, case: str) -> str:
     rest = name[len(case) :] if name.lower().startswith(case.lower()) else name
     is_apart = rest[:1] in ("", "-", "_", " ", ".") and any(character.isdigit() for character in case)
     return rest if is_apart or not has_contrast(case) else name
-
-
-def unclear(found: Found) -> bool:
-    """Whether two files could be the same sequence."""
-    return any(found.problem.endswith(f"could both be the {name}") for name in SEQUENCES)
 
 
 def missing(

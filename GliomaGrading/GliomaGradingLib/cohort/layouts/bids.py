@@ -126,16 +126,18 @@ def _subject_folder(place: Path) -> Path | None:
 
 def _case(case: str, place: Path, images: list[BidsFile], masks: list[BidsFile]) -> Found:
     """The best mask, with the sequences that lie in its space."""
-    mask, unclear = _only(_preferred_masks(masks))
-    doubt = unclear and f"{unclear} could both be the mask"
+    mask, rivals = _only(_preferred_masks(masks))
+    doubt = rivals and f"{rivals} could both be the mask"
+    unclear = ["mask"] if rivals else []
     beside = images if mask is None else _beside(mask)
     space = "" if mask is None or mask.space.lower() in _OWN_SPACES else mask.space
     near = [item for item in beside if item.space == space] if space or beside is not images else []
     pool = near if len({item.role for item in near} - {""}) == len(SEQUENCES) else images
     paths: dict[str, Path] = {}
     for role in SEQUENCES:
-        chosen, unclear = _only(_plainest([item for item in pool if item.role == role]))
-        doubt = doubt or (unclear and f"{unclear} could both be the {role}")
+        chosen, rivals = _only(_plainest([item for item in pool if item.role == role]))
+        doubt = doubt or (rivals and f"{rivals} could both be the {role}")
+        unclear += [role] if rivals else []
         if chosen:
             paths[role] = chosen.path
     if mask:
@@ -143,7 +145,8 @@ def _case(case: str, place: Path, images: list[BidsFile], masks: list[BidsFile])
     if space and pool is images and not all(item.space == space for item in _at(images, paths)):
         doubt = doubt or f"the mask {mask and mask.path.name} is in space {space}, and the sequences are not"
     if doubt:
-        return Found(case, place, paths, doubt, "name the files one by one, or list them in a manifest")
+        remedy = "name the files one by one, or list them in a manifest"
+        return Found(case, place, paths, doubt, remedy, unclear=tuple(unclear))
     return Found(case, place, paths, *_missing(paths, images))
 
 

@@ -79,10 +79,11 @@ class BySequence(Layout):
     ) -> Found:
         chosen = {role: [one.path for one in files.get(case, ())] for role, files in named.items()}
         paths = {role: files[0] for role, files in chosen.items() if len(files) == 1}
-        for role, files in chosen.items():
-            if len(files) > 1:
-                names = " and ".join(sorted(path.name for path in files)[:4])
-                return Found(case, folder.path, paths, f"{names} could both be the {role}", "remove one")
+        doubtful = [role for role, files in chosen.items() if len(files) > 1]
+        if doubtful:
+            names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
+            problem = f"{names} could both be the {doubtful[0]}"
+            return Found(case, folder.path, paths, problem, "remove one", unclear=tuple(doubtful))
         lacking = [role for role in ROLES if role not in paths]
         if not lacking:
             return Found(case, folder.path, paths)

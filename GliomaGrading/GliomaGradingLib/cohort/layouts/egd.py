@@ -39,7 +39,7 @@ class Egd(Layout):
         files.append(folder.path / "2_T1GD" / "NIFTI" / "T1GD.nii.gz")
         candidates = [Candidate(path) for path in files if path.is_file()]
         case = self.identifier(folder.name)
-        return [Found(case, folder.path, *self._matched(folder.path, case, candidates))]
+        return [self._matched(folder.path, case, candidates)]
 
     def grade_of(self, found: Found) -> str | None:
         """The grade of the patient's own ``metadata.json``: WHO 2, 3 or 4, or -1."""

@@ -108,7 +108,8 @@ class Flat(Layout):
         doubtful = [role for role, paths in chosen.items() if len(paths) > 1]
         if doubtful:
             names = " and ".join(sorted(path.name for path in chosen[doubtful[0]])[:4])
-            return Found(case, folder.path, paths, f"{names} could both be the {doubtful[0]}", "remove one")
+            problem = f"{names} could both be the {doubtful[0]}"
+            return Found(case, folder.path, paths, problem, "remove one", unclear=tuple(doubtful))
         return Found(case, folder.path, paths, *missing(paths, there, self.endings, own_name(case)))
 
     def _best(self, role: str, files: list[Candidate], case: str) -> list[Path]:

@@ -36,19 +36,9 @@ _OF_VOTES = ("decision", "probability_hgg", "*_probability_hgg", "agreement", "v
 _NO_VOTES = "give a table of known grades, or call its column of them known_grade"
 _SHOWN = 3
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
-_UNKNOWN = {"", "-1", "na", "n/a", "nan", "none", "unknown", "not available", "not reported", "?", "-", "gx"}
-_UNKNOWN |= {
-    "#n/a",
-    "<na>",
-    "n.a.",
-    "null",
-    "missing",
-    "not known",
-    "not applicable",
-    "--",
-    "\u2013",
-    "\u2014",
-    ".",
+_UNKNOWN = {
+    *("", "-1", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "none", "null", "missing", "unknown", "not known"),
+    *("not available", "not applicable", "not reported", "?", ".", "-", "--", "\u2013", "\u2014", "gx"),
 }
 _WHO = re.compile(
     r"((who|cns)[\s_-]*((2007|2016|2021)[\s_-]*)?)*((grade|gr\.?|g)[\s_-]*)?((?P<number>\d)(\.0+)?|(?P<roman>iv|i{1,3}))",

@@ -110,13 +110,17 @@ def test_two_workers_leave_the_same_bytes_as_one_process(source, reported, tmp_p
 
 def test_overwrite_starts_anew_and_removes_what_a_batch_wrote_and_nothing_else(source, earlier):
     (earlier / "notes.txt").write_text("mine")
-    (earlier / "cases" / "gone").mkdir()
+    (earlier / "cases" / "gone").mkdir()  # a case of which a killed batch had not told the journal
+    (earlier / "cases" / "gone" / "result.json").write_text('{"case": "gone"}')
+    (earlier / "cases" / "mine").mkdir()
+    (earlier / "cases" / "a" / "review.txt").write_text("mine")
     said = done("batch", source, "--output", earlier, "--overwrite", "--vote", "soft", "--quiet")
     assert "done before" not in said and "Graded         2" in said
     assert json.loads((earlier / "batch.json").read_text())["options"]["vote"] == "soft"
-    assert sorted(p.name for p in (earlier / "cases").iterdir()) == ["a", "b"]
-    assert sorted(p.name for p in (earlier / "cases" / "a").iterdir()) == ["result.json", "thumbnail.png"]
-    assert (earlier / "notes.txt").read_text() == "mine"
+    assert sorted(p.name for p in (earlier / "cases").iterdir()) == ["a", "b", "mine"]
+    names = sorted(p.name for p in (earlier / "cases" / "a").iterdir())
+    assert names == ["result.json", "review.txt", "thumbnail.png"]
+    assert (earlier / "notes.txt").read_text() == (earlier / "cases" / "a" / "review.txt").read_text() == "mine"
 
 
 def other_bundle(folder: Path) -> Path:

@@ -410,7 +410,8 @@ def test_external_patients_are_those_of_other_collections(tmp_path, monkeypatch)
         ("all", "one", "other"), True
     )
     assert table.endswith("\nReasons for no decision (patients): none.\n")
-    assert "Of the 16 pairs" in table and "8 are of two collections (AUC 1.000)" in table
+    assert "compares 16 pairs of an HGG and an LGG patient. In 8 of them the two are of different " in table
+    assert "collections (AUC 1.000)" in table and "in the 8 pairs of one collection it is 1.000." in table
 
 
 def test_patients_of_ones_own_are_external_unless_they_are_named_like_who_taught_the_bundle(

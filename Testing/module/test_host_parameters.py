@@ -22,7 +22,8 @@ def wrapped(host):
 
     class Parameters:
         volume: slicer.vtkMRMLScalarVolumeNode
-        either: Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
+        # not of the panel's members: unions of the same ones are one to Python, in whichever order
+        either: Union[slicer.vtkMRMLModelNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
         percent: Annotated[float, WithinRange(0, 100)] = 50
         count: int = 3
         vote: Vote = Vote.SOFT

@@ -709,6 +709,7 @@ def test_a_library_of_another_version_is_not_told_as_the_headers_fault(done, mon
     problem = dicom_result_files(done).problem
     assert said in problem
     assert problem.endswith("pip install pydicom highdicom --upgrade") == ("version" in said)
+    assert ('slicer.util.pip_install("--upgrade pydicom highdicom")' in problem) == ("version" in said)
 
 
 @pytest.mark.parametrize("name", [REPORT, OVERLAY])

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..errors import CaseError
-from ..reading.dicom_header import INSTALL
+from ..extras import INSTALL_DICOM
 from .outputs import DICOM_OVERLAY, DICOM_REPORT
 
 if TYPE_CHECKING:
@@ -54,11 +54,18 @@ def dicom_result_files(graded: Graded, explanation: Explanation | None = None) -
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         if _is_of_another_version(error):
             problem = f"no DICOM output: pydicom or highdicom is of a version that is not known ({error})"
-            return DicomFiles(problem=f"{problem}: {INSTALL} --upgrade")
+            return DicomFiles(problem=f"{problem}: {_UPGRADE}")
         # a source header that breaks the standard: highdicom and pydicom say so in these ways
         problem = f"no DICOM output: the headers of the series do not allow it ({_reason(error)})"
         return DicomFiles(problem=problem)
     return DicomFiles(contents, malformed=sources.malformed)
+
+
+_UPGRADE = (
+    "bring both up to date: in Slicer's Python console "
+    'slicer.util.pip_install("--upgrade pydicom highdicom"), '
+    f"elsewhere {INSTALL_DICOM} --upgrade"
+)
 
 
 def _is_of_another_version(error: Exception) -> bool:

@@ -119,7 +119,7 @@ fuzz: $(VENV)/.development
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	for target in readers protocol bundle weights; do $(BIN)/python -m Testing.fuzz $$target --seconds 600; done
 
-## screenshots  the README's pictures: the real module in the embedded Slicer
+## screenshots  the pages' pictures: the real module in the embedded Slicer, and a batch's page (needs a browser)
 SHOT = $(BIN)/python -m Testing.panel_picture $(BUILD)/demo/synthetic-hgg Resources/Screenshots
 screenshots: demo
 	mkdir -p Resources/Screenshots
@@ -127,6 +127,7 @@ screenshots: demo
 	for state in before during error indeterminate maps; do $(SHOT)/$$state.png --state $$state || exit 1; done
 	$(SHOT)/narrow.png --width 320
 	$(SHOT)/dark.png --state sides --colors dark
+	$(BIN)/python -m Testing.cohort_picture Resources/Screenshots/cohort.png
 	$(BIN)/python -m Testing.smaller Resources/Screenshots/*.png
 
 ## slicer       the module in the embedded Slicer, in a real window

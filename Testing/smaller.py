@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from GliomaGradingLib.files import write_atomically
+from GliomaGradingLib.palette import GRADE_COLORS, OUTLINE_COLOR, SEQUENCE_COLORS, pixel
 from PIL import Image
 
 COLOURS = 256
@@ -25,7 +26,10 @@ _GREY = 16
 """Difference between the channels up to which a pixel counts as grey."""
 
 _KEPT = 0.5
-"""Share of a palette that goes to the most frequent colours, exactly as they are: lines, letters and panels."""
+"""Share of a palette that goes to colours exactly as they are: what has a meaning, then the most frequent."""
+
+_COLORS = (*GRADE_COLORS.values(), *SEQUENCE_COLORS.values(), OUTLINE_COLOR)
+_MEANING = np.array([pixel(color) for color in _COLORS])
 
 
 def shrink(path: Path) -> None:
@@ -62,10 +66,11 @@ def with_palette(picture: Image.Image, greys: int) -> Image.Image:
 
 
 def _chosen(colours: np.ndarray, counts: np.ndarray, number: int) -> np.ndarray:
-    """So many colours for these: the most frequent themselves, and means of the others."""
+    """So many colours for these: those with a meaning and the most frequent themselves, means of the others."""
     if len(colours) <= number:
         return colours
-    order = np.argsort(-counts, kind="stable")
+    has_meaning = (colours[:, None] == _MEANING).all(axis=-1).any(axis=1)
+    order = np.lexsort((-counts, ~has_meaning))
     kept = int(number * _KEPT)
     rest = order[kept:]
     # each colour once and not as often as it occurs: a rare line counts as much as the ground

@@ -49,10 +49,15 @@ def sample_volumes(preset: str = "hgg") -> dict[str, Volume]:
     Raises:
         UsageError: no such preset.
     """
-    pure, mask = build(SEED, _lesion(preset))
-    rng = np.random.default_rng(SEED + 1)
+    return head_volumes(_lesion(preset), SEED, sample_identifier(preset))
+
+
+def head_volumes(lesion: Lesion, seed: int, source: str) -> dict[str, Volume]:
+    """As ``sample_volumes``, of any head with any tumour; ``source`` is what the volumes are called."""
+    pure, mask = build(seed, lesion)
+    rng = np.random.default_rng(seed + 1)
     arrays = {name: _received(image, rng) for name, image in zip(SEQUENCES, pure, strict=True)}
-    return {name: _volume(array, preset) for name, array in {**arrays, "mask": mask}.items()}
+    return {name: _volume(array, source) for name, array in {**arrays, "mask": mask}.items()}
 
 
 def write_sample_case(folder: str | Path, preset: str = "hgg") -> Path:
@@ -111,9 +116,9 @@ def _places(source: Path) -> Iterator[Path]:
     yield from (source, source.parent)
 
 
-def _volume(array: np.ndarray, preset: str) -> Volume:
+def _volume(array: np.ndarray, source: str) -> Volume:
     origin = tuple(float(first) for first in reversed(FIRST))
-    return Volume(array, (1.0, 1.0, 1.0), origin, np.eye(3), sample_identifier(preset))  # type: ignore[arg-type]
+    return Volume(array, (1.0, 1.0, 1.0), origin, np.eye(3), source)  # type: ignore[arg-type]
 
 
 def _received(pure: np.ndarray, rng: np.random.Generator) -> np.ndarray:

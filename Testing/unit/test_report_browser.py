@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,15 +22,14 @@ from PIL import Image
 from test_export import result, square_display  # noqa: F401  # a fixture
 from test_report_pictures import REGION, explanation
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SECONDS = 120
+from Testing.browser import NEEDED, SECONDS, find_browser, photograph, run_browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    found = os.environ.get("GLIOMA_GRADING_BROWSER") or next(filter(None, map(shutil.which, NAMES)), "")
+    found = find_browser()
     if not found:
-        pytest.skip(f"needs a headless browser ({', '.join(NAMES)}, or name one in GLIOMA_GRADING_BROWSER)")
+        pytest.skip(NEEDED)
     return found
 
 
@@ -49,16 +47,9 @@ def page_of(result: GradeResult, folder: Path) -> Path:  # noqa: F811
     return page
 
 
-def run(browser: str, folder: Path, *options: str) -> None:
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--disable-dev-shm-usage", "--no-first-run", *options]
-    subprocess.run(command, check=True, capture_output=True, timeout=SECONDS, cwd=folder)
-
-
 def screenshot(browser: str, page: Path, dark: bool) -> np.ndarray:
     picture = page.with_name("page.png")
-    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    run(browser, page.parent, scheme, "--window-size=1000,1400", f"--screenshot={picture}", page.as_uri())
+    photograph(browser, page, picture, (1000, 1400), dark)
     return np.asarray(Image.open(io.BytesIO(picture.read_bytes())).convert("RGB")).astype(int)
 
 
@@ -87,7 +78,7 @@ def test_it_prints_on_one_or_two_pages(
     notices = tuple(Notice(f"notice-{k}", text) for k in range(warnings))
     page = page_of(replace(result, warnings=notices, decision="indeterminate" if warnings else "HGG"), tmp_path)
     paper = tmp_path / "report.pdf"
-    run(browser, tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={paper}", page.as_uri())
+    run_browser(browser, tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={paper}", page.as_uri())
     content = paper.read_bytes()
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", content)) in (1, 2)
@@ -103,7 +94,7 @@ def test_every_sheet_of_paper_says_what_it_is_not_for(
     if shutil.which("pdftotext") is None:
         pytest.skip("needs pdftotext (Debian: apt-get install poppler-utils)")
     paper = tmp_path / "report.pdf"
-    run(browser, tmp_path, f"--print-to-pdf={paper}", page_of(result, tmp_path).as_uri())
+    run_browser(browser, tmp_path, f"--print-to-pdf={paper}", page_of(result, tmp_path).as_uri())
     told = subprocess.run(
         ["pdftotext", "-layout", paper, "-"], capture_output=True, encoding="utf-8", check=True
     )

@@ -22,8 +22,9 @@ def screenshot() -> np.ndarray:
     pixels[:400, :600] = rng.integers(0, 256, (400, 600, 1))
     ramp = np.linspace(0, 255, 200).astype(np.uint8)
     pixels[100:300, 100:300] = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 255 - ramp), axis=-1)
+    pixels[100:300, 300:420] = ramp[:120, None] // [1, 2, 3]  # frequent colours that mean nothing
     for k, colour in enumerate(LINES):
-        pixels[420 + 20 * k, 50:350] = ImageColor.getrgb(colour)
+        pixels[420 + 20 * k, 50 : 350 - 40 * k] = ImageColor.getrgb(colour)
     return pixels
 
 
@@ -37,7 +38,7 @@ def test_thin_lines_keep_their_colours_and_the_file_is_small(tmp_path: Path) -> 
         after = np.asarray(picture.convert("RGB"))
     assert path.stat().st_size < 0.7 * larger and path.stat().st_size <= smaller.LARGEST
     for k, colour in enumerate(LINES):
-        assert tuple(after[420 + 20 * k, 200]) == ImageColor.getrgb(colour), colour
+        assert tuple(after[420 + 20 * k, 60]) == ImageColor.getrgb(colour), colour
     difference = np.abs(after.astype(int) - before).max(-1)
     assert difference[100:300, 100:300].mean() < 16 and difference[:100].mean() < 5
     assert (np.ptp(after[:90, :600].astype(int), axis=-1) <= 16).all(), "grey stays grey"

@@ -524,6 +524,10 @@ def command_line(options: argparse.Namespace) -> str:
     )
 
 
+LOST = ("dask_killed",)
+"""Steps of which a process was killed: what it had computed until then is in nobody's account."""
+
+
 def markdown(about: dict[str, Any]) -> str:
     head = (
         "| | cases | cases a minute | times the shell loop | core seconds a case | highest memory, MB "
@@ -538,7 +542,7 @@ def markdown(about: dict[str, Any]) -> str:
         body.append(
             f"| {(STEPS[name].__doc__ or name).splitlines()[0]} | {found['cases']} "
             f"| {found['cases_per_minute']:.1f} | {found['cases_per_minute'] / base:.2f} "
-            f"| {found.get('cpu_seconds_per_case', float('nan')):.2f} "
+            f"| {found['cpu_seconds_per_case']:.2f}{' or more' if name in LOST else ''} "
             f"| {found['memory_mb_highest']} | {growth(found):+.0f} | {what} |"
         )
     extra = []
@@ -624,15 +628,25 @@ def _parts(milliseconds: dict[str, float]) -> str:
     return ", ".join(f"{what} {value:.2f}" for what, value in milliseconds.items())
 
 
+CURVES = {
+    "naive_loop": "one Python process",
+    "batch": "batch",
+    "dask_workers": "batch --workers 2",
+    "dask_scheduler": "batch --scheduler",
+    "dask_killed": "the same, a worker killed",
+}
+"""What the plot calls the steps whose memory it shows."""
+
+
 def plot(found: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     for name, values in found.items():
-        if name.startswith(("batch", "dask_w", "dask_s", "dask_k", "naive_loop")):
+        if name in CURVES:
             when, mb = np.array(values["memory"]).T
-            axes.plot(when / 60, mb, label=f"{name}, {values['cases']} cases")
+            axes.plot(when / 60, mb, label=f"{CURVES[name]}, {values['cases']} cases")
     axes.set(xlabel="minutes", ylabel="memory of all processes, MB (unique set size)", ylim=(0, None))
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)

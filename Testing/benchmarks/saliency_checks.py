@@ -347,14 +347,16 @@ def plot(figures: dict) -> bytes:
     left.axhline(1, color="black", linestyle="--", linewidth=1)
     left.set_xticks(range(3), SEQUENCES)
     left.set(title="Evidence inside the tumour", ylabel="share of mass / share of area (median)")
-    left.legend(title="patients")
+    left.set_ylim(0, 1.45)
+    left.legend(title="patients", ncols=2, loc="upper center")
     chosen = "unseen" if "unseen" in groups else "seen"
     for (key, values), style in zip(
         groups[chosen]["curves"].items(), ("C0-o", "C0--", "C1-s", "C1--"), strict=True
     ):
         middle.plot(figures["shares"], values, style, label=key)
     middle.set(title=f"Deletion and insertion ({chosen})", xlabel="share of the region", ylabel="evidence left")
-    middle.legend()
+    middle.set_ylim(None, 1.6)
+    middle.legend(ncols=2, loc="upper center")
     likeness = np.array(list(figures["randomisation"].values()))
     right.plot(likeness[:, 0], "C0-o", label="abs. Spearman")
     right.plot(likeness[:, 1], "C1-s", label="SSIM")

@@ -20,7 +20,7 @@ from ..words import SLICE_COUNT
 from .evaluate import DRAWS, cell, intervals_of, own_probabilities, ranking, scores_of, unit_probabilities
 from .evidence import FIGURES, json_text, probabilities_csv, units_of
 from .metrics import Figures, auc, probability_figures, with_intervals
-from .plots import COLOURS, look, new_figure, png
+from .plots import BELOW, COLOURS, look, new_figure, png
 from .splits import patient_split
 from .study import Predictions, Study
 
@@ -112,23 +112,23 @@ def learning_plot(figures: dict[str, Any]) -> Figure:
     """AUC of the soft vote against the number of patients learned from; where what ships would lie."""
     figure, (axis,) = new_figure(1, 6.4, 3.8)
     places = [study["learned_from"] for study in figures["studies"]]
-    for name, label, colour, marker in (
-        ("own_auc", "networks' own probabilities", COLOURS["soft"], "D"),
-        ("auc", "each fold calibrated on the others", COLOURS["grey"], "o"),
+    for name, label, colour, marker, aside in (
+        ("own_auc", "networks' own probabilities", COLOURS["soft"], "D", -0.2),
+        ("auc", "each fold calibrated on the others", COLOURS["grey"], "o", 0.2),
     ):
         values = [study[name] for study in figures["studies"]]
-        middle = [value["value"] for value in values]
-        axis.plot(places, middle, marker=marker, color=colour, ms=6, lw=1.6, label=label)
-        if name == "own_auc":
-            low, high = ([value[end] for value in values] for end in ("low", "high"))
-            axis.fill_between(places, low, high, color=colour, alpha=0.13, lw=0)
+        middle, low, high = (np.array([value[part] for value in values]) for part in ("value", "low", "high"))
+        axis.errorbar(
+            np.array(places) + aside, middle, yerr=(middle - low, high - middle),
+            fmt=f"{marker}-", color=colour, ms=6, lw=1.6, elinewidth=1, capsize=2.5, label=label,
+        )  # fmt: skip
     axis.axvline(figures["patients"], color=COLOURS["grey"], lw=1, ls=":")
     axis.annotate(
         "what ships", (figures["patients"], 0.02), xycoords=("data", "axes fraction"), xytext=(-4, 0),
         textcoords="offset points", ha="right", color=COLOURS["grey"], fontsize=9.5,
     )  # fmt: skip
     axis.set(xlabel="patients learned from", ylabel="AUC of the soft vote (95 %)")
-    axis.legend(loc="lower left")
+    figure.legend(*axis.get_legend_handles_labels(), **BELOW)
     return figure
 
 

@@ -30,7 +30,7 @@ COLOURS = {
     "grey": "#6b6b6b",
 }
 STYLES = {"T1": "-", "T2": "--", "FLAIR": "-.", "soft": "-", "together": (0, (4, 1, 1, 1))}
-LABELS = {"soft": "vote (mean of the three)", "together": "calibrated together"}
+LABELS = {"soft": "soft (mean of the three)", "together": "together (calibrated)"}
 LOOK: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -46,6 +46,9 @@ LOOK: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
+BELOW: Any = {"loc": "outside lower center", "ncols": 3}
+"""Of a legend: below the panels, where it covers nothing."""
+
 GRID = np.linspace(0, 1, 201)
 DRAWS = 400
 
@@ -104,22 +107,22 @@ def curves_plot(curves: str) -> Figure:
         axis.locator_params(axis="x", integer=True)
     if axes[0].lines:
         several = len({(row["repeat"], row["fold"]) for row in rows}) > 1
-        axes[0].legend(title="mean of the runs, lowest to highest" if several else None, title_fontsize=9.5)
+        title = "mean of the runs, lowest to highest" if several else None
+        figure.legend(*axes[0].get_legend_handles_labels(), title=title, title_fontsize=9.5, **BELOW)
     return figure
 
 
 def roc_plot(units: Predictions, probabilities: np.ndarray) -> Figure:
-    """Left: the sequences and the vote. Right: the vote with its 95 % band."""
+    """Left: the sequences and the soft vote. Right: the soft vote with its 95 % band."""
     figure, (left, right) = new_figure(2)
     scores = dict(zip((*SEQUENCES, "soft"), _columns(probabilities), strict=True))
     for name, values in scores.items():
         mean, area = _mean_roc(units, values)
-        label = f"{'vote' if name == 'soft' else name}: AUC {area:.3f}"
-        left.plot(GRID, mean, ls=STYLES[name], color=COLOURS[name], label=label)
+        left.plot(GRID, mean, ls=STYLES[name], color=COLOURS[name], label=f"{name}: AUC {area:.3f}")
     mean, area = _mean_roc(units, scores["soft"])
     low, high = _roc_band(units, scores["soft"])
     right.fill_between(GRID, low, high, color="#bbbbbb", alpha=0.6, lw=0, label="95 %, bootstrap over patients")
-    right.plot(GRID, mean, color=COLOURS["soft"], label=f"vote: AUC {area:.3f}")
+    right.plot(GRID, mean, color=COLOURS["soft"], label=f"soft: AUC {area:.3f}")
     for axis in (left, right):
         axis.plot([0, 1], [0, 1], color=COLOURS["grey"], lw=0.9, ls=":")
         axis.set(xlabel="1 - specificity (LGG called HGG)", ylabel="Sensitivity (HGG called HGG)")

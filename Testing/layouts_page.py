@@ -113,7 +113,9 @@ TABLE` names any table with a column for the case (`case`, `id`, `subject`, `pat
 several such columns contradict each other, the grade is left unknown. In a batch's own table, and in one joined
 to it, `grade` is the vote and is not read. Understood are HGG and LGG, 2 to 4, II to IV, with or without "WHO",
 "grade" or "G". WHO grades 2 and 3 count as LGG and 4 as HGG, as BraTS has it. Others put grade 3 into HGG: look
-before comparing. Grade 1 and anything else is reported, not guessed.
+before comparing. UCSF-PDGM grades by WHO 2021, where molecular markers alone can make a tumour grade 4, and an
+astrocytoma, IDH-mutant, of grade 4 counts as HGG; the HGG that the models know is TCGA's glioblastoma. Give
+figures by diagnosis, too. Grade 1 and anything else is reported, not guessed.
 
 A table's names are those of the cases, or of their patients, in any case. A table that `--grades` names may
 also call a case by a folder between the input and it, or by the patient's id in its DICOM header (which is

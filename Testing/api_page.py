@@ -34,6 +34,9 @@ Made from the docstrings by `python -m Testing.api_page`; a test keeps it curren
 `UsageError` come from `GliomaGradingLib`, everything else from the module that stands below its name. Arrays
 are in the order K, J, I; positions are LPS in mm. `Progress` is a function of a stage's name and the fraction
 done, `PathText` a path or its text.
+
+Others may build on what stands here, on the command line, and on the files of a result and their keys. Until
+version 1.0 these change at most with the second number of the version; everything else may change with any.
 """
 
 

@@ -699,6 +699,131 @@ def test_a_part_of_the_input_drops_no_results_of_the_rest(source, tmp_path):
     assert counts.cases == len(table(tmp_path / "out")) == 3
 
 
+def test_failed_cases_whose_new_try_was_interrupted_are_tried_when_it_goes_on(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output, Instant(dict.fromkeys(NAMES[1:5], UsageError("the share is away"))))
+    told = []
+    watch = Watch(finished=lambda case, counts: told.append(case), cancelled=lambda: len(told) == 1)
+    with pytest.raises(BatchInterrupted, match="3 of 6 cases are done"):
+        grade(source, output, Instant(), None, watch, resume=True, retryFailed=True)
+    rows = {row["case"]: row["status"] for row in table(output)}
+    assert list(rows) == NAMES  # whose first try failed keeps its row until the next
+    assert sorted(case for case in NAMES if rows[case] == "failed") == sorted({*NAMES[1:5]} - {*told})
+    runner = Instant()
+    counts, _ = grade(source, output, runner, resume=True)
+    assert sorted(runner.seen) == sorted({*NAMES[1:5]} - {*told})
+    assert (counts.done, counts.failed, counts.earlier) == (6, 0, 3)
+
+
+@pytest.mark.parametrize("retryChanged", [False, True])
+def test_results_whose_images_are_away_stay(source, tmp_path, retryChanged):
+    output = tmp_path / "out"
+    grade(source, output)
+    before = without_seconds(output)
+    image = source / "case_04" / "case_04_flair.nii.gz"
+    image.rename(tmp_path / "away")
+    image.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError) as refused:
+        grade(source, output, NeverStarted(), resume=True, retryChanged=retryChanged)
+    why = "case_04: No such file or directory"
+    assert refused.value.problem == f"the input of case_04, graded here, cannot be looked at now ({why})"
+    assert refused.value.remedy.startswith("connect what is away (a disk, a share, the data behind links)")
+    assert without_seconds(output) == before
+    image.unlink()
+    (tmp_path / "away").rename(image)
+    counts, _ = grade(source, output, NeverSubmitted(), resume=True)
+    assert counts.earlier == 6
+
+
+def test_a_result_that_was_to_be_made_again_stays_while_its_images_are_away(source, tmp_path):
+    output = tmp_path / "out"
+    grade(source, output)
+    image = source / "case_04" / "case_04_seg.nii.gz"
+    os.utime(image, (1, 1))
+    with pytest.raises(BatchInterrupted):
+        grade(source, output, Instant(), None, Watch(cancelled=lambda: True), resume=True, retryChanged=True)
+    image.unlink()
+    image.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="the input of case_04, graded here, cannot be looked at now"):
+        grade(source, output, NeverStarted(), resume=True)
+    assert (output / "cases" / "case_04" / "result.json").is_file()
+
+
+@pytest.mark.parametrize("retryChanged", [False, True])
+def test_results_of_a_site_that_is_away_stay(tmp_path, capsys, retryChanged):
+    site = make_cohort(tmp_path / "mounted", ["b_1", "b_2"])
+    source = make_cohort(tmp_path / "in", NAMES)
+    (source / "site").symlink_to(site)
+    output = tmp_path / "out"
+    assert grade(source, output)[0].graded == 8
+    site.rename(tmp_path / "away")
+    with pytest.raises(UsageError) as refused:
+        grade(source, output, NeverStarted(), resume=True, retryChanged=retryChanged)
+    why = f"{source / 'site'}: a link to nowhere"
+    assert refused.value.problem == f"the input of b_1 and 1 more, graded here, cannot be looked at now ({why})"
+    assert len(list((output / "cases").iterdir())) == 8
+    (source / "site").unlink()
+    counts, _ = grade(source, output, NeverSubmitted(), resume=True, retryChanged=True)
+    assert counts.cases == 6
+
+
+def test_a_part_of_the_input_that_cannot_be_read_is_told_and_is_no_success(source, tmp_path, capsys, monkeypatch):
+    from GliomaGradingLib.cli import batch
+
+    (source / "site").symlink_to(tmp_path / "nowhere")
+    (source / "circle").symlink_to(source)  # nothing can be in it that is not there anyway
+    monkeypatch.setattr(batch, "_runner", lambda options, settings: Instant())
+    from GliomaGradingLib import cli
+
+    words = ["batch", str(source), "--output", str(tmp_path / "out"), "--quiet"]
+    assert cli.main(words) == 1
+    told = capsys.readouterr().out.splitlines()
+    place = f"Not read       {source / 'site'} (a link to nowhere)"
+    assert f"{place}: there may be cases, which are not in these counts" in told
+    assert "Skipped        1 that are no cases to grade: --dry-run names them" in told
+    (source / "site").unlink()
+    assert cli.main([*words, "--resume"]) == 0
+    assert "Not read" not in capsys.readouterr().out
+
+
+def test_many_links_to_nowhere_are_told_once(source, tmp_path):
+    (source / "study").mkdir()
+    for number in range(200):
+        (source / "study" / f"IM{number:04d}").symlink_to(tmp_path / "nowhere")
+    cohort = list_cases(BatchJob(source))
+    assert [(item.path, item.reason) for item in cohort.unread] == [(source / "study", "200 links to nowhere")]
+
+
+def test_a_dry_run_says_which_case_cannot_be_read(source, tmp_path):
+    from GliomaGradingLib.cohort.headers import with_headers_checked
+
+    image = source / "case_02" / "case_02_t2.nii.gz"
+    image.unlink()
+    image.symlink_to(tmp_path / "nowhere")
+    cohort = with_headers_checked(list_cases(BatchJob(source), isDryRun=True))
+    told = {entry.case: entry.problem for entry in cohort.cases}
+    assert told.pop("case_02") == "its files cannot be looked at (No such file or directory)"
+    assert set(told.values()) == {""}
+
+
+def test_a_move_that_somebody_forbids_for_a_moment_is_tried_again(source, tmp_path, monkeypatch):
+    rename, held = Path.rename, {"times": 3}
+
+    def hold(path, target):
+        if path.name.endswith(".part") and held["times"]:
+            held["times"] -= 1
+            raise PermissionError(errno.EACCES, "a virus scanner reads it", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", hold)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    counts, _ = grade(source, tmp_path / "out")
+    assert counts.graded == 6 and held["times"] == 0
+    held["times"] = 100
+    with pytest.raises(BatchStopped, match="the results cannot be written"):
+        grade(source, tmp_path / "other")
+
+
 @pytest.mark.parametrize("retry", ["--retry-failed", "--retry-changed"])
 def test_trying_cases_again_is_not_starting_anew(source, tmp_path, capsys, retry):
     from GliomaGradingLib import cli

@@ -776,6 +776,22 @@ def test_further_files_of_a_case_in_one_folder_are_no_case(tmp_path: Path) -> No
     assert lacking.problem == "T1 not found (p1_gd_reg_t1.nii.gz is with contrast and is not taken for T1)"
 
 
+@pytest.mark.parametrize("whole", ["", "p0_t1.nii.gz", "p0_t1.nii.gz p1_t1.nii.gz"])
+def test_in_one_folder_each_case_that_has_t1_with_contrast_only_says_so(tmp_path: Path, whole: str) -> None:
+    tree(tmp_path, "{p0,p1,p2}_{t1ce,t2,flair,seg}.nii.gz", *whole.split())
+    told = {entry.case: entry.problem for entry in find_cohort(tmp_path).cases}
+    for case in ("p0", "p1", "p2"):
+        why = f"T1 not found ({case}_t1ce.nii.gz is with contrast and is not taken for T1)"
+        assert told[case] == ("" if case in whole else why)
+
+
+@pytest.mark.parametrize("whole", ["", "p2_seg.nii.gz"])
+def test_in_one_folder_each_case_whose_mask_is_not_drawn_yet_says_so(tmp_path: Path, whole: str) -> None:
+    tree(tmp_path, "{p0,p1,p2}_{t1,t2,flair}.nii.gz", *whole.split())
+    told = {entry.case: entry.problem for entry in find_cohort(tmp_path).cases}
+    assert told == {case: "" if case in whole else "mask not found" for case in ("p0", "p1", "p2")}
+
+
 @pytest.mark.parametrize("words", ["reg", "mni", "native", "resampled_1mm", "raw"])
 def test_the_same_case_once_more_in_one_folder_is_skipped_with_the_reason(tmp_path: Path, words: str) -> None:
     """Two patients of one would be graded, one of them perhaps in training and one in test."""

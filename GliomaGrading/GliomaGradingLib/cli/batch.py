@@ -24,6 +24,7 @@ from .options import add_grading, add_layout, count, first_given, new_bar
 
 if TYPE_CHECKING:
     from ..cohort.batch import Counts
+    from ..cohort.listing import Cohort
     from ..cohort.work import Runner
 
 _SHOWN_FAILURES = 20
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     with _terminated_as_interrupted(), _Bar(options.quiet) as bar:
         done = run_batch(job, settings, lambda: _runner(options, settings), bar.watch())
     print(summary(done, options.output), end="")
-    return 1 if done.counts.failed else 0
+    return 1 if done.counts.failed or done.cohort.unread else 0
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -117,13 +118,22 @@ def summary(done: Finished, output: Path) -> str:
         f"Failed         {counts.failed}",
         *_failures(done.outcomes.failures()),
     ]
-    if cohort.skipped:
-        lines.append(f"Skipped        {len(cohort.skipped)} that are no cases to grade: --dry-run names them")
+    if cohort.unread:
+        lines.append(f"Not read       {_unread(cohort)}")
+    if skipped := len(cohort.skipped) - len(cohort.unread):
+        lines.append(f"Skipped        {skipped} that are no cases to grade: --dry-run names them")
     lines += [f"Remark         {remark}" for remark in (*cohort.notices, *done.remarks)]
     if done.evaluation:
         lines.append(f"Evaluation     {in_a_line(done.evaluation)}: intervals are in {EVALUATION}")
     lines += [f"Files          {output}", "", DISCLAIMER]
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _unread(cohort: Cohort) -> str:
+    """What of the input could not be looked into."""
+    first, *others = cohort.unread
+    more = f", and {len(others)} more" if others else ""
+    return f"{first.path} ({first.reason}){more}: there may be cases, which are not in these counts"
 
 
 def _failures(failures: list[tuple[str, str]]) -> list[str]:

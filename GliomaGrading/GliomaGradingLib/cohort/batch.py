@@ -15,8 +15,18 @@ from ..result import GradeResult
 from ..words import INDETERMINATE
 from .listing import CaseEntry
 from .names import folder_names
-from .store import Changes, Store, check_inputs
-from .work import TRIES, BatchInterrupted, BatchStopped, Outcome, Runner, Settings, Task, fingerprint
+from .store import Changes, Inputs, Store, check_inputs
+from .work import (
+    TRIES,
+    BatchInterrupted,
+    BatchStopped,
+    Outcome,
+    Runner,
+    Settings,
+    Task,
+    fingerprint,
+    out_of_reach,
+)
 
 _TABLE_SHARE = 20
 """results.csv is written again after this many times the time that it took: at most 5 % of the run."""
@@ -59,6 +69,7 @@ class Batch:
     Args:
         retryFailed: try cases again that an earlier run gave up.
         retryChanged: grade cases again whose input has changed, and drop those that are gone from it.
+        unread: what of the input could not be looked into, and why; cases may lie there.
 
     ``changes``: after ``run``, the cases that ``retryChanged`` was about.
     """
@@ -72,10 +83,11 @@ class Batch:
         watch: Watch | None = None,
         retryFailed: bool = False,
         retryChanged: bool = False,
+        unread: Sequence[str] = (),
     ) -> None:
         self.cases, self.store, self.runner, self.settings = cases, store, runner, settings
         self.watch = watch or Watch()
-        self.retryFailed, self.retryChanged = retryFailed, retryChanged
+        self.retryFailed, self.retryChanged, self.unread = retryFailed, retryChanged, unread
         self.changes = Changes({}, {})
         self._counts = Counts(len(cases))
         self._names: dict[str, str] = {}  # a folder's, by case
@@ -112,9 +124,13 @@ class Batch:
     def _open(self) -> None:
         identity, entries = self.settings.identity(), {entry.case: entry for entry in self.cases}
         self.store.recall(identity)
-        self.changes = check_inputs(
-            self.store, list(entries), lambda case: self._fingerprint(entries[case]), self.retryChanged
+        inputs = Inputs(
+            list(entries),
+            lambda case: self._fingerprint(entries[case]),
+            lambda case: self._out_of_reach(entries[case]),
+            self.unread,
         )
+        self.changes = check_inputs(self.store, inputs, self.retryChanged)
         self._counts = _counted(self.store, len(entries))
         self.store.open(self.runner.start(), identity)
         self._isOpen = True
@@ -127,9 +143,10 @@ class Batch:
 
     def _forget(self) -> None:
         """Cases that have to be done again: their files are gone, or they failed and shall have another try."""
-        for case, done in list(self.store.done.items()):
-            if not self.store.isWhole(case) or (self.retryFailed and done.status != GRADED):
-                del self.store.done[case]
+        for case in [case for case in self.store.done if not self.store.isWhole(case)]:
+            del self.store.done[case]
+        if self.retryFailed:
+            self.store.outdate([case for case, done in self.store.done.items() if done.status != GRADED])
 
     def _loop(self) -> None:
         while self._waiting or self._again or self._given:
@@ -158,6 +175,10 @@ class Batch:
 
     def _fingerprint(self, entry: CaseEntry) -> str:
         return fingerprint(entry.files, entry.folder, entry.labels(self.settings.maskLabels), entry.problem)
+
+    def _out_of_reach(self, entry: CaseEntry) -> str:
+        """Why a case's files cannot be looked at; what it lacks may be among what was not looked into."""
+        return out_of_reach(entry.files) or (self.unread[0] if entry.problem and self.unread else "")
 
     def _take(self, outcome: Outcome) -> None:
         task, inputs = self._given.pop(outcome.task.number)

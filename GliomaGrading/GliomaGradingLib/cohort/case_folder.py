@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from .thumbnail import NAME as THUMBNAIL
 
 FILES = (RESULT, REPORT, PICTURE, *DICOM, THUMBNAIL)
 """Names of all that a batch may write of a case."""
+
+_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds before a move is tried again that somebody forbids."""
 
 
 def put_in_place(part: Path, folder: Path) -> None:
@@ -28,14 +32,25 @@ def put_in_place(part: Path, folder: Path) -> None:
     """
     remove_results(folder, [path.name for path in part.iterdir()])
     if not folder.exists():
-        part.rename(folder)
+        _rename(part, folder)
         return
     if not folder.is_dir():
         raise FileExistsError(errno.EEXIST, "a file stands where the folder goes", str(folder))
     for path in list(part.iterdir()):
-        path.rename(folder / path.name)
+        _rename(path, folder / path.name)
     part.rmdir()
     sync_folder(folder)
+
+
+def _rename(path: Path, target: Path) -> None:
+    """A virus scanner or an indexer of Windows holds for a moment what is new, and nobody can move it then."""
+    for seconds in _PAUSES:
+        try:
+            path.rename(target)
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    path.rename(target)
 
 
 def remove_results(folder: Path, names: Iterable[str] = ()) -> None:

@@ -15,6 +15,7 @@ from ..words import SEQUENCES
 from .entry import CaseEntry
 from .layouts import ROLES
 from .listing import Cohort
+from .work import out_of_reach
 
 
 def with_headers_checked(cohort: Cohort, maskLabels: Sequence[int] | None = None) -> Cohort:
@@ -27,7 +28,11 @@ def with_headers_checked(cohort: Cohort, maskLabels: Sequence[int] | None = None
 
 
 def _checked(entry: CaseEntry, labels: Sequence[int] | None) -> CaseEntry:
-    if entry.problem or not any(path.is_dir() for path in entry.files.values()):
+    if entry.problem:
+        return entry
+    if why := out_of_reach(entry.files):
+        return replace(entry, problem=f"its files cannot be looked at ({why})", remedy="connect what is away")
+    if not any(path.is_dir() for path in entry.files.values()):
         return entry
     try:
         is_study = len(set(entry.files.values())) == 1

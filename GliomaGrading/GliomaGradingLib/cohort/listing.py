@@ -64,6 +64,11 @@ class Cohort:
     gradeNotices: tuple[str, ...] = ()
 
     @property
+    def unread(self) -> tuple[Skipped, ...]:
+        """What could not be looked into; there may be cases in it."""
+        return tuple(item for item in self.skipped if item.isUnread)
+
+    @property
     def complete(self) -> tuple[CaseEntry, ...]:
         """The cases that can be graded, as far as their files' names tell."""
         return tuple(entry for entry in self.cases if not entry.problem)

@@ -128,7 +128,8 @@ def run(
         teachers = Teachers.of(settings.bundle)
         runner = makeRunner()
         stack.callback(runner.close)
-        batch = Batch(cohort.cases, store, runner, settings, watch, job.retryFailed, job.retryChanged)
+        unread = [f"{item.path}: {item.reason}" for item in cohort.unread]
+        batch = Batch(cohort.cases, store, runner, settings, watch, job.retryFailed, job.retryChanged, unread)
         counts = batch.run()
         remarks, evaluation = finish(store, cohort, teachers)
         outcomes = Outcomes(store, [entry.case for entry in cohort.cases])

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +76,20 @@ class Changes(NamedTuple):
             )
             if cases
         ]
+
+
+class Inputs(NamedTuple):
+    """What an input is now.
+
+    Args:
+        fingerprint: of a case's files. outOfReach: why they cannot be looked at; '' where they can be.
+        unread: what else could not be looked into, and why; cases may lie there.
+    """
+
+    cases: Sequence[str]
+    fingerprint: Callable[[str], str]
+    outOfReach: Callable[[str], str] = lambda case: ""
+    unread: Sequence[str] = ()
 
 
 class Store:
@@ -353,45 +367,66 @@ class Store:
             raise
 
 
-def check_inputs(
-    store: Store, cases: Sequence[str], fingerprint_of: Any, retryChanged: bool = False
-) -> Changes:
+def check_inputs(store: Store, inputs: Inputs, retryChanged: bool = False) -> Changes:
     """Refuses to go on where the input of a graded case has changed or is gone; or gives these to the caller.
 
     Cases that had failed are done again if their input has changed; new cases are welcome.
 
     Raises:
-        UsageError: says which; with ``retryChanged`` only where most cases of the earlier batch are gone.
+        UsageError: says which; with ``retryChanged`` only where most cases of the earlier batch are gone, and
+            where the input of some cannot be looked at: their results are still good.
     """
-    known = set(cases)
+    known = set(inputs.cases)
     for case in [case for case, done in store.done.items() if case not in known and done.status != GRADED]:
         del store.done[case]  # nothing was made of it
     gone = [case for case in store.done if case not in known]
+    if gone and inputs.unread:
+        raise _away(store, gone, inputs.unread[0])
     if retryChanged:
         _check_some_left(store, gone)
     elif gone:
-        _check_names(store, gone, {c: fingerprint_of(c) for c in cases if c not in store.done})
-    changed = [c for c in cases if store.isDone(c) and fingerprint_of(c) != store.done[c].fingerprint]
+        _check_names(store, gone, {c: inputs.fingerprint(c) for c in inputs.cases if c not in store.done})
+    done = [case for case in inputs.cases if store.isDone(case)]
+    changed = [case for case in done if inputs.fingerprint(case) != store.done[case].fingerprint]
     failed = {case for case in changed if store.done[case].status != GRADED}
     for case in failed:
         del store.done[case]
     changed = [case for case in changed if case not in failed]
+    again = {*changed, *(case for case in store.outdated if case in store.done)}
+    if away := [case for case in inputs.cases if case in again and inputs.outOfReach(case)]:
+        raise _away(store, away, f"{away[0]}: {inputs.outOfReach(away[0])}")
     if retryChanged:
         return Changes(
             {case: store.done[case] for case in changed}, {case: store.done.pop(case) for case in gone}
         )
-    for cases_, what in ((gone, "no longer in the input"), (changed, "changed")):
-        if cases_:
-            more = f" and {len(cases_) - 1} more" if len(cases_) > 1 else ""
-            raise UsageError(
-                f"the input of {cases_[0]}{more} has changed since it was graded"
-                if what == "changed"
-                else f"{cases_[0]}{more} was graded here and is {what}",
-                store.folder,
-                "restore the input, add --retry-changed to grade what has changed again and drop what is gone, "
-                "use --overwrite to start anew, or choose another --output",
-            )
+    if gone:
+        were, are = ("was", "is") if len(gone) == 1 else ("were", "are")
+        raise _other_input(store, f"{_some(gone)} {were} graded here and {are} no longer in the input")
+    if changed:
+        raise _other_input(store, f"the input of {_some(changed)} has changed since it was graded")
     return Changes({}, {})
+
+
+def _other_input(store: Store, problem: str) -> UsageError:
+    return UsageError(
+        problem,
+        store.folder,
+        "restore the input, add --retry-changed to grade what has changed again and drop what is gone, "
+        "use --overwrite to start anew, or choose another --output",
+    )
+
+
+def _away(store: Store, cases: Sequence[str], why: str) -> UsageError:
+    return UsageError(
+        f"the input of {_some(cases)}, graded here, cannot be looked at now ({why})",
+        store.folder,
+        "connect what is away (a disk, a share, the data behind links) or allow to read it, then run again; "
+        "where it is gone for good, take it out of the input, and --retry-changed drops its results",
+    )
+
+
+def _some(cases: Sequence[str]) -> str:
+    return cases[0] + (f" and {len(cases) - 1} more" if len(cases) > 1 else "")
 
 
 def _check_some_left(store: Store, gone: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from .visits import lies_as_visit
 
 MAX_DEPTH = 12
 """Folders below each other that are looked into; public sets have at most 7."""
+_NAMED_LINKS = 3
 INSIDE = 3
 """Of these below a case's own: visits are that near, and trees of what was computed from it are large."""
 
@@ -20,10 +22,14 @@ _Above = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Skipped:
-    """A folder (or a scan in it) that is no case to grade, and why."""
+    """A folder (or a scan in it) that is no case to grade, and why.
+
+    ``isUnread``: it could not be looked into, so that there may be cases in it.
+    """
 
     path: Path
     reason: str
+    isUnread: bool = False
 
 
 @dataclass
@@ -64,7 +70,7 @@ class Walk:
                 return False
             folder = Folder.read(path)
         except OSError as error:
-            self.skipped.append(Skipped(path, _unreadable(error)))
+            self.skipped.append(Skipped(path, _unreadable(error), isUnread=error.errno != errno.ELOOP))
             return False
         self.tables += [path / table for table in folder.tables]
         result = find_in(folder, self.layouts)
@@ -73,6 +79,7 @@ class Walk:
         if any(not case.problem for case in result[1]):
             self._take_whole(folder, *result, (*above, identity))
         else:
+            self.skipped += _dangling(folder)
             self._take_incomplete(folder, *result, (*above, identity))
         return True
 
@@ -81,6 +88,7 @@ class Walk:
         if len(above) >= self.deepest:
             self.skipped.append(Skipped(folder.path, f"it lies more than {MAX_DEPTH} folders deep"))
             return False
+        self.skipped += _dangling(folder)
         found = [self._enter(folder.path / child, above) for child in self._inner(folder, above)]
         if not any(found) and len(self.skipped) == before:
             self.skipped.append(Skipped(folder.path, _nothing_in(folder)))
@@ -194,6 +202,13 @@ def _is_another(cases: list[Found], names: Container[str], layout: Layout, inner
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def _dangling(folder: Folder) -> list[Skipped]:
+    """The links to nowhere, each by its name where they are few."""
+    if len(folder.dangling) > _NAMED_LINKS:
+        return [Skipped(folder.path, f"{len(folder.dangling)} links to nowhere", isUnread=True)]
+    return [Skipped(folder.path / name, "a link to nowhere", isUnread=True) for name in folder.dangling]
 
 
 def _unreadable(error: OSError) -> str:

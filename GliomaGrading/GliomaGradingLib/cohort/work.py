@@ -166,7 +166,8 @@ def fingerprint(
     mask, hashed; no voxel is read.
 
     A DICOM folder counts with every file in it and below it, and is looked through once, whatever it is for; a
-    header with the file that holds its voxels. A file that cannot be looked at counts as what is wrong with it.
+    header with the file that holds its voxels. A file that cannot be looked at counts as what is wrong with it
+    (``out_of_reach`` tells it from one that has changed).
 
     Args:
         folder: that places are relative to, so that a cohort may be moved as a whole.
@@ -183,6 +184,17 @@ def fingerprint(
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def out_of_reach(files: Mapping[str, Path | str]) -> str:
+    """Why the first of a case's files that cannot be looked at cannot: its disk or share is away, or it is gone
+    itself; '' where all can be."""
+    for path in files.values():
+        try:
+            _look_at(str(path))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
 def _place(path: str, folder: Path | None) -> str:
     try:
         return Path(os.path.relpath(path, absolute(folder))).as_posix() if folder else Path(path).name
@@ -192,11 +204,15 @@ def _place(path: str, folder: Path | None) -> str:
 
 def _states(path: str) -> list[str]:
     try:
-        status = Path(path).stat()
-        if stat.S_ISDIR(status.st_mode):
-            return sorted(_below(Path(path)))
+        return _look_at(path)
     except OSError as error:
         return [f"error {error.errno}"]
+
+
+def _look_at(path: str) -> list[str]:
+    status = Path(path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        return sorted(_below(Path(path)))
     others = data_files(Path(path)) if stat.S_ISREG(status.st_mode) else ()
     return [_state("", status), *map(_state_of, others)]
 

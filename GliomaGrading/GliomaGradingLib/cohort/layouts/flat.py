@@ -80,14 +80,13 @@ class Flat(Layout):
     def find(self, folder: Folder) -> list[Found]:
         """Every case of the folder, where two at least are whole; otherwise it is no flat folder.
 
-        Where no case has a T1 without contrast, those that lack nothing else count: each tells of its own.
+        Cases that lack the T1 without contrast alone, or the mask alone, count as whole: each tells of its own.
         """
         if len(folder.volumes) < 2 * len(ROLES):
             return []
         found = list(self._cases(folder))
         lacking = [{*ROLES} - {*case.paths} for case in found if not case.unclear]
-        wanted: set[str] = set() if set() in lacking else {"T1"}
-        return found if lacking.count(wanted) > 1 else []
+        return found if any(sum(one <= {role} for one in lacking) > 1 for role in ("T1", "mask")) else []
 
     def _cases(self, folder: Folder) -> Iterator[Found]:
         groups, others = self._groups(folder)

@@ -61,6 +61,8 @@ class Folder:
     Args:
         volumes: files that SimpleITK may read as volumes. tables: CSV, TSV and Excel files.
         others: the remaining files (DICOM files have any name). folders: sub-folders and links to folders.
+        dangling: links to nowhere that are not called as volumes or tables: what they led to may be a folder,
+            or DICOM.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Folder:
     tables: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    dangling: tuple[str, ...] = ()
 
     @cached_property
     def files(self) -> tuple[Candidate, ...]:
@@ -91,7 +94,7 @@ class Folder:
         Raises:
             OSError: as the file system says.
         """
-        volumes, tables, others, folders = [], [], [], []
+        volumes, tables, others, folders, dangling = [], [], [], [], []
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
@@ -103,9 +106,11 @@ class Folder:
                     volumes.append(name)
                 elif name.lower().endswith(TABLE_SUFFIXES):
                     tables.append(name)
+                elif _leads_nowhere(entry):
+                    dangling.append(name)
                 else:
                     others.append(name)
-        return cls(path, *(tuple(sorted(names)) for names in (volumes, tables, others, folders)))
+        return cls(path, *(tuple(sorted(names)) for names in (volumes, tables, others, folders, dangling)))
 
 
 def holds_one_image(place: Path) -> bool:
@@ -147,3 +152,7 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link in a circle, or to where we may not look
         return True  # whoever enters it says why it cannot be read
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - a Path for each would cost

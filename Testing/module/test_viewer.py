@@ -963,3 +963,113 @@ def test_no_curve_stays_beside_a_case_that_has_no_result(host, module, graded, s
     for role, node in zip(("t1", "t2", "flair", "mask"), graded, strict=True):
         setattr(module.widget.controller.parameters, role, node)
     assert plot.GetPlotChartNodeID() == chart.GetID()
+
+
+# What other modules do to views and layouts meanwhile
+
+
+def layout_node():
+    import slicer
+
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
+def test_a_view_that_was_maximised_hides_no_layout(host, module, graded):
+    """Slicer shows a maximised view in place of any layout, also one that the view is not in."""
+    before = slicer_layout()
+    layout_node().AddMaximizedViewNode(slice_nodes()["Red"])
+    module.ui.layoutButton.click()
+    assert (layout_node().GetNumberOfMaximizedViewNodes(), slicer_layout()) == (0, LAYOUT)
+    layout_node().AddMaximizedViewNode(slice_nodes()[OWN[0]])
+    module.ui.layoutButton.click()
+    assert (layout_node().GetNumberOfMaximizedViewNodes(), slicer_layout()) == (0, before)
+
+
+def slicer_layout():
+    import slicer
+
+    return slicer.app.layoutManager().layout
+
+
+def test_a_volume_that_is_loaded_later_is_shown_in_the_users_views_alone(host, module, scene, graded):
+    import slicer
+
+    module.ui.layoutButton.click()
+    other = scene.case("other")[0]
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(other.GetID())
+    slicer.app.applicationLogic().PropagateVolumeSelection(1)
+    assert composites()["Red"].GetBackgroundVolumeID() == other.GetID()
+    assert [composites()[name].GetBackgroundVolumeID() for name in OWN] == [node.GetID() for node in graded[:3]]
+
+
+def test_what_another_module_shows_in_a_sequences_own_view_has_no_map_and_goes(host, module, graded):
+    """The Segment Editor shows its source volume in every view."""
+    show(graded[0])
+    with_map(host, module)
+    module.ui.layoutButton.click()
+    module.panel.exit()
+    own = [composites()[name] for name in OWN]
+    maps = [one.GetForegroundVolumeID() for one in own]
+    assert all(maps) and len({*maps}) == 3
+    for composite in own:
+        composite.SetBackgroundVolumeID(graded[2].GetID())
+    assert [one.GetForegroundVolumeID() for one in own] == [None, None, maps[2]]
+    module.panel.enter()
+    assert [one.GetBackgroundVolumeID() for one in own] == [node.GetID() for node in graded[:3]]
+    assert [one.GetForegroundVolumeID() for one in own] == maps
+
+
+class CopiedView:
+    """A scene view of Slicer 5.8 and later: copies of nodes' content, without references and without events."""
+
+    def __init__(self, *nodes):
+        self.copies = [(node, node.CreateNodeInstance()) for node in nodes]
+        for node, copy in self.copies:
+            copy.CopyContent(node, True)
+
+    def restore(self):
+        states = [node.StartModify() for node, _copy in self.copies]
+        for node, copy in self.copies:
+            node.CopyContent(copy, True)
+        for (node, _copy), state in zip(self.copies, states, strict=True):
+            node.EndModify(state)
+
+
+@pytest.mark.parametrize("way", ["button", "menu"])
+def test_a_scene_view_that_brings_the_layout_back_costs_no_looks(host, module, graded, way):
+    import slicer
+
+    as_a_user_has_it(graded)
+    before = user_state(graded)
+    module.ui.layoutButton.click()
+    view = CopiedView(layout_node(), graded[3].GetDisplayNode())
+    module.ui.layoutButton.click()
+    assert user_state(graded) == before
+    view.restore()
+    host.pump(0.2)
+    assert slicer_layout() == LAYOUT and user_state(graded) != before
+    if way == "button":
+        module.ui.layoutButton.click()
+        assert module.ui.layoutButton.text == "Back to my layout"
+        module.ui.layoutButton.click()
+    else:
+        slicer.app.layoutManager().setLayout(before[0])
+    host.pump(0.2)
+    assert user_state(graded) == before
+
+
+@pytest.mark.parametrize("isBack", [False, True])
+def test_what_belongs_to_a_result_goes_with_it_where_the_panel_is_closed(host, module, scene, graded, isBack):
+    """It is the Data module that removes nodes, and then this one is closed."""
+    import slicer
+
+    result = module.logic.node("result")
+    own = [module.logic.node(role) for role in ("votes", "slices", "chart")]
+    assert all(node.GetScene() is slicer.mrmlScene for node in own)
+    module.panel.exit()
+    slicer.mrmlScene.RemoveNode(result)
+    if isBack:
+        module.panel.enter()
+    else:
+        host.wait(lambda: own[0].GetScene() is None, 5)
+    assert [node.GetScene() for node in own] == [None] * 3

@@ -767,7 +767,9 @@ def test_results_of_a_site_that_is_away_stay(tmp_path, capsys, retryChanged):
     assert counts.cases == 6
 
 
-def test_a_part_of_the_input_that_cannot_be_read_is_told_and_is_no_success(source, tmp_path, capsys, monkeypatch):
+def test_a_part_of_the_input_that_cannot_be_read_is_told_and_is_no_success(
+    source, tmp_path, capsys, monkeypatch
+):
     from GliomaGradingLib.cli import batch
 
     (source / "site").symlink_to(tmp_path / "nowhere")

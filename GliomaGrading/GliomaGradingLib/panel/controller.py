@@ -17,7 +17,7 @@ from ..scene.inputs import Inputs, Prepared
 from ..scene.names import name_of
 from ..scene.results import Published, as_graded, inputs_of, mark_outdated, published_for, result_of, text_of
 from ..scene.sample_data import load_sample
-from ..scene.watch import remove_orphans
+from ..scene.watch import has_orphans, remove_orphans
 from ..worker.client import Job, WorkerClient
 from . import dependencies, text
 from .choices import Choices
@@ -79,7 +79,9 @@ class Controller:
 
     def enter(self) -> None:
         self._isEntered = True
+        remove_orphans()
         self.fill()
+        self.viewer.refill()
         if self.parameters is not None and not self._isInstalling and not dependencies.missing():
             self._connection()().start()
         if self._isJumpDue:
@@ -148,8 +150,8 @@ class Controller:
         return inputs_of(self.viewer.published).nodes
 
     def settle(self) -> None:
-        """Nodes came: looks at them when their names and voxels are there, too."""
-        if self._isEntered:
+        """Nodes came or went: looks at them when their names and voxels are there, too, or all are gone."""
+        if self._isEntered or has_orphans():
             self._settling.start()
 
     def fill(self) -> None:
@@ -320,8 +322,9 @@ class Controller:
 
     def _on_settled(self) -> None:
         remove_orphans()
-        self.fill()
-        self.refresh()
+        if self._isEntered:
+            self.fill()
+            self.refresh()
 
     def _start_map(self, published: Published, listener: Listener) -> MapRun | None:
         """A map of a result that is shown; the worker may still have the slices that it graded last.

@@ -86,6 +86,12 @@ class Viewer:
         self._settle_map()
         self._show_state()
 
+    def refill(self) -> None:
+        """The three sequences in the views called after them, whatever other modules have shown there."""
+        if self._sides.isShown and self.published is not None:
+            self._sides.refill(self.published)
+            self._settle_map()
+
     def look(self) -> None:
         """Sees whether the result that is in the views has got old meanwhile."""
         if self.published is not None and self.published.isOutdated != self._isOutdated:
@@ -257,6 +263,8 @@ class Viewer:
         if self._sides.isShown and layout != views.LAYOUT:
             self._sides.back()
             self._show_state()
+        elif layout != views.LAYOUT:
+            self._sides.forget()
         self._renew_legends()
         self._annotate()
 

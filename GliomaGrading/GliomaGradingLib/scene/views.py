@@ -187,7 +187,10 @@ class SideBySide:
         layout = _layout_node()
         if layout is None:
             return False
+        if not self.isShown:
+            undo_saved()  # a scene view may have brought this layout back, with what was changed for it
         register_layout()
+        layout.RemoveAllMaximizedViewNodes()  # one would hide any layout
         if layout.GetViewArrangement() == LAYOUT:  # by Slicer's menu, and "Back" needs somewhere to go
             layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self._layout.set(layout, "ViewArrangement", LAYOUT)
@@ -202,15 +205,28 @@ class SideBySide:
     def fill(self, published: Published) -> None:
         """Shows a result's volumes, outline and plot in the layout's views."""
         mask = published.node("mask")
-        for sequence in SEQUENCES:
-            self._fill_slice(slice_view(sequence), published.node(sequence), mask)
+        self.refill(published, every=True)
         plot = _own("vtkMRMLPlotViewNode", PLOT_VIEW)
         if plot is not None and published.node(CHART) is not None:
             plot.SetPlotChartNodeID(published.node(CHART).GetID())
             plot.SetInteractionMode(slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints)
+            plot.SetDoPropagatePlotChartSelection(False)
         self._changes.undo()
         if mask is not None and mask.IsA("vtkMRMLSegmentationNode"):
             self._outline(mask, graded_segments(mask, inputs_of(published).segmentId))
+
+    def refill(self, published: Published, every: bool = False) -> None:
+        """Puts each sequence into the view that is called after it, where another volume came into it.
+
+        The Segment Editor shows its source volume in every view that there is.
+
+        Args:
+            every: also where it is there already.
+        """
+        for sequence in SEQUENCES:
+            composite, volume = _composite(slice_view(sequence)), published.node(sequence)
+            if every or (composite and volume and composite.GetBackgroundVolumeID() != volume.GetID()):
+                self._fill_slice(slice_view(sequence), volume, published.node("mask"))
 
     def empty(self) -> None:
         """Takes the curves out of the layout's plot, as long as there is no result that they could be of."""
@@ -220,15 +236,23 @@ class SideBySide:
 
     def back(self) -> None:
         """The layout that was there before, and the segmentation as it was drawn before."""
+        layout = _layout_node()
+        if self.isShown and layout is not None:
+            layout.RemoveAllMaximizedViewNodes()
         self._changes.undo()
         self._layout.undo()
-        undo_saved("vtkMRMLSegmentationDisplayNode")  # of a segmentation that was cloned meanwhile
+        self.forget()
+
+    def forget(self) -> None:
+        """Outlines of segmentations that were cloned, or brought back by a scene view, as they were before."""
+        undo_saved("vtkMRMLSegmentationDisplayNode")
 
     def _fill_slice(self, name: str, volume: Any, mask: Any) -> None:
         node, composite = _own("vtkMRMLSliceNode", name), _composite(name)
         if node is None or composite is None or volume is None:
             return
         node.SetOrientationToAxial()
+        composite.SetDoPropagateVolumeSelection(False)  # what is loaded later is shown in the user's views
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetForegroundVolumeID(None)
         is_labelmap = mask is not None and mask.IsA("vtkMRMLLabelMapVolumeNode")
@@ -276,16 +300,20 @@ class MapOverlay:
 
         Views of anything but the result's sequences are left alone, and left again where they had the map.
         """
+        if not self.isShown:
+            undo_saved("vtkMRMLSliceCompositeNode")  # a scene view may have brought a map back
         self.isShown = True
         self._see_taken()
         for composite in self._changes.nodes:
-            if not _sequence_with(published, composite.GetBackgroundVolumeID()):
+            shown = _sequence_with(published, composite.GetBackgroundVolumeID())
+            if not shown or composite.GetLayoutName() in {*OWN_VIEWS} - {slice_view(shown)}:
                 self._changes.undo(composite)
         for composite in (one for one in _composites() if one.GetID() not in self._taken):
             name = composite.GetLayoutName()
             own = next((one for one in SEQUENCES if slice_view(one) == name), sequence)
             node = published.node(map_role(own))
-            if node is not None and _sequence_with(published, composite.GetBackgroundVolumeID()):
+            shown = _sequence_with(published, composite.GetBackgroundVolumeID())
+            if node is not None and (shown == own if name in OWN_VIEWS else shown):
                 self._forget_map(composite)
                 self._changes.set(composite, "ForegroundVolumeID", node.GetID())
                 self._changes.set(composite, "ForegroundOpacity", opacity)

@@ -39,6 +39,11 @@ def remove_orphans() -> None:
     _watch.remove_orphans()
 
 
+def has_orphans() -> bool:
+    """Whether a result was removed, and ``remove_orphans`` has not been called since."""
+    return bool(_watch.orphans)
+
+
 def stop_watching() -> None:
     """Lets go of scene and nodes, before this package is loaded anew."""
     _watch.stop()
@@ -52,7 +57,7 @@ class _Watch:
         self._removals = Observers(self._on_removal, priority=1.0)  # while the hierarchy still has its item
         self._closings = Observers(self._on_closing)
         self._imports = Observers(self._on_import)
-        self._orphans: list[tuple[int, list[Any]]] = []
+        self.orphans: list[tuple[int, list[Any]]] = []
         self._batches = Observers(self._on_batch_end)
 
     def start(self, leaving: Any = None) -> None:
@@ -91,10 +96,10 @@ class _Watch:
             return
         self.start(node)
         if is_result:
-            self._orphans.append((folder_of(node), own_nodes(Published(node))))
+            self.orphans.append((folder_of(node), own_nodes(Published(node))))
 
     def remove_orphans(self) -> None:
-        orphans, self._orphans = self._orphans, []
+        orphans, self.orphans = self.orphans, []
         for folder, nodes in orphans:
             left = [node for node in nodes if node.GetScene() is slicer.mrmlScene]
             for node in left:

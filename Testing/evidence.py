@@ -37,9 +37,10 @@ def summary() -> str:
     of_100 = {name: round(100 * vote[name]["value"]) for name in ("accuracy", "sensitivity", "specificity")}
     low, high = (100 * vote["accuracy"][end] for end in ("low", "high"))
     return (
-        f"**In short:** of 100 new patients like these, the vote grades {of_100['accuracy']} rightly (95 % "
-        f"interval {low:.0f} to {high:.0f}). It recognises {of_100['sensitivity']} of 100 HGG and "
-        f"{of_100['specificity']} of 100 LGG. The AUC of the mean of the three probabilities is "
+        "**In short:** of the patients whom its models had not seen the vote graded "
+        f"{of_100['accuracy']} % rightly (95 % interval {low:.0f} to {high:.0f} %). It recognised "
+        f"{of_100['sensitivity']} % of HGG and {of_100['specificity']} % of LGG. The AUC of the mean of the "
+        "three probabilities is "
         f"{soft['auc']['value']:.3f}.\n"
     )
 
@@ -51,9 +52,10 @@ def optimism() -> str:
     most = learning["studies"][-1]
     (usual,) = (study for study in learning["studies"] if study["folds"] == learning["compared_with"])
     return (
-        "The recipe was chosen on these same patients, so that the figures are optimistic: with the choice "
-        f"made inside the training folds the AUC of the soft vote is {inside['auc']:.3f} "
-        "([ideas tried](Resources/ModelCard.md#ideas-tried)). On the other side it is "
+        "The recipe was chosen on these same patients, so that the figures are optimistic: where each fold "
+        "takes the idea that is best on the other folds, the AUC of the soft vote is "
+        f"{inside['auc']:.3f} ([ideas tried](Resources/ModelCard.md#ideas-tried)); some optimism stays in it, "
+        "as the models that were scored on the other folds had learned from that fold. On the other side it is "
         f"{most['auc']['value']:.3f} where the models learn from {most['learned_from']} of the patients in "
         f"place of {usual['learned_from']} ([{most['folds']} folds]"
         "(Resources/ModelCard.md#more-patients-to-learn-from)); those that ship have learned from all "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import struct
 import zipfile
 from dataclasses import asdict
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 from GliomaGradingLib.errors import BundleError
+from GliomaGradingLib.networks import bundle as bundle_module
 from GliomaGradingLib.networks import bundle_files
 from GliomaGradingLib.networks.bundle import (
+    DEFAULT_BUNDLE,
     METADATA,
     find_bundles,
     open_bundle,
@@ -201,6 +204,17 @@ def test_any_change_of_metadata_or_weights_changes_the_bundles_hash(folder):
     before = open_bundle(folder).sha256
     change(folder, decision={"low": 0.31, "high": 0.7})
     assert open_bundle(folder).sha256 != before
+
+
+@pytest.mark.parametrize("others", [["aaa"], ["zzz"], ["aaa", "default", "zzz"]])
+def test_a_further_bundle_does_not_become_the_default_one(folder, tmp_path, monkeypatch, others):
+    for name in [DEFAULT_BUNDLE, *others]:
+        shutil.copytree(folder, tmp_path / "Models" / name)
+    places = list(find_bundles(tmp_path / "Models"))
+    monkeypatch.setattr(bundle_module, "find_bundles", lambda: iter(places))
+    assert open_bundle().folder.name == DEFAULT_BUNDLE
+    monkeypatch.setattr(bundle_module, "find_bundles", lambda: iter(places[:1]))
+    assert open_bundle().folder == places[0]
 
 
 def test_shipped_bundles_are_whole_and_small():

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 BUNDLE_SCHEMA = "glioma-grading/bundle/2"
 """2: the three together are calibrated on the mean of their probabilities; in 1 it was of their logits."""
+DEFAULT_BUNDLE = "glioma-tcga"
+"""Grades where no other is asked for, whatever else lies in the folder of bundles."""
 METADATA = "metadata.json"
 TEXTS = ("LICENSE", "ATTRIBUTION.txt")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -217,7 +219,7 @@ def _bundle_folder(name: str | Path | None) -> Path:
     if name is None:
         if not shipped:
             raise BundleError("there is no model bundle", MODELS_FOLDER, INSTALL_AGAIN)
-        return shipped.get("default") or list(shipped.values())[-1]
+        return shipped.get(DEFAULT_BUNDLE) or next(iter(shipped.values()))
     if str(name) in shipped:
         return shipped[str(name)]
     folder = Path(name)

@@ -9,8 +9,10 @@ field of view of the reference image, which is the image the mask was drawn on:
 
 Rules written down once:
 
-* Largest slice: the axial plane with the most tumour (all lesions). Of planes that tie, the middle one (the
-  lower of two middle ones) of the longest run of adjacent planes, and the lowest such run.
+* Largest slice: the axial plane with the most tumour (all lesions) among those of the largest lesion, which
+  is the one that the region below is around. A crop, of which models learn, has mostly one, and counts all. Of
+  planes that tie, the middle one (the lower of two middle ones) of the longest run of adjacent planes, and the
+  lowest such run.
 * The 20 slices: from 10 below the largest to 9 above it, shifted inward where the volume ends
   (paper, Methods: 20 adjacent slices around the largest area).
 * The tumour region: 32 lattice points a side around the bounding box of the largest 6-connected component

@@ -328,7 +328,8 @@ def chosen_inside(table: ScoreTable) -> dict[str, Any]:
     """What choosing the best idea gives where the choice does not look at the patients that it is scored on.
 
     For each fold the idea with the best AUC on the repeat's other folds is taken. Its AUC, beside that of the
-    idea that looks best when everybody is looked at, says how hopeful the choice has made the figures.
+    idea that looks best when everybody is looked at, says how hopeful the choice has made the figures; not
+    all of it, since the models that gave the other folds' scores have learned from this fold's patients.
     """
     names = [name for name in table.columns if len(table.rows_with([name])) == len(table.repeat)]
     scores = np.empty(len(table.repeat))

@@ -197,6 +197,36 @@ def test_slider_takes_axial_views_along_and_marks_the_plot(host, module, graded)
     assert red.GetSliceOffset() == 4.0 and slider.value == 4
 
 
+def scroll(name, offset):
+    slice_nodes()[name].SetSliceOffset(offset)
+
+
+def test_the_slider_follows_a_view_that_is_scrolled(host, module, scene, graded):
+    show(graded[0])
+    slider, label, shown = module.ui.sliceSlider, module.ui.sliceLabel, module.logic.node("shown")
+    green = slice_nodes()["Green"].GetSliceOffset()
+    scroll("Red", 11.3)
+    assert (slider.value, shown.GetCellText(0, 0), slice_nodes()["Red"].GetSliceOffset()) == (11, "11", 11.3)
+    assert label.text.replace("\u00a0", " ").startswith("12 of 20 (S 11 mm): ▲ HGG")
+    scroll("Red", 31.0)
+    assert label.text.replace("\u00a0", " ") == (
+        "S 31 mm is none of the 20 slices that were graded.\nMove the slider to come back."
+    )
+    assert (slider.value, shown.GetCellText(0, 0)) == (11, "11")
+    scroll("Red", 11.0)
+    assert label.text.replace("\u00a0", " ").startswith("12 of 20 (S 11 mm)")
+    scroll("Green", green + 7)  # that is no axial view
+    show(scene.case("other")[0], "Red")
+    scroll("Red", 5.0)  # and that of another patient
+    assert slider.value == 11
+    module.ui.layoutButton.click()
+    assert [slice_nodes()[name].GetSliceOffset() for name in OWN] == [11.0] * 3
+    scroll("GliomaGradingT2", 6.0)
+    assert slider.value == 6 and shown.GetCellText(0, 0) == "6"
+    module.ui.layoutButton.click()
+    assert slider.value == 6
+
+
 def test_a_click_on_the_plot_is_a_click_on_the_slider(host, module, graded):
     import slicer
 

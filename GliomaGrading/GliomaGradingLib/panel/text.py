@@ -217,6 +217,12 @@ def slice_text(result: GradeResult, index: int) -> str:
     )
 
 
+def elsewhere_text(result: GradeResult, height: float) -> str:
+    """What stands in place of a slice's probabilities where the views show none that was graded."""
+    told = _("{position} mm is none of the {total} slices that were graded.\nMove the slider to come back.")
+    return tied(told.format(position=height_text(height), total=len(result.slices.indices)))
+
+
 def saving_text(stage: str, seconds: float) -> str:
     return _("{stage}. Cancel ends it.").format(stage=stage_text(stage, seconds))
 

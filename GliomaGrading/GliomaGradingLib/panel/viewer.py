@@ -22,6 +22,8 @@ from . import text
 from .corner_text import CornerText
 from .run import Listener, MapRun
 
+_REACH_MM = 0.501
+"""How far from a graded slice a view still shows it: slices are 1 mm apart."""
 _LAYOUT_SIGNAL = "layoutChanged(int)"
 _POINT_SIGNAL = "dataSelected(vtkStringArray*, vtkCollection*)"
 
@@ -47,7 +49,9 @@ class Viewer:
         self._aside: tuple[Published | None, bool] = (None, False)
         self._message = ""
         self._isBusy = self._isFilling = self._isOutdated = self._isMapLost = self._isStopped = False
+        self._isElsewhere = False
         self._watch = views.CompositeWatch(self._look_again)
+        self._heights = views.HeightWatch(self._on_moved)
         self._plots: list[Any] = []
         self._manager = slicer.app.layoutManager()
         if self._manager is not None:
@@ -182,13 +186,26 @@ class Viewer:
         self._isFilling = True
         self._ui.sliceSlider.maximum = self._count() - 1
         self._ui.sliceSlider.value = index
-        self._isFilling = False
+        self._isFilling = self._isElsewhere = False
         self._ui.sliceLabel.text = text.slice_text(self._result, index)
 
     def _mark(self, position: float) -> None:
         table = self.published.node(SHOWN) if self.published else None
         if table is not None:
             mark_slice(table, position)
+
+    def _on_moved(self, height: float) -> None:
+        """Somebody scrolled in a view: the slider follows, or the panel says that no graded slice is there."""
+        if self._result is None:
+            return
+        positions = self._result.slices.positions_mm
+        index = min(range(len(positions)), key=lambda place: abs(positions[place] - height))
+        if abs(positions[index] - height) > _REACH_MM:
+            self._ui.sliceLabel.text = text.elsewhere_text(self._result, height)
+            self._isElsewhere = True
+        elif self._isElsewhere or index != self._ui.sliceSlider.value:
+            self._mark(positions[index])
+            self._fill_slider(index)
 
     def _on_slider(self, index: int) -> None:
         if not self._isFilling:
@@ -219,8 +236,10 @@ class Viewer:
         self._corners.annotate(self.published, self._result, self._isOutdated)
         if self.published is not None:
             self._watch.start(self.published.node("mask"))
+            self._heights.start(self.published)
         else:
             self._watch.stop()
+            self._heights.stop()
 
     def _look_again(self) -> None:
         """Slice views show other volumes than before."""
@@ -238,22 +257,23 @@ class Viewer:
         if self._sides.isShown:
             self._sides.back()
         elif self.published is not None:
+            index = self._ui.sliceSlider.value
             self._sides.show(self.published)
-            self._fit()
+            self._fit(index)
         self._settle_map()
         self._changed()
 
-    def _fit(self) -> None:
-        """Shows whole slices, at the height of the slider; and listens to the plot."""
+    def _fit(self, index: int) -> None:
+        """Shows whole slices, the ``index``-th that was graded; and listens to the plot."""
         if self._manager is None:
             return
         for name in views.OWN_VIEWS:
             widget = self._manager.sliceWidget(name)
             if widget is not None:
                 widget.fitSliceToBackground()
-        self.showSlice(self._ui.sliceSlider.value)
-        for index in range(self._manager.plotViewCount):
-            view = self._manager.plotWidget(index).plotView()
+        self.showSlice(index)
+        for number in range(self._manager.plotViewCount):
+            view = self._manager.plotWidget(number).plotView()
             if view not in self._plots:
                 view.connect(_POINT_SIGNAL, self._on_points)
                 self._plots.append(view)
@@ -383,7 +403,7 @@ class Viewer:
         self._fill_slider(self._largest())
         if self._sides.isShown:
             self._sides.fill(self.published)
-            self._fit()
+            self._fit(self._largest())
 
     def _show_state(self) -> None:
         has_result, sides = self.published is not None, self._sides.isShown

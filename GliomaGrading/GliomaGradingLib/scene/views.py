@@ -73,7 +73,7 @@ def show_height(position: float) -> None:
     """Slice views that lie about axially go to a height (patient S, mm); the others stay where they are."""
     for node in _slice_nodes():
         matrix = node.GetSliceToRAS()
-        if abs(matrix.GetElement(2, 2)) > 0.7:
+        if _height(node) is not None:
             node.JumpSliceByOffsetting(matrix.GetElement(0, 3), matrix.GetElement(1, 3), float(position))
 
 
@@ -170,6 +170,35 @@ class CompositeWatch:
                 self._changed()
             finally:
                 self._isCalling = False
+
+
+class HeightWatch:
+    """Calls ``moved`` with the height (patient S, mm) to which a view of a result's sequences was moved."""
+
+    def __init__(self, moved: Callable[[float], object]) -> None:
+        self._moved = moved
+        self._observers = Observers(self._on_modified)
+        self._heights: dict[str, float | None] = {}
+        self._published: Published | None = None
+
+    def start(self, published: Published) -> None:
+        """Begins, or takes in the views that came since; where they are now is not told."""
+        self._published, nodes = published, _slice_nodes()
+        self._heights = {node.GetID(): _height(node) for node in nodes}
+        self._observers.observe([(node, vtk.vtkCommand.ModifiedEvent) for node in nodes])
+
+    def stop(self) -> None:
+        self._published = None
+        self._observers.observe([])
+
+    def _on_modified(self, node: Any, *_event: object) -> None:
+        height, before = _height(node), self._heights.get(node.GetID())
+        self._heights[node.GetID()] = height
+        if height is None or height == before or self._published is None or not node.IsMappedInLayout():
+            return
+        composite = _composite(node.GetLayoutName())
+        if composite is not None and shown_sequence(self._published, composite):
+            self._moved(height)
 
 
 class SideBySide:
@@ -345,6 +374,12 @@ class MapOverlay:
             is_users = composite.GetLayoutName() not in OWN_VIEWS
             if is_users and self._changes.isOthers(composite, "ForegroundVolumeID"):
                 self._taken.add(composite.GetID())
+
+
+def _height(node: Any) -> float | None:
+    """Where a slice view is (patient S, mm); None for one that does not lie about axially."""
+    matrix = node.GetSliceToRAS()
+    return float(matrix.GetElement(2, 3)) if abs(matrix.GetElement(2, 2)) > 0.7 else None
 
 
 def _layout_node() -> Any:

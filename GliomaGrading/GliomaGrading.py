@@ -278,7 +278,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
 
     def process(
         self, t1Node, t2Node, flairNode, segmentationNode, segmentId=None, *,
-        vote="majority", register="auto", bundle="", device="auto", jump=True, progress=None, cancelled=None,
+        vote="majority", register="auto", bundle="", device="auto", jump=True, case="",
+        progress=None, cancelled=None,
     ):  # fmt: skip
         """Grades and puts the result into the scene: ``prepare``, ``run`` and ``publish`` in a row.
 
@@ -286,6 +287,7 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
             segmentationNode: a segmentation, or a labelmap.
             segmentId: the id of one segment of a segmentation; None for all of them together.
             jump: whether the slice views go to the largest slice.
+            case: what the case is called, from now on; else as the panel's field says, or the volumes' names.
             progress: called with a stage's name and the fraction done.
             cancelled: asked again and again; where it says True, the grading ends and nothing is published.
 
@@ -295,6 +297,8 @@ class GliomaGradingLogic(ScriptedLoadableModuleLogic):
         from GliomaGradingLib.scene.inputs import Inputs
 
         inputs = Inputs(t1Node, t2Node, flairNode, segmentationNode, segmentId)
+        if case and inputs.isValid()[0]:
+            inputs.giveCase(case)
         prepared, places = self.prepare(inputs), inputs.scenes
         options = {"vote": vote, "register": register}
         result = self.run(prepared, options, bundle, device, progress, cancelled)

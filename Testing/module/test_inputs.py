@@ -402,6 +402,62 @@ def test_case_name(host, names, case):
     assert case_name(names) == case
 
 
+def typed(box, words):
+    """As somebody types it: Qt tells that from what a program sets."""
+    box.setText(words)
+    box.setModified(True)
+
+
+def test_a_case_is_called_as_the_user_says(host, module, scene, grade):
+    from GliomaGradingLib.scene.results import Published
+
+    def graded():
+        grade()
+        (text,) = scene.results()
+        return Published(text).result.case
+
+    nodes, box = scene.case("4: AX"), module.ui.caseEdit
+    host.wait(lambda: box.enabled, 5)
+    usual = box.placeholderText
+    assert (box.text, bool(usual)) == ("", True)
+    typed(box, "  Patient 7 ")
+    assert graded() == "Patient 7"  # the button takes what was typed, whether or not the box was left
+    assert [node.GetAttribute("GliomaGrading.Case") for node in nodes[:3]] == ["Patient 7"] * 3
+    assert not module.logic.node("result").GetAttribute("GliomaGrading.Outdated") and box.text == "Patient 7"
+    typed(box, "Patient 8")
+    box.editingFinished.emit()
+    assert graded() == "Patient 8"
+    typed(box, "")
+    box.editingFinished.emit()
+    assert graded() == usual and nodes[0].GetAttribute("GliomaGrading.Case") is None
+
+
+def test_a_cases_name_is_no_other_cases(host, module, scene):
+    first, other = scene.case("first"), scene.case("other")
+    box = module.ui.caseEdit
+    for role, node in zip(("t1", "t2", "flair", "mask"), first, strict=True):
+        getattr(module.ui, f"{role}Selector").setCurrentNode(node)
+    typed(box, "Patient 7")
+    box.editingFinished.emit()
+    typed(box, "Patient 7b")  # not taken yet when another volume comes
+    module.ui.t1Selector.setCurrentNode(other[0])
+    assert box.text == "" and other[0].GetAttribute("GliomaGrading.Case") is None
+    module.ui.t1Selector.setCurrentNode(None)
+    assert not box.enabled
+    module.ui.t1Selector.setCurrentNode(first[0])
+    assert box.text == "Patient 7"
+    for role, node in zip(("t1", "t2", "flair", "mask"), other, strict=True):
+        getattr(module.ui, f"{role}Selector").setCurrentNode(node)
+    assert (box.text, box.placeholderText) == ("", "other")
+
+
+def test_a_script_says_what_a_case_is_called(host, module, scene):
+    nodes = scene.case()
+    result = module.logic.process(*nodes, case="Patient\n9", jump=False)
+    assert result.case == "Patient?9"
+    assert module.logic.process(*nodes, jump=False).case == "Patient?9"
+
+
 def test_worker_python_is_slicers_own(host):
     import slicer
     from GliomaGradingLib.scene.application import worker_python

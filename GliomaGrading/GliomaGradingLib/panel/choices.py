@@ -33,11 +33,13 @@ class Choices:
         self._mask, self._segment = "", ""  # id and name, as they were last
         self._chosen: dict[str, str] = {}  # ids by role, as they were last
         self._cleared: dict[str, str] = {}  # what was in an input before the user emptied it
+        self._called: list[str] = []  # ids of the volumes whose case's name is shown
         self._passed: dict[str, set[str]] = {}  # what shall not take the place of a node that went
         self._isFilling = False
         self._isSceneNew = False
         ui.bundleButton.connect("clicked(bool)", self._choose_bundle)
         ui.segmentSelector.connect("currentIndexChanged(int)", self._on_segment)
+        ui.caseEdit.connect("editingFinished()", self.takeCase)
 
     @property
     def inputs(self) -> Inputs:
@@ -83,11 +85,20 @@ class Choices:
         self._note(inputs)
         self._fill_segments(inputs)
         self._show_names(inputs)
+        self._show_case(inputs)
         self._show_doubts(inputs)
+
+    def takeCase(self) -> None:
+        """What was typed for the case's name is its name from now on."""
+        box = self._ui.caseEdit
+        if box.modified and self._called == _volumes(self.inputs):
+            box.modified = False
+            self.inputs.giveCase(box.text)
 
     def forget(self) -> None:
         """Whatever the user took out may be filled in again: the scene or the panel goes."""
         self._chosen, self._cleared, self._passed = {}, {}, {}
+        self._called = []
 
     def onSceneLoaded(self) -> None:
         """The choices that come next are out of a file: the user took nothing out of them."""
@@ -167,6 +178,16 @@ class Choices:
             node = getattr(inputs, role)
             self._box(role).toolTip = f"{name_of(node)}\n{hint}" if node is not None else hint
 
+    def _show_case(self, inputs: Inputs) -> None:
+        """What is being typed stays, unless the volumes are others meanwhile."""
+        box, volumes = self._ui.caseEdit, _volumes(inputs)
+        if volumes != self._called or not box.modified:
+            self._called = volumes
+            if box.text != inputs.givenCase or box.modified:
+                box.text = inputs.givenCase
+        box.placeholderText = inputs.usualCase
+        box.enabled = len(volumes) == len(inputs.sequences)
+
     def _show_doubts(self, inputs: Inputs) -> None:
         """What names and headers say against the chosen volumes, before they are graded."""
         label = self._ui.inputsNoticeLabel
@@ -184,3 +205,8 @@ class Choices:
         folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Model bundle"))
         if folder and self.parameters is not None:
             self.parameters.bundle = folder
+
+
+def _volumes(inputs: Inputs) -> list[str]:
+    """Ids of the chosen sequences: a list of nodes would keep their voxels."""
+    return [node.GetID() for node in inputs.sequences.values() if node is not None]

@@ -219,6 +219,7 @@ class Controller:
     def grade(self, *_clicked: object) -> None:
         if not self._can_grade or self._isInstalling:
             return
+        self.choices.takeCase()
         self._message, asked = "", self.inputs
         try:
             if not self._ensure_torch():

@@ -13,7 +13,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..doubts import DOUBTFUL
-from ..errors import CaseError
+from ..errors import CaseError, printable
 from ..result import GradeResult, Notice
 from ..volume import Volume
 from ..words import INDETERMINATE, SEQUENCES
@@ -24,6 +24,9 @@ from .names import name_of
 from .origins import other_cases
 from .stamps import Stamp, stamp_of
 from .volumes import components, volume_of
+
+CASE = "GliomaGrading.Case"
+"""Attribute of a case's volumes: what the user calls it. It is saved with them, and goes with them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,27 @@ class Inputs:
     @property
     def nodes(self) -> list[Any]:
         return [node for node in (self.t1, self.t2, self.flair, self.mask) if node is not None]
+
+    @property
+    def case(self) -> str:
+        """What the case is called: as the user has said, else as its volumes are; '' without all three."""
+        return self.givenCase or self.usualCase
+
+    @property
+    def givenCase(self) -> str:
+        """What the user has said of all three volumes alike; else ''."""
+        names = {node.GetAttribute(CASE) if node is not None else None for node in self.sequences.values()}
+        return (names.pop() or "") if len(names) == 1 else ""
+
+    @property
+    def usualCase(self) -> str:
+        nodes = self.sequences.values()
+        return "" if None in nodes else case_name([name_of(node) for node in nodes])
+
+    def giveCase(self, name: str) -> None:
+        """Calls the case something; '' takes it back."""
+        for node in filter(None, self.sequences.values()):
+            node.SetAttribute(CASE, printable(name.strip()) or None)
 
     @property
     def stamp(self) -> Stamp:
@@ -189,8 +213,7 @@ class Inputs:
             if mask is not None:
                 volumes["mask"] = mask
             yield None
-        case = case_name([name_of(node) for node in self.nodes[:3]])
-        yield Prepared(case, volumes, self.doubts, stamp)
+        yield Prepared(self.case, volumes, self.doubts, stamp)
 
 
 def _is_a(node: Any, *kinds: str) -> bool:

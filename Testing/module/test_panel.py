@@ -318,6 +318,29 @@ def test_a_worker_that_starts_is_heard_after_the_panel_was_left(host, fake_worke
     assert timer.isActive() and timer.interval == IDLE_MS
 
 
+def test_models_that_nobody_comes_back_to_leave_the_memory(host, module, scene, grade):
+    scene.case("pause")
+    controller = module.widget.controller
+    client, leaving = controller._client, controller._leaving
+    host.wait(lambda: module.ui.gradeButton.enabled and client.state == "ready", 30)
+    leaving.setInterval(50)
+    module.panel.exit()
+    module.panel.enter()
+    host.pump(0.3)
+    assert client.state == "ready"
+    module.ui.gradeButton.click()
+    module.panel.exit()
+    host.wait(lambda: client.state == "busy", 10)
+    host.pump(0.3)
+    assert client.state == "busy"  # what is under way goes on
+    host.wait(lambda: client.state == "stopped", 60)
+    assert len(scene.results()) == 1 and client.pid is None
+    module.panel.enter()
+    host.wait(lambda: client.state == "ready", 30)
+    grade()
+    assert module.ui.decisionLabel.text == "▲ HGG – high grade"
+
+
 def test_reload_in_the_middle(host, module, scene):
     import slicer
 

@@ -28,6 +28,10 @@ from .run import Connect, GradingRun, Listener, MapRun, ReportRun
 from .viewer import Viewer
 
 BUSY_MS, IDLE_MS, SETTLE_MS = 15, 250, 50
+LEFT_MS = 10 * 60 * 1000
+"""How long the grading process waits for somebody who has left the panel to come back."""
+_AT_WORK = ("starting", "loading", "busy")
+"""States of a worker that ends them by itself."""
 
 
 class Logic(Protocol):
@@ -67,6 +71,7 @@ class Controller:
         self._shown: Any = None
         self._timer = _timer(self._on_timer)
         self._settling = _timer(self._on_settled, SETTLE_MS, once=True)
+        self._leaving = _timer(self._on_left, LEFT_MS, once=True)
         ui.gradeButton.connect("clicked(bool)", self.grade)
         ui.cancelButton.connect("clicked(bool)", self.cancel)
         ui.sampleButton.connect("clicked(bool)", self.loadSample)
@@ -79,6 +84,7 @@ class Controller:
 
     def enter(self) -> None:
         self._isEntered = True
+        self._leaving.stop()
         remove_orphans()
         self.fill()
         self.viewer.refill()
@@ -93,7 +99,15 @@ class Controller:
         """A run, and a worker that starts, go on; views show what they showed. Else nothing ticks any more."""
         self._isEntered = False
         self._settling.stop()
+        self._leaving.start()
         self._pace()
+
+    def _on_left(self) -> None:
+        """Nobody has come back: the memory of the models, which may be the GPU's, is for others."""
+        if self._runs or (self._client is not None and self._client.state in _AT_WORK):
+            self._leaving.start()
+        elif self._client is not None:
+            self._client.stop()
 
     def forget(self) -> None:
         """Takes the result out of panel and views: the scene or the panel goes."""
@@ -114,6 +128,7 @@ class Controller:
         self._isEntered, self._client = False, None
         self._pace()
         self._settling.stop()
+        self._leaving.stop()
         self._isStopped = True
 
     def setParameters(self, parameters: Any) -> None:
@@ -396,7 +411,7 @@ class Controller:
         So is a worker that starts, or that has not followed a cancellation yet: its time is limited, and Slicer
         lets the threads that read what it says run only while there is Python code to run.
         """
-        is_at_work = self._client is not None and self._client.state in ("starting", "loading", "busy")
+        is_at_work = self._client is not None and self._client.state in _AT_WORK
         is_busy = self._active is not None or is_at_work
         interval = BUSY_MS if is_busy else IDLE_MS if self._isEntered else 0
         if interval == self._interval:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .result import GradeResult
     from .volume import Volume
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 
 _HOMES = {
     "Case": "case",

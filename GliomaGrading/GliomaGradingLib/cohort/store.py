@@ -40,6 +40,10 @@ PAGE, EVALUATION, CASE_TABLE = "cohort.html", "evaluation.json", "cases.csv"
 _OURS = (BATCH, JOURNAL, CASES, RESULTS, CASE_TABLE, PAGE, EVALUATION)
 _PART = ".part"
 _SHOWN_NAMES = 5
+_OTHER_INPUT = (
+    "restore the input, add --retry-changed to grade what has changed again and drop what is gone, "
+    "use --overwrite to start anew, or choose another --output"
+)
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{12}\.part", re.DOTALL)
 """Names of what is not written to its end, as ``_write_case`` and ``files`` make them."""
 
@@ -401,19 +405,12 @@ def check_inputs(store: Store, inputs: Inputs, retryChanged: bool = False) -> Ch
         )
     if gone:
         were, are = ("was", "is") if len(gone) == 1 else ("were", "are")
-        raise _other_input(store, f"{_some(gone)} {were} graded here and {are} no longer in the input")
+        problem = f"{_some(gone)} {were} graded here and {are} no longer in the input"
+        raise UsageError(problem, store.folder, _OTHER_INPUT)
     if changed:
-        raise _other_input(store, f"the input of {_some(changed)} has changed since it was graded")
+        problem = f"the input of {_some(changed)} has changed since it was graded"
+        raise UsageError(problem, store.folder, _OTHER_INPUT)
     return Changes({}, {})
-
-
-def _other_input(store: Store, problem: str) -> UsageError:
-    return UsageError(
-        problem,
-        store.folder,
-        "restore the input, add --retry-changed to grade what has changed again and drop what is gone, "
-        "use --overwrite to start anew, or choose another --output",
-    )
 
 
 def _away(store: Store, cases: Sequence[str], why: str) -> UsageError:

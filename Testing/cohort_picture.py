@@ -21,7 +21,7 @@ from .browser import NEEDED, find_browser, photograph
 GRADES = ("LGG", "LGG", "HGG", "LGG", "HGG", "LGG", "HGG", "HGG", "LGG")
 """Made up."""
 
-WIDTH, TALLEST = 1020, 4000
+WIDTH, TALLEST = 1280, 4000
 """Of the window, in pixels; what is empty below the page is cut off."""
 
 MARGIN = 12

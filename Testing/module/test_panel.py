@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -316,6 +317,13 @@ def test_a_worker_that_starts_is_heard_after_the_panel_was_left(host, fake_worke
     host.wait(lambda: not timer.isActive(), 5)
     module.panel.enter()
     assert timer.isActive() and timer.interval == IDLE_MS
+
+
+def test_no_two_widgets_have_one_name():
+    """Slicer's ``childWidgetVariables`` would give one of them, and leave the other as it is."""
+    panel = (MODULE_FILE.parent / "Resources" / "UI" / "GliomaGrading.ui").read_text(encoding="utf-8")
+    names = re.findall(r'<widget class="[^"]+" name="([^"]+)"', panel)
+    assert len(names) > 30 and sorted(names) == sorted({*names})
 
 
 def test_models_that_nobody_comes_back_to_leave_the_memory(host, module, scene, grade):

@@ -9,6 +9,7 @@ import threading
 import time
 from asyncio import all_tasks
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -352,6 +353,21 @@ def test_a_batch_takes_its_bundle_off_the_workers_disks(tmp_path):
 def test_a_worker_that_knows_nothing_of_the_batch_is_a_fault_of_the_machine(monkeypatch):
     monkeypatch.setattr(dask_worker, "PAUSE_AFTER_FAULT", 0)
     assert isinstance(dask_worker.grade_on_worker("none", tasks(1)[0]), BatchStopped)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux")
+def test_a_grading_process_has_not_what_dask_sets_for_its_workers_memory(monkeypatch):
+    """It took twice the time: each image went back to the system, and the next came from there page by page."""
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    grading = dask_worker.Grading(Settings(), ENGINE, {**ENVIRONMENT, "OURS": "there"})
+    try:
+        grading.load()
+        (runner,) = grading._all
+        set_there = Path(f"/proc/{runner._client.pid}/environ").read_bytes().split(b"\0")
+        assert b"OURS=there" in set_there
+        assert not [one for one in set_there if one.startswith(b"MALLOC_TRIM_THRESHOLD_")]
+    finally:
+        grading.close()
 
 
 def test_a_batch_whose_scheduler_dies_ends_and_can_be_resumed(tmp_path, monkeypatch):

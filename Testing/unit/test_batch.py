@@ -735,6 +735,19 @@ def test_results_whose_images_are_away_stay(source, tmp_path, retryChanged):
     assert counts.earlier == 6
 
 
+def test_a_failed_case_whose_images_are_away_hinders_no_other(source, tmp_path):
+    """It has no result that could be lost."""
+    output, image = tmp_path / "out", source / "case_01" / "case_01_flair.nii.gz"
+    image.unlink()
+    image.symlink_to(tmp_path / "nowhere")
+    away = {"case_01": UsageError("it cannot be read")}
+    grade(source, output, Instant({**away, "case_02": UsageError("the share is away")}))
+    with pytest.raises(BatchInterrupted):
+        grade(source, output, Instant(away), None, Watch(cancelled=lambda: True), resume=True, retryFailed=True)
+    counts, _ = grade(source, output, Instant(away), resume=True)
+    assert (counts.done, counts.failed, counts.earlier) == (6, 1, 5)
+
+
 def test_a_result_that_was_to_be_made_again_stays_while_its_images_are_away(source, tmp_path):
     output = tmp_path / "out"
     grade(source, output)

@@ -396,7 +396,8 @@ def check_inputs(store: Store, inputs: Inputs, retryChanged: bool = False) -> Ch
     for case in failed:
         del store.done[case]
     changed = [case for case in changed if case not in failed]
-    again = {*changed, *(case for case in store.outdated if case in store.done)}
+    graded = {case for case, earlier in store.done.items() if earlier.status == GRADED}
+    again = {*changed, *(store.outdated & graded)}
     if away := [case for case in inputs.cases if case in again and inputs.outOfReach(case)]:
         raise _away(store, away, f"{away[0]}: {inputs.outOfReach(away[0])}")
     if retryChanged:

@@ -19,6 +19,7 @@ from ..cohort.run import run as run_batch
 from ..cohort.store import EVALUATION
 from ..cohort.work import CASE_SECONDS, Settings
 from ..errors import UsageError, printable
+from ..wording import some_of
 from ..words import DISCLAIMER
 from .options import add_grading, add_layout, count, first_given, new_bar
 
@@ -131,9 +132,8 @@ def summary(done: Finished, output: Path) -> str:
 
 def _unread(cohort: Cohort) -> str:
     """What of the input could not be looked into."""
-    first, *others = cohort.unread
-    more = f", and {len(others)} more" if others else ""
-    return f"{first.path} ({first.reason}){more}: there may be cases, which are not in these counts"
+    places = [f"{item.path} ({item.reason})" for item in cohort.unread]
+    return f"{some_of(places, 1)}: there may be cases, which are not in these counts"
 
 
 def _failures(failures: list[tuple[str, str]]) -> list[str]:

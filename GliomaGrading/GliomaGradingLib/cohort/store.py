@@ -92,8 +92,8 @@ class Inputs(NamedTuple):
 
     cases: Sequence[str]
     fingerprint: Callable[[str], str]
-    outOfReach: Callable[[str], str] = lambda case: ""
-    unread: Sequence[str] = ()
+    outOfReach: Callable[[str], str]
+    unread: Sequence[str]
 
 
 class Store:
@@ -406,25 +406,21 @@ def check_inputs(store: Store, inputs: Inputs, retryChanged: bool = False) -> Ch
         )
     if gone:
         were, are = ("was", "is") if len(gone) == 1 else ("were", "are")
-        problem = f"{_some(gone)} {were} graded here and {are} no longer in the input"
+        problem = f"{some_of(gone, 1)} {were} graded here and {are} no longer in the input"
         raise UsageError(problem, store.folder, _OTHER_INPUT)
     if changed:
-        problem = f"the input of {_some(changed)} has changed since it was graded"
+        problem = f"the input of {some_of(changed, 1)} has changed since it was graded"
         raise UsageError(problem, store.folder, _OTHER_INPUT)
     return Changes({}, {})
 
 
 def _away(store: Store, cases: Sequence[str], why: str) -> UsageError:
     return UsageError(
-        f"the input of {_some(cases)}, graded here, cannot be looked at now ({why})",
+        f"the input of {some_of(cases, 1)}, graded here, cannot be looked at now ({why})",
         store.folder,
         "connect what is away (a disk, a share, the data behind links) or allow to read it, then run again; "
         "where it is gone for good, take it out of the input, and --retry-changed drops its results",
     )
-
-
-def _some(cases: Sequence[str]) -> str:
-    return cases[0] + (f" and {len(cases) - 1} more" if len(cases) > 1 else "")
 
 
 def _check_some_left(store: Store, gone: Sequence[str]) -> None:
